@@ -1,0 +1,180 @@
+"""Writing so that a file is absent or complete, whatever kills us in between.
+
+The order is always: write beside the target, fsync, rename or link, fsync the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from timeproof.errors import Exists, StorageFailed
+
+STAGING = ".staging-"
+_LOCK = ".lock"
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn the file system's refusals below `path` into StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EIO,
+            errno.EACCES,
+            errno.EPERM,
+            errno.ENAMETOOLONG,
+            errno.EFBIG,
+        }:
+            raise StorageFailed(path, os.strerror(error.errno)) from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and folder below `folder` durable."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            fd = os.open(os.path.join(here, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_folder(Path(here))
+
+
+def write(path: Path, data: bytes, *, replace: bool = True) -> None:
+    """Write `data` to `path`, whole or not at all.
+
+    Args:
+        replace: False refuses a `path` that exists already, also against a concurrent writer.
+
+    Raises:
+        Exists: `path` is there, and `replace` is False.
+        StorageFailed: the disk refuses; `path` is as it was.
+    """
+    beside = path.with_name(f"{STAGING}{secrets.token_hex(8)}")
+    with storage(path):
+        try:
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if replace:
+                os.rename(beside, path)
+            else:
+                try:
+                    os.link(beside, path)
+                except FileExistsError:
+                    raise Exists(path) from None
+            sync_folder(path.parent)
+        finally:
+            with suppress(OSError):
+                os.unlink(beside)
+
+
+@contextmanager
+def lock(folder: Path, name: str = _LOCK) -> Iterator[None]:
+    """Hold the one writer's lock of `folder`; the kernel frees it when the process dies."""
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+class Staging:
+    """A private folder in which something is made before it is published.
+
+    Held by a lock for as long as its maker lives: `sweep` removes what dead makers left.
+    """
+
+    def __init__(self, parent: Path, label: str = "") -> None:
+        with storage(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            self.path = parent / f"{STAGING}{label}{'-' if label else ''}{secrets.token_hex(8)}"
+            # The guard stands beside the folder, so that renaming the folder moves only its content.
+            self._guard = self.path.with_name(self.path.name + ".guard")
+            self._fd = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self.path.mkdir(mode=0o755)
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            os.unlink(self._guard)
+        os.close(self._fd)
+
+
+def _alive(guard: Path) -> bool:
+    try:
+        fd = os.open(guard, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def live_staging(parent: Path) -> list[str]:
+    """Names of the staging folders in `parent` whose makers still run."""
+    return sorted(
+        p.name.removesuffix(".guard")
+        for p in parent.glob(f"{STAGING}*.guard")
+        if _alive(p)
+    )
+
+
+def sweep(parent: Path, *, older_than: float = 0.0) -> list[str]:
+    """Remove from `parent` what dead makers left; return the names. Call it under `lock(parent)`.
+
+    Single files that `write` was writing have no guard: they go once they are an hour old, and at
+    once where `older_than` says so (seconds).
+    """
+    removed = []
+    live = set(live_staging(parent))
+    for path in sorted(parent.glob(f"{STAGING}*")):
+        base = path.name.removesuffix(".guard")
+        if base in live:
+            continue
+        if path.is_file() and path.name == base:
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime < max(older_than, 3600.0):
+                    continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+        removed.append(path.name)
+    return removed

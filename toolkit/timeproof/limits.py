@@ -1,0 +1,28 @@
+"""Every bound that the toolkit keeps, with its unit, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    json_bytes: int = 16 * 2**20  # bytes: a metadata file, an image.json, an index.json
+    json_depth: int = 64  # levels of nesting
+    json_digits: int = 40  # decimal digits in one number
+    lock_bytes: int = 64 * 2**20  # bytes: a conda-lock.yml
+    integer: int = 2**53  # the largest integer: what every JSON reader holds exactly
+    path_bytes: int = 1024  # bytes of a whole relative path, UTF-8
+    name_bytes: int = 200  # bytes of one component, UTF-8
+    array_bytes: int = 8 * 2**30  # bytes of one input or output array
+    output_bytes: int = 2 * 2**30  # bytes that one artifact's outputs may take
+    log_bytes: int = 64 * 2**10  # bytes kept of what a process printed
+    frame_header_bytes: int = 4 * 2**20  # bytes of one header in the probe's stream
+    artifact_seconds: float = 300.0  # seconds for one artifact inside the container
+    container_seconds: float = 3600.0  # seconds for one container
+    container_memory: int = 8 * 2**30  # bytes
+    container_pids: int = 512  # processes and threads
+    npy_header_bytes: int = 65536  # bytes of one .npy header
+
+
+LIMITS = Limits()

@@ -1,0 +1,138 @@
+"""Which relative paths may stand in a manifest, and how a file is opened without following links.
+
+Paths are refused, never normalised: `a//b` is an error, not `a/b`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from timeproof.errors import Missing, NotRegular, UnsafePath
+from timeproof.limits import LIMITS
+
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+
+
+def check_relative(path: str) -> str:
+    """Return `path` unchanged if every platform can hold it and it stays below its root.
+
+    Raises UnsafePath for traversal, absolute and drive paths, back slashes, NUL and other control
+    characters, empty components, names that Windows reserves, names that are not NFC, and lengths
+    beyond the limits.
+    """
+    if not path:
+        raise UnsafePath(path, "it is empty")
+    try:
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        raise UnsafePath(path, "it holds a lone surrogate") from None
+    if len(encoded) > LIMITS.path_bytes:
+        raise UnsafePath(path[:80] + "…", f"it is longer than {LIMITS.path_bytes} bytes")
+    if found := _FORBIDDEN.search(path):
+        raise UnsafePath(path, f"it holds {found.group()!r}")
+    if path.startswith("/"):
+        raise UnsafePath(path, "it is absolute")
+    if unicodedata.normalize("NFC", path) != path:
+        raise UnsafePath(path, "it is not in Unicode's NFC spelling")
+    for name in path.split("/"):
+        if name in {"", ".", ".."}:
+            raise UnsafePath(path, f"it has the component {name!r}")
+        if len(name.encode()) > LIMITS.name_bytes:
+            raise UnsafePath(path, f"a name in it is longer than {LIMITS.name_bytes} bytes")
+        if name[-1] in ". ":
+            raise UnsafePath(path, f"the name {name!r} ends in a dot or a space")
+        if _RESERVED.fullmatch(name):
+            raise UnsafePath(path, f"Windows reserves the name {name!r}")
+    return path
+
+
+def check_collisions(paths: Iterable[str]) -> None:
+    """Raise UnsafePath where two paths, or folders of them, differ only by case or Unicode spelling."""
+    seen: dict[str, str] = {}
+    listed: set[str] = set()
+    for path in paths:
+        if path in listed:
+            raise UnsafePath(path, "it is listed twice")
+        listed.add(path)
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            prefix = "/".join(parts[:depth])
+            key = unicodedata.normalize("NFC", prefix).casefold()
+            other = seen.setdefault(key, prefix)
+            if other != prefix:
+                raise UnsafePath(path, f"on some file systems it is the same file as {other!r}")
+
+
+def _kind(mode: int) -> str:
+    for test, name in (
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISBLK, "a block device"),
+        (stat.S_ISCHR, "a character device"),
+    ):
+        if test(mode):
+            return name
+    return "something unknown"
+
+
+def open_regular(root: Path, relative: str) -> BinaryIO:
+    """Open `root/relative` for reading, following no link below `root` and blocking on no pipe.
+
+    Raises Missing, NotRegular or UnsafePath, each with the whole path.
+    """
+    names = check_relative(relative).split("/")
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for depth, name in enumerate(names):
+            here = root.joinpath(*names[: depth + 1])
+            last = depth == len(names) - 1
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            try:
+                mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+                if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
+                    raise NotRegular(here, _kind(mode))
+                fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
+            except FileNotFoundError:
+                raise Missing(root / relative) from None
+            except (NotADirectoryError, OSError) as error:
+                if isinstance(error, PermissionError):
+                    raise
+                raise NotRegular(here, "changing under our feet") from error
+            if last and not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise NotRegular(here, "changing under our feet")
+            os.close(at)
+            at = fd
+        file, at = at, -1
+        return os.fdopen(file, "rb", buffering=0)  # type: ignore[return-value]  # FileIO is a BinaryIO in use
+    finally:
+        if at >= 0:
+            os.close(at)
+
+
+def list_tree(root: Path) -> list[str]:
+    """List everything below `root` that is not a folder, as sorted relative POSIX paths.
+
+    Links are listed, never followed. Raises nothing for odd names: they come back as they are.
+    """
+    found: list[str] = []
+    stack = [("", root)]
+    while stack:
+        prefix, folder = stack.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append((name + "/", Path(entry.path)))
+                else:
+                    found.append(name)
+    return sorted(found)

@@ -1,0 +1,107 @@
+"""JSON as the archive writes and reads it: one spelling out, nothing doubtful in. No IO here.
+
+`json.loads` alone accepts NaN, keeps the last of two equal keys, and raises RecursionError on deep
+nesting; an archive that is read in ten years must not depend on such habits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TypeAlias
+
+from timeproof.errors import BadArchive, Limit, Malformed
+from timeproof.limits import LIMITS
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+class _Doubt(ValueError):
+    pass
+
+
+def _depth(data: bytes) -> int:
+    deepest = depth = 0
+    for bracket in re.findall(rb"[\[{\]}]", _STRING.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Doubt(f"the key {key!r} stands twice in one object")
+            seen.add(key)
+    return found
+
+
+def _constant(name: str) -> Json:
+    raise _Doubt(f"{name} is not JSON")
+
+
+def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Json:
+    """Parse UTF-8 JSON strictly; `path` is only for the messages.
+
+    Raises Malformed for duplicate keys, NaN, Infinity, numbers that overflow, lone surrogates and
+    syntax errors; Limit for too many bytes, levels or digits.
+    """
+    if len(data) > limit:
+        raise Limit(path, f"{len(data)} bytes of JSON, at most {limit}")
+    if (depth := _depth(data)) > LIMITS.json_depth:
+        raise Limit(path, f"{depth} levels of nesting, at most {LIMITS.json_depth}")
+
+    def integer(text: str) -> int:
+        if len(text) > LIMITS.json_digits:
+            raise Limit(path, f"a number of {len(text)} digits, at most {LIMITS.json_digits}")
+        value = int(text)
+        if abs(value) > LIMITS.integer:
+            raise Limit(path, f"the number {value}, at most ±2**53")
+        return value
+
+    def floating(text: str) -> float:
+        if len(text) > LIMITS.json_digits:
+            raise Limit(path, f"a number of {len(text)} digits, at most {LIMITS.json_digits}")
+        value = float(text)
+        if not math.isfinite(value):
+            raise _Doubt(f"the number {text} overflows")
+        return value
+
+    try:
+        text = data.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise _Doubt("it starts with a byte order mark")
+        value: Json = json.loads(
+            text,
+            object_pairs_hook=_pairs,
+            parse_constant=_constant,
+            parse_int=integer,
+            parse_float=floating,
+        )
+        if r"\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except BadArchive:
+        raise
+    except UnicodeEncodeError:
+        raise Malformed(path, ["a string holds a lone surrogate"]) from None
+    except UnicodeDecodeError as error:
+        raise Malformed(path, [f"byte {error.start} is not UTF-8"]) from None
+    except RecursionError:
+        raise Limit(path, "the nesting is too deep") from None
+    except ValueError as error:
+        raise Malformed(path, [str(error)]) from None
+    return value
+
+
+def dumps(value: object) -> bytes:
+    """Spell `value` as the archive does: UTF-8, two spaces, keys as they come, a final newline.
+
+    `loads(dumps(v)) == v` for every value that `loads` accepts. Raises ValueError for NaN and Infinity.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
