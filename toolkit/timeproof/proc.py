@@ -103,7 +103,8 @@ def run(
                 return
             out.extend(chunk)
 
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     readers = [
         threading.Thread(target=read_err, args=(process.stderr,), daemon=True),
         threading.Thread(target=read_out, args=(process.stdout,), daemon=True),

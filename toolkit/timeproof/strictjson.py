@@ -14,7 +14,7 @@ from typing import TypeAlias
 from timeproof.errors import BadArchive, Limit, Malformed
 from timeproof.limits import LIMITS
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
