@@ -1,0 +1,258 @@
+"""What stands in `metadata_*.json` and `image.json`: schema version 1. No IO here.
+
+`parse(m.to_bytes()) == m` for every record `m`. Each document carries the SHA-256 of itself (with
+that checksum's digits read as zeros), so that a flipped bit in it is found before it is believed.
+Unknown fields survive a round trip.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from timeproof import strictjson
+from timeproof.archive import migrate
+from timeproof.digests import Digest
+from timeproof.errors import BadArchive, DigestMismatch, Malformed, UnsafePath
+from timeproof.limits import LIMITS
+from timeproof.paths import check_collisions, check_relative
+
+_ZEROS = "0" * 64
+_CHECKSUM = re.compile(rb'"checksum": "sha256:([0-9a-f]{64})"')
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+OciDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=LIMITS.integer)]
+Positive = Annotated[int, Field(ge=1, le=LIMITS.integer)]
+Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
+Name = Annotated[str, Field(min_length=1, max_length=1024)]
+JsonObject = dict[str, Any]
+
+
+class Record(BaseModel):
+    """The base of all: strict types, frozen, and what a later toolkit adds is kept."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", protected_namespaces=())
+
+
+class FileEntry(Record):
+    """One file: where it lies (relative to the folder of its document), and its bytes."""
+
+    path: str
+    role: Name
+    format: Name
+    size: Count  # bytes
+    sha256: Sha256
+
+
+class ArraySpec(Record):
+    """One array of the reference. `sha256` is of its elements' bytes in C order."""
+
+    name: Annotated[str, Field(max_length=4096)]
+    member: Annotated[str, Field(pattern=r"^(input|output)_\d{1,6}$")]  # of the .npz, without .npy
+    dtype: str | list[Any]  # numpy's own spelling (`numpy.lib.format.dtype_to_descr`)
+    shape: list[Count]
+    sha256: Sha256
+
+
+class Framework(Record):
+    name: Literal["pytorch", "xgboost", "lightgbm", "onnx"]
+    version: str | None  # of the framework inside the container
+    python: str
+
+
+class Model(Record):
+    file: str
+    module: str | None
+    qualname: str | None
+    init_args: JsonObject
+    options: JsonObject  # what the probe's loader is told
+    source: list[str]
+
+
+class Copy(Record):
+    """An interchange copy and how far its answer is from the native one."""
+
+    name: Name
+    framework: Name
+    file: str
+    options: JsonObject
+    facts: JsonObject
+    distance: JsonObject
+
+
+class ImageIdentity(Record):
+    """An image, three ways: what the engine runs, and what does not depend on compression."""
+
+    manifest: OciDigest
+    config: OciDigest
+    diff_ids: list[OciDigest]
+    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$")]
+
+
+class EnvironmentRef(Record):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*-[0-9a-f]{12}$")]
+    lock_sha256: Sha256
+    image: ImageIdentity
+
+
+class ProfileRecord(Record):
+    """The numeric settings in force. `threads` None leaves each framework its own default."""
+
+    name: Name
+    threads: Positive | None
+    variables: dict[str, str]
+
+
+class Document(Record):
+    """A record that is a whole file, and carries its own checksum."""
+
+    known_schema: ClassVar[int] = 1
+    schema_version: Literal[1] = Field(alias="schema")
+    checksum: OciDigest = f"sha256:{_ZEROS}"
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="allow",
+        populate_by_name=True,
+        protected_namespaces=(),
+        serialize_by_alias=True,
+    )
+
+    def to_bytes(self) -> bytes:
+        """Spell the document, its checksum filled in."""
+        plain = self.model_dump(mode="json", by_alias=True)
+        blank = strictjson.dumps(plain | {"checksum": f"sha256:{_ZEROS}"})
+        return blank.replace(_ZEROS.encode(), Digest.of(blank).hex.encode(), 1)
+
+    @classmethod
+    def parse(cls, data: bytes, path: object) -> Self:
+        """Read and check a whole document; `path` is for messages.
+
+        Raises:
+            DigestMismatch: its bytes are not those that were sealed.
+            NewerSchema: it was written by a later toolkit.
+            Malformed: wrong types, missing fields; every one is listed, each with its place.
+        """
+        check_checksum(data, path)
+        value = migrate.upgrade(strictjson.loads(data, path), path, known=cls.known_schema)
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            issues = [f"{_place(i['loc'])}: {i['msg']}" for i in error.errors(include_url=False)]
+            raise Malformed(path, issues) from None
+        except BadArchive as error:
+            raise Malformed(path, [error.message]) from error
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of the document's bytes with blank checksum: the checksum itself."""
+        return Digest.parse(self.checksum)
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "the document"
+
+
+def check_checksum(data: bytes, path: object) -> None:
+    """Raise unless `data` carries the SHA-256 of itself."""
+    found = _CHECKSUM.search(data)
+    if found is None:
+        raise Malformed(path, ["it carries no checksum of itself"])
+    blank = data[: found.start(1)] + _ZEROS.encode() + data[found.end(1) :]
+    actual = Digest.of(blank)
+    expected = Digest(found.group(1).decode())
+    if actual != expected:
+        raise DigestMismatch(path, expected, actual)
+
+
+def _check_files(entries: list[FileEntry]) -> None:
+    try:
+        for entry in entries:
+            check_relative(entry.path)
+        check_collisions(e.path for e in entries)
+    except UnsafePath as error:
+        raise ValueError(f"UnsafePath: {error.message}") from error
+
+
+class Metadata(Document):
+    """`metadata_<short>_v<N>.json`: one artifact."""
+
+    created: Instant
+    grid_size: Positive
+    version: Positive
+    framework: Framework
+    model: Model
+    files: list[FileEntry]
+    inputs: list[ArraySpec]
+    outputs: list[ArraySpec]
+    copies: list[Copy]
+    environment: EnvironmentRef
+    profile: ProfileRecord
+    training: JsonObject | None  # how far the training process's own outputs are
+    machine: JsonObject
+    seal: JsonObject
+    tags: dict[str, str]
+    notes: list[str]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_files(self.files)
+        listed = {e.path for e in self.files}
+        for file in [self.model.file, *(c.file for c in self.copies)]:
+            if file not in listed:
+                raise ValueError(f"{file!r} is named, but not among the files")
+        for kind, specs in (("input", self.inputs), ("output", self.outputs)):
+            for index, spec in enumerate(specs):
+                if spec.member != f"{kind}_{index}":
+                    raise ValueError(f"{kind} {index} is member {spec.member!r}")
+        return self
+
+    def file(self, role: str) -> FileEntry:
+        """The one file of that role. Raises KeyError."""
+        for entry in self.files:
+            if entry.role == role:
+                return entry
+        raise KeyError(role)
+
+
+class PackageEntry(Record):
+    """One file of the package store that an image is made of."""
+
+    kind: Literal["wheel", "conda", "base", "conda-part"]
+    name: Name
+    version: str
+    file: str
+    size: Count
+    sha256: Sha256
+
+
+class ImageRecord(Document):
+    """`image.json`: one environment. Written last: an environment exists once this does."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    created: Instant
+    lock_sha256: Sha256
+    image: ImageIdentity
+    packages: list[PackageEntry]
+    files: list[FileEntry]
+    builder: dict[str, str]
+    left_out: list[list[str]]  # [distribution, why it is not in the environment]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_files(self.files)
+        for package in self.packages:
+            check_relative(package.file)
+        return self
+
+    @property
+    def folder(self) -> str:
+        """The environment's folder name: `<name>-<12 of the lock's SHA-256>`."""
+        return f"{self.name}-{self.lock_sha256[:12]}"

@@ -1,0 +1,150 @@
+"""The reference: `.npz` files with the inputs and the outputs, written and read within bounds.
+
+Members are `input_0.npy`, `output_0.npy`, …; the names that people gave them stand in the metadata.
+No pickle, either way.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from timeproof.archive.model import ArraySpec
+from timeproof.digests import Digest
+from timeproof.errors import DigestMismatch, Limit, Malformed, NotArchivable
+from timeproof.limits import LIMITS
+
+Array = NDArray[Any]
+_OLDEST = (1980, 1, 1, 0, 0, 0)  # what a zip can hold; no clock in a reference
+
+
+def describe(dtype: np.dtype[Any]) -> str | list[Any]:
+    """Spell a dtype as JSON can hold it; `dtype_of(describe(d)) == d`."""
+    described: Any = npy.dtype_to_descr(dtype)
+    if isinstance(described, str):
+        return described
+    spelled: list[Any] = _lists(described)
+    return spelled
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _tuples(value: Any) -> Any:
+    fields = []
+    for field in value:
+        name, kind, *shape = field
+        inner = kind if isinstance(kind, str) else _tuples(kind)
+        fields.append((name, inner, *(tuple(s) for s in shape)))
+    return fields
+
+
+def dtype_of(spelled: str | list[Any]) -> np.dtype[Any]:
+    """Read a dtype back. Raises ValueError; object dtypes are refused."""
+    try:
+        described: Any = spelled if isinstance(spelled, str) else _tuples(spelled)
+        dtype = npy.descr_to_dtype(described)
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{spelled!r} is not a NumPy dtype") from error
+    if dtype.hasobject:
+        raise ValueError(f"{spelled!r} holds Python objects")
+    return dtype
+
+
+def spec_of(name: str, member: str, array: Array) -> ArraySpec:
+    """Describe `array`: dtype, shape, and the SHA-256 of its bytes in C order."""
+    if array.dtype.hasobject:
+        raise NotArchivable(
+            f"{name!r} holds Python objects (dtype {array.dtype})",
+            advice="convert it to a numeric, string or datetime dtype: array.astype(...)",
+        )
+    return ArraySpec(
+        name=name,
+        member=member,
+        dtype=describe(array.dtype),
+        shape=list(array.shape),
+        sha256=Digest.of(array_bytes(array)).hex,
+    )
+
+
+def array_bytes(array: Array) -> memoryview:
+    """The elements' bytes in C order, without a copy where they lie so already."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.uint8).data if flat.size and flat.itemsize else memoryview(b"")
+
+
+def specs_of(kind: str, arrays: Mapping[str, Array]) -> list[ArraySpec]:
+    return [spec_of(name, f"{kind}_{i}", a) for i, (name, a) in enumerate(arrays.items())]
+
+
+def write(stream: BinaryIO, **groups: Mapping[str, Array]) -> None:
+    """Write groups of arrays (`input=…, output=…`) as one `.npz`: the same arrays, the same bytes."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for kind, arrays in groups.items():
+            for index, array in enumerate(arrays.values()):
+                info = zipfile.ZipInfo(f"{kind}_{index}.npy", _OLDEST)
+                info.external_attr = 0o644 << 16
+                with archive.open(info, "w", force_zip64=True) as member:
+                    npy.write_array(
+                        member, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False
+                    )
+
+
+def read(stream: BinaryIO, specs: Sequence[ArraySpec], path: object) -> dict[str, Array]:
+    """Read the arrays that `specs` declares, never more bytes than they declare.
+
+    Raises:
+        Malformed: a member is missing, or has another dtype or shape than declared.
+        Limit: a member holds, or declares, more than it may.
+        DigestMismatch: the elements are not the recorded ones.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return {spec.name: _read_member(archive, spec, path) for spec in specs}
+    except (zipfile.BadZipFile, KeyError, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
+        raise Malformed(path, [f"{type(error).__name__}: {error}"]) from error
+
+
+def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Array:
+    where = f"{path}:{spec.member}.npy"
+    try:
+        dtype = dtype_of(spec.dtype)
+    except ValueError as error:
+        raise Malformed(path, [f"{spec.member}: {error}"]) from error
+    size = dtype.itemsize
+    for length in spec.shape:
+        size *= length
+    if size > LIMITS.array_bytes:
+        raise Limit(where, f"{size} bytes declared, at most {LIMITS.array_bytes}")
+    with archive.open(f"{spec.member}.npy") as member:
+        head = io.BytesIO(member.read(12))
+        try:
+            version = npy.read_magic(head)
+            length_bytes = 2 if version == (1, 0) else 4
+            (header,) = struct.unpack("<H" if length_bytes == 2 else "<I", head.read(length_bytes))
+            if header > LIMITS.npy_header_bytes:
+                raise Limit(where, f"a header of {header} bytes")
+            rest = head.read() + member.read(header - (12 - 8 - length_bytes))
+            reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            start = io.BytesIO(struct.pack("<H" if length_bytes == 2 else "<I", header) + rest)
+            shape, fortran, actual = reader(start, max_header_size=LIMITS.npy_header_bytes)
+        except ValueError as error:
+            raise Malformed(where, [str(error)]) from error
+        if fortran or actual != dtype or list(shape) != spec.shape:
+            raise Malformed(where, [f"it is {actual} {list(shape)}, not {dtype} {spec.shape}"])
+        data = member.read(size + 1)
+    if len(data) != size:
+        raise Limit(where, f"its elements are not the {size} bytes declared")
+    if (found := Digest.of(data)) != Digest(spec.sha256):
+        raise DigestMismatch(where, Digest(spec.sha256), found)
+    if not dtype.itemsize:
+        return np.zeros(spec.shape, dtype)
+    return np.frombuffer(data, dtype).reshape(spec.shape)

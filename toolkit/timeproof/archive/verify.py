@@ -1,0 +1,300 @@
+"""Checking bytes against what the archive says of them. Loads no model, unpacks no image.
+
+`check_artifact` and `check_environment` are what a replay asks before anything is loaded; `verify`
+checks the whole archive, finds everything in one run, and reads files on all cores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from timeproof import atomic
+from timeproof.archive import oci
+from timeproof.archive.layout import SHORT, Archive, Ref
+from timeproof.archive.model import Document, ImageRecord, Metadata
+from timeproof.archive.writer import OWNED, STAGED
+from timeproof.digests import Digest
+from timeproof.errors import (
+    BadArchive,
+    DigestMismatch,
+    Limit,
+    Malformed,
+    ManyFindings,
+    Missing,
+    NotRegular,
+    SizeMismatch,
+    Unlisted,
+)
+from timeproof.limits import LIMITS
+from timeproof.paths import list_tree, open_regular
+from timeproof.progress import SILENT, Progress
+
+_D = TypeVar("_D", bound=Document)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What some document says of one file's bytes. `path` is relative to the archive's root."""
+
+    path: str
+    size: int | None  # bytes; None where only the digest is stated
+    sha256: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What `verify` found."""
+
+    files: int = 0
+    bytes: int = 0
+    artifacts: int = 0
+    environments: int = 0
+    findings: list[BadArchive] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)  # of interrupted writers; harmless
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+
+def check_claim(root: Path, claim: Claim) -> BadArchive | None:
+    """Hash one file; None where its bytes are the claimed ones. Memory is flat."""
+    try:
+        with open_regular(root, claim.path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if claim.size is not None and size != claim.size:
+                return SizeMismatch(root / claim.path, claim.size, size)
+            digest, size = Digest.of_stream(stream)
+    except BadArchive as error:
+        return error
+    if claim.size is not None and size != claim.size:
+        return SizeMismatch(root / claim.path, claim.size, size)
+    if digest.hex != claim.sha256:
+        return DigestMismatch(root / claim.path, Digest(claim.sha256), digest)
+    return None
+
+
+def check_claims(root: Path, claims: Sequence[Claim], *, workers: int | None = None) -> list[BadArchive]:
+    """Check every claim, the largest first, on all cores."""
+    ordered = sorted(claims, key=lambda c: -(c.size or 0))
+    if len(ordered) < 2 or sum(c.size or 0 for c in ordered) < 1 << 20:
+        results: Iterable[BadArchive | None] = (check_claim(root, c) for c in ordered)
+        return sorted((r for r in results if r), key=lambda e: e.path)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        results = list(pool.map(lambda c: check_claim(root, c), ordered))
+    return sorted((r for r in results if r), key=lambda e: e.path)
+
+
+def read_document(root: Path, path: str, kind: type[_D]) -> _D:
+    """Read one document below `root`, bounded and checked. The one way in from disk."""
+    with open_regular(root, path) as stream:
+        data = stream.read(LIMITS.json_bytes + 1)
+    if len(data) > LIMITS.json_bytes:
+        raise Limit(root / path, f"more than {LIMITS.json_bytes} bytes of JSON")
+    return kind.parse(data, root / path)
+
+
+def read_metadata(archive: Archive, ref: Ref) -> Metadata:
+    """Read an artifact's metadata, and check that it lies where it says it belongs."""
+    metadata = read_document(archive.root, ref.metadata, Metadata)
+    found = Ref(metadata.grid_size, metadata.framework.name, metadata.version)
+    if found != ref:
+        raise Malformed(archive.root / ref.metadata, [f"it describes {found}, and lies where {ref} belongs"])
+    return metadata
+
+
+def read_environment(archive: Archive, name: str) -> ImageRecord:
+    """Read an environment's image.json. Raises Missing where the environment is not there."""
+    path = f"environments/{name}/image.json"
+    if not (archive.root / path).exists():
+        raise Missing(archive.root / path)
+    record = read_document(archive.root, path, ImageRecord)
+    if record.folder != name:
+        raise Malformed(archive.root / path, [f"it describes {record.folder}, and lies in {name}"])
+    return record
+
+
+def artifact_claims(ref: Ref, metadata: Metadata) -> list[Claim]:
+    return [Claim(f"{ref.folder}/{f.path}", f.size, f.sha256) for f in metadata.files]
+
+
+def environment_claims(record: ImageRecord) -> list[Claim]:
+    return [Claim(f"environments/{record.folder}/{f.path}", f.size, f.sha256) for f in record.files]
+
+
+def package_claims(record: ImageRecord) -> list[Claim]:
+    return [
+        Claim(f"packages/sha256/{p.sha256[:2]}/{p.sha256}/{p.file}", p.size, p.sha256)
+        for p in record.packages
+    ]
+
+
+def _unlisted(root: Path, folder: str, listed: Iterable[str]) -> list[BadArchive]:
+    there = root / folder
+    if not there.is_dir() or there.is_symlink():
+        return []
+    known = set(listed)
+    return [Unlisted(root / folder / p) for p in list_tree(there) if f"{folder}/{p}" not in known]
+
+
+def check_artifact(archive: Archive, ref: Ref) -> Metadata:
+    """Authenticate one artifact: its metadata, every file's bytes, nothing extra among its source.
+
+    Raises one BadArchive, or ManyFindings that lists them all.
+    """
+    metadata = read_metadata(archive, ref)
+    claims = artifact_claims(ref, metadata)
+    findings = check_claims(archive.root, claims)
+    folders = {c.path.split("/")[2] for c in claims if c.path.count("/") > 2}
+    for folder in sorted(folders):
+        findings += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
+    _raise(archive.root / ref.folder, findings)
+    return metadata
+
+
+def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) -> None:
+    """Check an environment's own files and, where asked, every package that it is built from."""
+    claims = environment_claims(record)
+    folder = f"environments/{record.folder}"
+    findings = check_claims(archive.root, claims + (package_claims(record) if packages else []))
+    findings += _unlisted(archive.root, folder, [c.path for c in claims] + [f"{folder}/image.json"])
+    lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
+    if lock is None or lock.sha256 != record.lock_sha256:
+        findings.append(Malformed(archive.root / folder, ["its conda-lock.yml is not the lock it names"]))
+    _raise(archive.environments / record.folder, findings)
+
+
+def _raise(path: Path, findings: list[BadArchive]) -> None:
+    if len(findings) == 1:
+        raise findings[0]
+    if findings:
+        raise ManyFindings(path, findings)
+
+
+class _Walk:
+    """One pass over the whole archive: what is claimed, by whom, and what is there."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.report = Report()
+        self.claims: dict[str, Claim] = {}
+        self.read: set[str] = set()  # documents: checked by their own checksum
+        self.interrupted: set[str] = set()  # blobs of images whose environment was not published
+
+    def claim(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            known = self.claims.setdefault(claim.path, claim)
+            if known.sha256 != claim.sha256:
+                self.report.findings.append(
+                    DigestMismatch(self.archive.root / claim.path, Digest(claim.sha256), Digest(known.sha256))
+                )
+
+    def artifacts(self, refs: Iterable[Ref]) -> None:
+        needed: dict[str, Ref] = {}
+        for ref in refs:
+            self.report.artifacts += 1
+            self.read.add(ref.metadata)
+            try:
+                metadata = read_metadata(self.archive, ref)
+            except BadArchive as error:
+                self.report.findings.append(error)
+                continue
+            self.claim(artifact_claims(ref, metadata))
+            needed.setdefault(metadata.environment.name, ref)
+        there = set(self.archive.environment_names())
+        for name in sorted(set(needed) - there):
+            self.report.findings.append(Missing(self.archive.environments / name / "image.json"))
+
+    def environments(self) -> None:
+        manifests: list[ImageRecord] = []
+        for name in self.archive.environment_names():
+            self.report.environments += 1
+            self.read.add(f"environments/{name}/image.json")
+            try:
+                record = read_environment(self.archive, name)
+            except BadArchive as error:
+                self.report.findings.append(error)
+                continue
+            manifests.append(record)
+            self.claim(environment_claims(record))
+            self.claim(package_claims(record))
+            lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
+            if lock is None or lock.sha256 != record.lock_sha256:
+                where = self.archive.environments / name
+                self.report.findings.append(Malformed(where, ["its conda-lock.yml is not the lock it names"]))
+            try:
+                self.claim(Claim(*c) for c in oci.claims(self.archive.images, record.image))
+            except BadArchive as error:
+                self.report.findings.append(error)
+        if manifests or self.archive.images.exists():
+            for path in ("images/index.json", "images/oci-layout"):
+                self.read.add(path)
+            findings, unpublished = oci.check_index(self.archive.images, [m.image for m in manifests])
+            self.report.findings += findings
+            for image in unpublished:
+                for path, _, _ in oci.claims(self.archive.images, image):
+                    self.interrupted.add(path)
+
+    def unlisted(self) -> None:
+        root = self.archive.root
+        absent: set[str] = set()
+        for path in list_tree(root):
+            name = path.rsplit("/", 1)[-1]
+            if path in self.claims or path in self.read or name == ".lock" or name.endswith(".lock"):
+                continue
+            if path in self.interrupted or re.search(rf"(^|/){re.escape(atomic.STAGING)}", path):
+                self.report.leftovers.append(path)
+                continue
+            if (lost := self.without_metadata(path)) is not None:
+                if lost.version in _interrupted(root, lost.folder):
+                    self.report.leftovers.append(path)
+                elif (missing := Missing(root / lost.metadata)).path not in absent:
+                    absent.add(missing.path)
+                    self.report.findings.append(missing)
+                continue
+            if (root / path).is_symlink() or not (root / path).is_file():
+                self.report.findings.append(NotRegular(root / path, "a link or a device"))
+            else:
+                self.report.findings.append(Unlisted(root / path))
+
+    def without_metadata(self, path: str) -> Ref | None:
+        """The artifact that `path` would belong to, had that one its metadata."""
+        found = re.fullmatch(r"grid-size-([1-9]\d*)/([a-z]+)/([^/]+)(?:/.*)?", path)
+        owned = OWNED.fullmatch(found[3]) if found else None
+        if not found or not owned or SHORT.get(found[2]) != owned[1]:
+            return None
+        ref = Ref(int(found[1]), found[2], int(owned[2]))
+        return None if ref.metadata in self.read else ref
+
+
+def _interrupted(root: Path, folder: str) -> set[int]:
+    """The versions whose publishing was interrupted: their staging folder is still there."""
+    return {int(f[1]) for p in (root / folder).iterdir() if (f := STAGED.match(p.name))}
+
+
+def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Progress = SILENT) -> Report:
+    """Check every byte of the archive; all findings in one run, none raised.
+
+    Args:
+        refs: only these artifacts, and nothing of environments, packages and images; None for all.
+    """
+    archive.require()
+    walk = _Walk(archive)
+    progress.step("Reading what the archive says of itself")
+    walk.artifacts(archive.refs() if refs is None else refs)
+    if refs is None:
+        walk.environments()
+        walk.unlisted()
+    claims = list(walk.claims.values())
+    progress.step(f"Hashing {len(claims)} files")
+    walk.report.findings += check_claims(archive.root, claims)
+    walk.report.files = len(claims) + len(walk.read)
+    walk.report.bytes = sum(c.size or 0 for c in claims)
+    walk.report.findings.sort(key=lambda e: (e.path, e.kind))
+    return walk.report

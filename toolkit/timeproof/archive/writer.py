@@ -1,0 +1,131 @@
+"""Publishing an artifact or an environment: whole, once, and never over another.
+
+A version is reserved by a staging folder that carries it (`.staging-v3-…`) and is held by its maker's
+lock; the metadata is linked into place last, so an artifact exists once its metadata does. What a
+killed maker left is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from timeproof import atomic
+from timeproof.archive.layout import SHORT, Archive, Ref
+from timeproof.archive.model import FileEntry, ImageRecord, Metadata
+from timeproof.digests import Digest
+from timeproof.errors import Exists
+from timeproof.paths import check_collisions, check_relative, open_regular
+
+STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)-")
+OWNED = re.compile(r"(?:metadata|model|reference|source)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
+_LOCK = ".lock"
+
+
+def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
+    """Hash `folder/path` into its entry."""
+    with open_regular(folder, path) as stream:
+        digest, size = Digest.of_stream(stream)
+    return FileEntry(path=path, role=role, format=form, size=size, sha256=digest.hex)
+
+
+class Draft:
+    """An artifact that is being made: a staging folder, and the version that is kept free for it."""
+
+    def __init__(self, archive: Archive, ref: Ref, staging: atomic.Staging) -> None:
+        self.archive, self.ref = archive, ref
+        self._staging = staging
+
+    @property
+    def folder(self) -> Path:
+        return self._staging.path
+
+    def publish(self, metadata: Metadata) -> Path:
+        """Move the files into place, metadata last. Returns the metadata's path.
+
+        Raises:
+            Exists: a version of that number was published meanwhile.
+            UnsafePath: a file's name can't be held by every platform.
+            StorageFailed: the disk refuses; nothing was published.
+        """
+        target = self.archive.root / self.ref.folder
+        final = self.archive.root / self.ref.metadata
+        names = [f.path for f in metadata.files]
+        for name in names:
+            check_relative(name)
+        check_collisions([*names, final.name])
+        with atomic.storage(final), atomic.lock(target, _LOCK):
+            if final.exists():
+                raise Exists(final)
+            tops = sorted({name.split("/")[0] for name in names})
+            for top in tops:
+                if os.path.lexists(target / top):
+                    raise Exists(target / top)
+            for here, folders, files in os.walk(self.folder):
+                for folder in folders:
+                    os.chmod(os.path.join(here, folder), 0o755)  # noqa: S103  the container's user reads it
+                for file in files:
+                    os.chmod(os.path.join(here, file), 0o644)
+            atomic.sync_tree(self.folder)
+            for top in tops:
+                os.rename(self.folder / top, target / top)
+            atomic.sync_folder(target)
+            atomic.write(final, metadata.to_bytes(), replace=False)
+        return final
+
+
+def _remove_interrupted(archive: Archive, folder: Path, ref: Ref) -> None:
+    """Remove what a killed `publish` had moved into place already. Call it under the lock."""
+    if (archive.root / ref.metadata).exists():
+        return
+    for path in sorted(folder.iterdir()):
+        found = OWNED.fullmatch(path.name)
+        if found and found[1] == SHORT[ref.framework] and int(found[2]) == ref.version:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def draft(archive: Archive, grid_size: int, framework: str, version: int | None = None) -> Iterator[Draft]:
+    """Reserve the next free version (or the one asked for) and give the folder to fill.
+
+    Leaving the block without `publish` frees the version and removes every file.
+
+    Raises Exists where the version asked for is published, or being made by another process.
+    """
+    folder = archive.root / f"grid-size-{grid_size}" / framework
+    with atomic.storage(folder), atomic.lock(folder, _LOCK):
+        live = atomic.live_staging(folder)
+        staged = {n: int(f[1]) for p in folder.iterdir() if (f := STAGED.match(n := p.name))}
+        for name, number in staged.items():
+            if name.removesuffix(".guard") not in live:
+                _remove_interrupted(archive, folder, Ref(grid_size, framework, number))
+        atomic.sweep(folder)
+        taken = {v for n, v in staged.items() if n in live}
+        taken |= {int(f[2]) for p in folder.iterdir() if (f := OWNED.fullmatch(p.name))}
+        if version is None:
+            version = max(taken, default=0) + 1
+        elif version in taken:
+            raise Exists(archive.root / Ref(grid_size, framework, version).metadata)
+        staging = atomic.Staging(folder, f"v{version}")
+    with staging:
+        yield Draft(archive, Ref(grid_size, framework, version), staging)
+
+
+def publish_environment(archive: Archive, staged: Path, record: ImageRecord) -> Path:
+    """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
+    final = archive.environments / record.folder
+    with atomic.storage(final), atomic.lock(archive.environments, _LOCK):
+        if (final / "image.json").is_file():
+            return final
+        atomic.write(staged / "image.json", record.to_bytes(), replace=False)
+        atomic.sync_tree(staged)
+        os.rename(staged, final)
+        atomic.sync_folder(archive.environments)
+    return final
