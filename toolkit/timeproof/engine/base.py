@@ -1,0 +1,84 @@
+"""What the toolkit asks of a container engine: the values, and the protocol. No IO here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from timeproof.limits import LIMITS
+
+LABEL = "io.timeproof.run"  # on every container that we start, so that strays can be found
+
+ReadExactly = Callable[[int], bytes]
+"""Gives exactly that many bytes of the container's stdout; raises EOFError where it ends before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One host folder or file, always read-only inside."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One locked-down container: no network, no capabilities, read-only root, user 65534."""
+
+    image: str  # an id that the engine holds already: nothing is ever pulled
+    argv: tuple[str, ...] = ()  # after the image's entry point
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    memory: int = LIMITS.container_memory  # bytes; swap is not added
+    pids: int = LIMITS.container_pids
+    timeout: float = LIMITS.container_seconds  # seconds, then it is killed by its id
+    entrypoint: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a container ended. `exit_code` may be 0 although `oom_killed` is true: read both."""
+
+    exit_code: int | None
+    oom_killed: bool
+    timed_out: bool
+    log: str  # the tail of its stderr
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the engine says of an image that it holds."""
+
+    id: str  # `sha256:…`, what `RunSpec.image` takes
+    diff_ids: tuple[str, ...]
+    platform: str
+
+
+class Engine(Protocol):
+    """A container engine.
+
+    Every method raises EngineLost where the engine stops answering.
+    """
+
+    name: str
+
+    def version(self) -> dict[str, str]:
+        """The versions of the engine and its parts."""
+
+    def inspect(self, image: str) -> ImageFacts | None:
+        """What it knows of the image with that id, digest or name; None where it has none."""
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Take in an OCI archive."""
+
+    def drop(self, image: str) -> None:
+        """Forget an image, with all its names. No error where it isn't there."""
+
+    def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
+        """Run a container to its end, giving its stdout to `consume`; then it is gone.
+
+        Where `consume` raises, the container is killed and removed, and the exception goes on.
+        """

@@ -1,0 +1,249 @@
+"""Docker, and podman through its Docker-compatible socket, by the `docker` SDK."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from timeproof.engine.base import LABEL, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.errors import EngineFailed, EngineLost, EngineMissing
+from timeproof.limits import LIMITS
+
+_ADVICE = "run 'make engine' (or install Docker Engine 26 or newer, or start podman's socket)"
+_USER = "65534:65534"
+
+
+def _sockets() -> Iterator[str]:
+    """Where an engine may listen, the user's own choice first."""
+    if chosen := os.environ.get("DOCKER_HOST"):
+        yield chosen
+        return
+    yield "unix:///var/run/docker.sock"
+    home = Path.home()
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    for path in (
+        home / ".docker/run/docker.sock",
+        home / ".docker/desktop/docker.sock",
+        Path(runtime) / "docker.sock",
+        Path(runtime) / "podman/podman.sock",
+        Path("/run/podman/podman.sock"),
+    ):
+        with suppress(PermissionError):
+            if path.exists():
+                yield f"unix://{path}"
+
+
+def connect() -> Containers:
+    """Find the engine that answers. Raises EngineMissing, saying what was tried."""
+    tried = []
+    for address in _sockets():
+        try:
+            client = docker.APIClient(base_url=address, version="auto", timeout=60)
+            return Containers(client, address)
+        except (DockerException, requests.RequestException, OSError) as error:
+            tried.append(f"{address}: {_reason(error)}")
+    raise EngineMissing("no container engine answers (" + "; ".join(tried) + ")", advice=_ADVICE)
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "FileNotFoundError" in text or "No such file" in text:
+        return "nothing listens there"
+    if "PermissionError" in text or "Permission denied" in text:
+        return "permission denied (is this user in the docker group?)"
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        raise EngineFailed(f"the engine refused: {error.explanation or error}") from error
+    except (requests.RequestException, DockerException, OSError) as error:
+        raise EngineLost(
+            f"the engine stopped answering: {_reason(error)}",
+            advice="start it again, then run the same command again; nothing was recorded",
+        ) from error
+
+
+class _Stdout:
+    """Turns the attached stream into `read_exactly`, keeping a bounded tail of stderr."""
+
+    def __init__(self, chunks: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+        self._chunks = chunks
+        self._held = bytearray()
+        self._log = bytearray()
+
+    def _pull(self) -> bool:
+        for out, err in self._chunks:
+            if err:
+                self._log += err
+                del self._log[: -LIMITS.log_bytes]
+            if out:
+                self._held += out
+                return True
+        return False
+
+    def read_exactly(self, size: int) -> bytes:
+        while len(self._held) < size:
+            if not self._pull():
+                raise EOFError(f"{size} bytes awaited, {len(self._held)} came")
+        data = bytes(memoryview(self._held)[:size])
+        del self._held[:size]
+        return data
+
+    def drain(self) -> None:
+        """Read to the end, keeping nothing of stdout."""
+        while self._pull():
+            self._held.clear()
+
+    @property
+    def log(self) -> str:
+        return self._log.decode("utf-8", "replace")
+
+
+class Containers:
+    """An engine behind a Docker-compatible socket. See `engine.base.Engine`."""
+
+    name = "docker"
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._api = client
+        self.address = address
+
+    def version(self) -> dict[str, str]:
+        with _answers():
+            told = self._api.version()
+        parts = {c["Name"]: c["Version"] for c in told.get("Components") or []}
+        if any("podman" in name.lower() for name in parts):
+            self.name = "podman"
+        return {"engine": self.name, "version": told.get("Version", "?"), "arch": told.get("Arch", "?")}
+
+    def info(self) -> dict[str, Any]:
+        """The engine's own account of itself."""
+        with _answers():
+            told: dict[str, Any] = self._api.info()
+        return told
+
+    def inspect(self, image: str) -> ImageFacts | None:
+        with _answers():
+            try:
+                told = self._api.inspect_image(image)
+            except (ImageNotFound, NotFound):
+                return None
+        platform = f"{told['Os']}/{told['Architecture']}"
+        if told.get("Variant"):
+            platform += f"/{told['Variant']}"
+        return ImageFacts(told["Id"], tuple(told.get("RootFS", {}).get("Layers") or ()), platform)
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        with _answers():
+            for told in self._api.load_image(archive, quiet=True):
+                if "error" in told:
+                    raise EngineFailed(f"the engine refused the image: {told['error']}")
+
+    def drop(self, image: str) -> None:
+        with _answers(), suppress(ImageNotFound, NotFound):
+            self._api.remove_image(image, force=True)
+
+    def reap(self) -> int:
+        """Remove every container of ours that another run left. Returns how many."""
+        with _answers():
+            strays = self._api.containers(all=True, filters={"label": LABEL, "status": ["exited", "dead", "created"]})
+            for stray in strays:
+                with suppress(NotFound):
+                    self._api.remove_container(stray["Id"], force=True, v=True)
+        return len(strays)
+
+    def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
+        with _answers():
+            container = self._api.create_container(
+                spec.image,
+                command=list(spec.argv),
+                entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
+                environment=dict(spec.env),
+                user=_USER,
+                working_dir="/tmp",  # noqa: S108  the container's own tmpfs
+                labels={LABEL: secrets.token_hex(8)},
+                network_disabled=True,
+                host_config=self._api.create_host_config(
+                    network_mode="none",
+                    read_only=True,
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges"],
+                    tmpfs={"/tmp": "mode=1777,size=1g"},  # noqa: S108
+                    pids_limit=spec.pids,
+                    mem_limit=spec.memory,
+                    memswap_limit=spec.memory,
+                    ipc_mode="private",
+                    log_config={"Type": "none", "Config": {}},
+                    mounts=[
+                        {"Type": "bind", "Source": str(m.source.resolve()), "Target": m.target, "ReadOnly": True}
+                        for m in spec.mounts
+                    ],
+                ),
+            )["Id"]
+        try:
+            return self._attended(container, spec, consume)
+        finally:
+            with suppress(DockerException, requests.RequestException, OSError):
+                self._api.remove_container(container, force=True, v=True)
+
+    def _attended(self, container: str, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
+        over = threading.Event()
+
+        def kill() -> None:
+            over.set()
+            with suppress(DockerException, requests.RequestException, OSError):
+                self._api.kill(container)
+
+        begun = time.monotonic()
+        with _answers():
+            stream = self._api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
+            self._api.start(container)
+        clock = threading.Timer(spec.timeout, kill)
+        clock.daemon = True
+        clock.start()
+        stdout = _Stdout(stream)
+        try:
+            with _answers_while_reading(), suppress(EOFError):
+                consume(stdout.read_exactly)
+            with _answers_while_reading():
+                stdout.drain()
+            with _answers():
+                exit_code = self._api.wait(container, timeout=60).get("StatusCode")
+                state = self._api.inspect_container(container)["State"]
+        except BaseException:
+            kill()
+            raise
+        finally:
+            clock.cancel()
+            with suppress(Exception):
+                stream.close()
+        return RunResult(
+            exit_code=exit_code,
+            oom_killed=bool(state.get("OOMKilled")),
+            timed_out=over.is_set(),
+            log=stdout.log,
+            seconds=time.monotonic() - begun,
+        )
+
+
+@contextmanager
+def _answers_while_reading() -> Iterator[None]:
+    """Only the transport's own failures mean that the engine is lost; the consumer's go on."""
+    try:
+        yield
+    except (requests.RequestException, ConnectionError) as error:
+        raise EngineLost(f"the engine stopped answering: {_reason(error)}") from error
