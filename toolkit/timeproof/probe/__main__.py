@@ -1,0 +1,107 @@
+"""The probe: `python -I <this folder> job.json` replays the job's artifacts and tells what they answered.
+
+Frames go to stdout (see `wire`), everything that anybody prints goes to stderr. Exit code 0 means that
+every artifact has a result, whatever it is; 2 that the job can't be read.
+"""
+
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
+
+if TYPE_CHECKING:
+    from timeproof.probe import job as jobs
+    from timeproof.probe import machine, supervisor, wire
+else:
+    import job as jobs
+    import machine
+    import supervisor
+    import wire
+
+
+def _frameworks(job: Dict[str, Any]) -> List[str]:
+    """Name the frameworks that the job needs, in the order of their first use."""
+    found: List[str] = []
+    for artifact in job["artifacts"]:
+        for task in [artifact] + artifact["copies"]:
+            if task["framework"] not in found:
+                found.append(task["framework"])
+    return found
+
+
+class Servers:
+    """The warmed servers. All import at once, so that a second core is of use, and stay to the end."""
+
+    def __init__(self, job: Dict[str, Any]) -> None:
+        self._job = job
+        self._warmed: Dict[str, supervisor.Server] = {}
+        for framework in _frameworks(job):
+            self._warmed[framework] = supervisor.Server(job, framework)
+
+    def run(self, index: int, copy: Optional[int], out: BinaryIO) -> Dict[str, Any]:
+        """Run one task; its outputs go to `out`, its outcome comes back."""
+        artifact = self._job["artifacts"][index]
+        framework = (artifact if copy is None else artifact["copies"][copy])["framework"]
+        warmed = self._warmed[framework]
+        warmed.warm(artifact["timeout"])
+        if warmed.failure is not None:
+            failed: Dict[str, Any] = {
+                "signal": None,
+                "versions": {},
+                "seconds": 0.0,
+                "log": warmed.log.text(),
+            }
+            failed.update(warmed.failure)
+            return failed
+        runner = "native" if copy is None else artifact["copies"][copy]["name"]
+        run = supervisor.Run(warmed, index, copy, artifact["timeout"], artifact["output_bytes"])
+        outcome = run.follow(out, {"id": artifact["id"], "runner": runner})
+        if run.lost:
+            warmed.close()
+            self._warmed[framework] = supervisor.Server(self._job, framework)
+        return outcome
+
+    def close(self) -> None:
+        for warmed in self._warmed.values():
+            warmed.close()
+
+
+def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryIO) -> Dict[str, Any]:
+    outcome = servers.run(index, None, out)
+    result = dict(outcome, kind="result", id=artifact["id"], copies={})
+    for k, copy in enumerate(artifact["copies"]):
+        # Altered files are nobody's to load; anything else that befell the native model says nothing here.
+        if outcome["status"] == "altered":
+            told: Dict[str, Any] = {"status": "altered", "reason": outcome["reason"]}
+        else:
+            told = servers.run(index, k, out)
+            result["versions"] = dict(told.pop("versions"), **result["versions"])
+        result["copies"][copy["name"]] = told
+    return result
+
+
+def main(arguments: List[str]) -> int:
+    # Libraries print to stdout; the stream must be out of their reach before any is loaded.
+    private = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        job = jobs.read(arguments[0] if len(arguments) == 1 else "/job/job.json")
+    except (jobs.BadJob, OSError) as error:
+        print("the job can't be read: {}".format(error), file=sys.stderr)
+        return 2
+    with os.fdopen(private, "wb") as out:
+        hello = {"kind": "hello", "contract": wire.CONTRACT, "python": platform.python_version()}
+        wire.write_frame(out, dict(hello, machine=machine.describe()))
+        servers = Servers(job)
+        try:
+            for index, artifact in enumerate(job["artifacts"]):
+                wire.write_frame(out, _result(servers, index, artifact, out))
+        finally:
+            servers.close()
+        wire.write_frame(out, {"kind": "done"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout = sys.stderr
+    sys.exit(main(sys.argv[1:]))

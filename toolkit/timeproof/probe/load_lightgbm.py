@@ -1,0 +1,39 @@
+"""Run a LightGBM model from its text file."""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from timeproof.probe.files import Refused
+else:
+    from files import Refused
+
+MODULES = ("lightgbm", "numpy", "scipy")
+
+
+def warm() -> None:
+    importlib.import_module("lightgbm")
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],  # noqa: ARG001 - every loader is called alike
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    lightgbm: Any = importlib.import_module("lightgbm")
+
+    if len(inputs) != 1:
+        raise Refused("a LightGBM model takes one input, not {}".format(len(inputs)))
+    booster = lightgbm.Booster(model_file=os.path.join(directory, model))
+    given = {} if threads is None else {"num_threads": threads}
+    trees = options.get("num_iteration")
+    data = inputs[0][1]
+    return [
+        ("predict", booster.predict(data, num_iteration=trees, **given), ""),
+        ("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""),
+    ]

@@ -1,0 +1,96 @@
+"""Run an ONNX model with onnxruntime, on the CPU."""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from timeproof.probe import onnxfile, tensors
+    from timeproof.probe.files import Refused
+else:
+    import onnxfile
+    import tensors
+    from files import Refused
+
+MODULES = ("onnxruntime", "numpy")
+
+
+def warm() -> None:
+    importlib.import_module("onnxruntime")
+
+
+def _check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
+    """Refuse external data that isn't wholly inside a listed file, before onnxruntime opens anything."""
+    with open(os.path.join(directory, model), "rb") as stream:
+        found = onnxfile.inspect(stream.read())
+    beside = os.path.dirname(model)
+    listed = {}
+    for path, size in sizes.items():
+        if os.path.dirname(path) == beside:
+            listed[os.path.basename(path)] = size
+        elif not beside or path.startswith(beside + "/"):
+            listed[path[len(beside) + 1 if beside else 0 :]] = size
+    onnxfile.check_external(found, listed)
+
+
+def _named(name: str, value: Any) -> List[Tuple[str, Any]]:
+    """Flatten what onnxruntime gives for one graph output: an array, a sequence, or ZipMap's list of maps."""
+    if isinstance(value, dict):
+        return [("{}_{}".format(name, key), value[key]) for key in value]
+    if not isinstance(value, list):
+        return [(name, value)]
+    if value and all(isinstance(row, dict) and list(row) == list(value[0]) for row in value):
+        return [("{}_{}".format(name, key), [row[key] for row in value]) for key in value[0]]
+    return [pair for k, item in enumerate(value) for pair in _named("{}_{}".format(name, k), item)]
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    _check_external(directory, model, sizes)
+    import numpy
+
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    settings = onnxruntime.SessionOptions()
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+        settings.inter_op_num_threads = 1
+    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    levels = {
+        "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+        "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+        "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    }
+    level = options.get("graph_optimization", "basic")
+    if level not in levels:
+        raise Refused("the graph optimisation {!r} is none of {}".format(level, ", ".join(sorted(levels))))
+    settings.graph_optimization_level = levels[level]
+    session = onnxruntime.InferenceSession(
+        os.path.join(directory, model), settings, providers=["CPUExecutionProvider"]
+    )
+    wanted = [item.name for item in session.get_inputs()]
+    given = [name for name, _ in inputs]
+    if set(given) != set(wanted):
+        if len(given) != len(wanted) or not options.get("by_position"):
+            raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, given))
+        given = wanted
+    feed = {name: array for name, (_, array) in zip(given, inputs)}  # noqa: B905 - Python 3.6
+    names = [item.name for item in session.get_outputs()]
+    outputs = []
+    for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6
+        for flat, item in _named(name, value):
+            if isinstance(item, list):
+                # A map's values are Python floats that were float32: say so, as the graph does.
+                array = numpy.array(item)
+                narrow = array.astype(numpy.float32) if array.dtype == numpy.float64 else array
+                item = narrow if numpy.array_equal(narrow, array) else array
+            array, made_from = tensors.to_plain(item)
+            outputs.append((flat, array, made_from))
+    return outputs

@@ -1,0 +1,111 @@
+"""Run a PyTorch model: rebuild its class from the archived source, load the state, answer."""
+
+import importlib
+import importlib.machinery
+import inspect
+import os
+import random
+import sys
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
+
+if TYPE_CHECKING:
+    from timeproof.probe import naming, tensors
+    from timeproof.probe.files import Refused
+else:
+    import naming
+    import tensors
+    from files import Refused
+
+MODULES = ("torch", "numpy")
+
+# The probe's own modules, as `import` knows them: a model's source may use the same names.
+_OWN = ("wire", "naming", "tensors", "files", "onnxfile", "child", "server", "supervisor", "machine")
+
+
+def warm() -> None:
+    importlib.import_module("torch")
+
+
+def _serve_source(root: str, listed: Set[str]) -> None:
+    """Let `import` find what lies below `root`, and there only the listed files.
+
+    The files are compiled from their checked source: a stray .pyc is neither read nor written.
+    """
+
+    class Source(importlib.machinery.SourceFileLoader):
+        def get_code(self, fullname: str) -> Any:
+            path = self.get_filename(fullname)
+            if path not in listed:
+                raise ImportError("{} is not among the artifact's files".format(path))
+            return self.source_to_code(self.get_data(path), path)
+
+    def hook(path: str) -> Any:
+        if path != root and not path.startswith(root + os.sep):
+            raise ImportError("not the artifact's source")
+        return importlib.machinery.FileFinder(path, (Source, [".py"]))
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [root] + [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+    for name in _OWN:
+        sys.modules.pop(name, None)
+    for name in [name for name in sys.modules if name.startswith("load_")]:
+        sys.modules.pop(name)
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
+    sys.dont_write_bytecode = True
+
+
+def _build(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
+    if options.get("source") is not None:
+        root = os.path.join(os.path.abspath(directory), options["source"])
+        listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
+        _serve_source(root, listed)
+    found: Any = importlib.import_module(options["module"])
+    for part in options["qualname"].split("."):
+        found = getattr(found, part)
+    return found(**options.get("init_args", {}))
+
+
+def _load(path: str) -> Any:
+    torch: Any = importlib.import_module("torch")
+
+    # Old releases lack weights_only; there as everywhere the container is the boundary.
+    extra = {"weights_only": True} if "weights_only" in inspect.signature(torch.load).parameters else {}
+    return torch.load(path, map_location="cpu", **extra)
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    torch: Any = importlib.import_module("torch")
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # it can be set only once
+            pass
+    state = _load(os.path.join(directory, model))
+    if not isinstance(state, dict) or "model_state" not in state:
+        raise Refused("{} holds no 'model_state'".format(model))
+    module = _build(options, directory, sizes)
+    module.load_state_dict(state["model_state"], strict=True)
+    module.eval()
+    # A model that draws random numbers gets the same ones at every replay.
+    random.seed(0)
+    torch.manual_seed(0)
+    # clone: torch's own allocator aligns to 64 bytes, and kernels choose their path by alignment.
+    given = [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+    with getattr(torch, "inference_mode", torch.no_grad)():
+        answer = module(*given)
+    outputs = []
+    for name, tensor in naming.flatten(answer, torch.is_tensor):
+        array, made_from = tensors.to_array(tensor)
+        outputs.append((name, array, made_from))
+    return outputs

@@ -1,0 +1,72 @@
+"""Run an XGBoost model: always the Booster, answering as the object that was archived did."""
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+
+if TYPE_CHECKING:
+    from timeproof.probe.files import Refused
+else:
+    from files import Refused
+
+MODULES = ("xgboost", "numpy", "scipy")
+
+
+def warm() -> None:
+    importlib.import_module("xgboost")
+
+
+def _probabilities(values: Any, margin: Any, how: Optional[str]) -> Any:
+    """Do what XGBClassifier.predict_proba does with the Booster's values (xgboost/sklearn.py)."""
+    import numpy
+
+    if how == "softmax":
+        return importlib.import_module("scipy.special").softmax(margin, axis=1)
+    if values.ndim == 2:
+        return values
+    return numpy.vstack((1.0 - values, values)).transpose()
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],  # noqa: ARG001 - every loader is called alike
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    import numpy
+
+    xgboost: Any = importlib.import_module("xgboost")
+
+    if len(inputs) != 1:
+        raise Refused("an XGBoost model takes one input, not {}".format(len(inputs)))
+    booster = xgboost.Booster()
+    booster.load_model(os.path.join(directory, model))
+    if threads is not None:
+        booster.set_param({"nthread": threads})
+    names = booster.feature_names or options.get("feature_names")
+    types = booster.feature_types or options.get("feature_types")
+    missing = options.get("missing")
+    data = xgboost.DMatrix(
+        inputs[0][1],
+        missing=numpy.nan if missing is None else missing,
+        feature_names=names,
+        feature_types=types,
+        nthread=threads,
+        enable_categorical=bool(types and "c" in types),
+    )
+    trees = tuple(options.get("iteration_range") or (0, 0))
+    margin = booster.predict(data, output_margin=True, iteration_range=trees)
+    values = booster.predict(data, iteration_range=trees)
+    outputs = []
+    for method in options.get("methods", ["predict"]):
+        if method == "predict_proba":
+            outputs.append((method, _probabilities(values, margin, options.get("probability")), ""))
+        elif method == "predict":
+            outputs.append((method, values, ""))
+        else:
+            raise Refused("the method {!r} is not known".format(method))
+    outputs.append(("margin", margin, ""))
+    return outputs

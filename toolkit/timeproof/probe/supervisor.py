@@ -1,0 +1,342 @@
+"""Runs every task of a job through the warmed servers, one child at a time, and tells the results.
+
+Imports nothing heavy and reads no model: the one process here that must live to the end.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Set
+
+if TYPE_CHECKING:
+    from timeproof.probe import child, server, wire
+else:
+    import child
+    import server
+    import wire
+
+_CHUNK = 1 << 20
+_F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, which Python has since 3.10
+_COUNTERS = (
+    "/sys/fs/cgroup/memory.events",
+    "/sys/fs/cgroup/memory/memory.oom_control",
+)
+
+
+def oom_kills() -> int:
+    """How many processes of this container the kernel has killed for want of memory; 0 where unknown."""
+    total = 0
+    for path in _COUNTERS:
+        try:
+            with open(path) as stream:
+                for line in stream:
+                    key, _, value = line.partition(" ")
+                    if key == "oom_kill":
+                        total += int(value)
+        except (OSError, ValueError):
+            pass
+    return total
+
+
+def kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass
+
+
+class Tail:
+    """The last bytes of what a process printed."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def add(self, data: bytes) -> None:
+        self._data = (self._data + data)[-wire.LOG_LIMIT :]
+
+    def text(self) -> str:
+        return self._data.decode("utf-8", "replace")
+
+
+class _Ended(Exception):
+    """The child is dead, and its pipe is empty."""
+
+
+class _Late(Exception):
+    """The time is over."""
+
+
+class _Flood(Exception):
+    """More bytes than the artifact may give."""
+
+
+class Server:
+    """The supervisor's end of one framework's warmed server."""
+
+    def __init__(self, job: Dict[str, Any], framework: str) -> None:
+        self.framework = framework
+        self.failure: Optional[Dict[str, Any]] = None
+        self.ready = False
+        self.log = Tail()
+        self._kills = oom_kills()
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.log_fd, log_end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            server.serve(job, framework, theirs.fileno(), log_end)
+        theirs.close()
+        os.close(log_end)
+        os.set_blocking(self.log_fd, False)
+
+    def read_log(self) -> None:
+        try:
+            self.log.add(os.read(self.log_fd, 65536))
+        except OSError:
+            pass
+
+    def message(self) -> Dict[str, Any]:
+        """Take the next packet; an empty object means that the server is gone."""
+        try:
+            data = self.control.recv(server.PACKET)
+        except OSError:
+            data = b""
+        return json.loads(data.decode("ascii")) if data else {}
+
+    def warm(self, timeout: float) -> None:
+        """Wait until the framework is imported; `failure` says why where it can't be."""
+        until = time.monotonic() + timeout
+        while not self.ready and self.failure is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                self.failure = {"status": "timeout", "reason": "importing took over {} s".format(timeout)}
+                break
+            watched: List[Any] = [self.control, self.log_fd]
+            found, _, _ = select.select(watched, [], [], left)
+            if self.log_fd in found:
+                self.read_log()
+            if self.control in found:
+                state = self.message()
+                if not state:
+                    self.failure = self.obituary("while it imported " + self.framework)
+                elif state.get("ready"):
+                    self.ready = True
+                else:
+                    self.failure = {"status": state["status"], "reason": state["reason"]}
+
+    def obituary(self, when: str) -> Dict[str, Any]:
+        """Say how the server died; it must be dead or dying."""
+        kill_group(self.pid)
+        _, code = os.waitpid(self.pid, 0)
+        self.pid = 0
+        self.read_log()
+        number = os.WTERMSIG(code) if os.WIFSIGNALED(code) else None
+        if number == signal.SIGKILL and oom_kills() > self._kills:
+            return {"status": "out_of_memory", "reason": "the kernel killed the server " + when}
+        return {"status": "crashed", "signal": number, "reason": "the server died " + when}
+
+    def close(self) -> None:
+        self.control.close()
+        os.close(self.log_fd)
+        if self.pid:
+            kill_group(self.pid)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+class Run:
+    """One child: its pipe, its log, its time."""
+
+    def __init__(self, warmed: Server, index: int, copy: Optional[int], timeout: float, allowed: int) -> None:
+        self._server = warmed
+        self._timeout = timeout
+        self._until = time.monotonic() + timeout
+        self._allowed = allowed
+        self._started = time.monotonic()
+        self._kills = oom_kills()
+        self._buffer = bytearray()
+        self._pid = 0
+        self._exit: Optional[Dict[str, Any]] = None
+        self._lost = False
+        self._silent: Set[int] = set()
+        self.log = Tail()
+        self.data, theirs = os.pipe()
+        self.err, their_err = os.pipe()
+        for fd in (self.data, self.err):
+            os.set_blocking(fd, False)
+        try:
+            fcntl.fcntl(self.data, _F_SETPIPE_SZ, _CHUNK)
+        except OSError:
+            pass
+        try:
+            server.send_with(warmed.control, {"artifact": index, "copy": copy}, [theirs, their_err])
+        except OSError:
+            self._lost = True
+        os.close(theirs)
+        os.close(their_err)
+
+    def _pump(self, fd: int) -> bool:
+        """Read what is there; say whether the pipe may have more."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if fd == self.err:
+            self.log.add(data)
+        else:
+            self._buffer += data
+        return bool(data)
+
+    def _wait(self) -> None:
+        """Wait for anything: bytes, words, the child's end, or the time."""
+        if self._exit is not None or self._lost:
+            # Whoever it left behind may hold the pipe open: what is in it now is all that counts.
+            if not self._pump(self.data):
+                raise _Ended
+            return
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise _Late
+        own = [fd for fd in (self.data, self.err) if fd not in self._silent]
+        fds: List[Any] = [self._server.control, self._server.log_fd]
+        found, _, _ = select.select(fds + own, [], [], left)
+        for fd in own:
+            if fd in found and not self._pump(fd):
+                self._silent.add(fd)
+        if self._server.log_fd in found:
+            self._server.read_log()
+        if self._server.control in found:
+            self._hear(self._server.message())
+
+    def _hear(self, message: Dict[str, Any]) -> None:
+        if not message:
+            self._lost = True
+        elif "pid" in message:
+            self._pid = message["pid"]
+        else:
+            self._exit = message
+
+    def exactly(self, size: int) -> bytes:
+        """Give exactly `size` bytes of the child's stream; for `wire.read_frame`."""
+        while len(self._buffer) < size:
+            self._wait()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def forward(self, size: int, out: BinaryIO) -> None:
+        """Copy `size` bytes to `out`; zeros take the place of what the child did not live to send.
+
+        The host has been told of `size` bytes already; the result's status says that they don't count.
+        """
+        left = size
+        try:
+            while left:
+                if not self._buffer:
+                    self._wait()
+                    continue
+                part = bytes(self._buffer[:left])
+                del self._buffer[: len(part)]
+                left -= len(part)
+                begun = time.monotonic()
+                wire.write_all(out, part)
+                self._until += time.monotonic() - begun  # a slow reader is not the model's fault
+        finally:
+            while left:
+                part = bytes(min(left, _CHUNK))
+                wire.write_all(out, part)
+                left -= len(part)
+
+    def follow(self, out: BinaryIO, identity: Dict[str, Any]) -> Dict[str, Any]:
+        """Read the child's frames to their end, passing its outputs on; return the outcome."""
+        try:
+            outcome = self._follow(out, identity)
+        except _Late:
+            outcome = {"status": "timeout", "reason": "no answer within {:g} s".format(self._timeout)}
+        except _Flood as error:
+            outcome = {"status": "too_large", "reason": str(error)}
+        except wire.WireError as error:
+            outcome = {"status": "crashed", "reason": "the child's stream is broken: {}".format(error)}
+        except _Ended:
+            outcome = {}
+        self._finish()
+        if not outcome:
+            outcome = self._post_mortem()
+        outcome.setdefault("signal", None)
+        outcome.setdefault("versions", {})
+        outcome["seconds"] = round(time.monotonic() - self._started, 6)
+        outcome["log"] = self.log.text()
+        return outcome
+
+    def _follow(self, out: BinaryIO, identity: Dict[str, Any]) -> Dict[str, Any]:
+        given = 0
+        for _ in range(child.OUTPUTS_LIMIT + 1):
+            header = wire.read_frame(self.exactly)
+            if header["kind"] == "end" and header.get("status") in wire.STATUSES:
+                keep = ("status", "reason", "versions", "path")
+                return {key: header[key] for key in keep if key in header}
+            if header["kind"] != "output":
+                raise wire.WireError("a frame of the kind {!r}".format(wire.plain(header["kind"], 80)))
+            given += header["payload"]
+            if given > self._allowed:
+                raise _Flood("the outputs have more than {} bytes".format(self._allowed))
+            told: Dict[str, Any] = {
+                key: header[key] for key in ("name", "index", "dtype", "shape", "from") if key in header
+            }
+            told.update(identity, kind="output", payload=header["payload"])
+            wire.write_all(out, wire.encode_header(told))
+            self.forward(header["payload"], out)
+            out.flush()
+        raise wire.WireError("more than {} outputs".format(child.OUTPUTS_LIMIT))
+
+    def _finish(self) -> None:
+        """End the child and all that it started, and let the server bury it."""
+        until = time.monotonic() + 10.0
+        while self._exit is None and not self._lost:
+            if self._pid:
+                kill_group(self._pid)
+            found, _, _ = select.select([self._server.control], [], [], max(0.0, until - time.monotonic()))
+            if not found:
+                self._lost = True
+                break
+            self._hear(self._server.message())
+        if self._pid:
+            kill_group(self._pid)
+        while self._pump(self.err):
+            pass
+        if not self._lost:
+            try:
+                server.send(self._server.control, {"reap": True})
+            except OSError:
+                self._lost = True
+        os.close(self.data)
+        os.close(self.err)
+
+    def _post_mortem(self) -> Dict[str, Any]:
+        if self._exit is None:
+            return self._server.obituary("while it ran an artifact")
+        number = self._exit["signal"]
+        if number is None:
+            reason = "the process ended with exit code {} before it answered".format(self._exit["exit"])
+            return {"status": "crashed", "reason": reason}
+        if number == signal.SIGKILL and oom_kills() > self._kills:
+            return {
+                "status": "out_of_memory",
+                "signal": number,
+                "reason": "the kernel killed it: out of memory",
+            }
+        if number == signal.SIGABRT and child.lacks_memory(self.log.text()):
+            return {"status": "out_of_memory", "signal": number, "reason": "it aborted: out of memory"}
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = str(number)
+        return {"status": "crashed", "signal": number, "reason": "killed by {}".format(name)}
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server is of no more use."""
+        return self._lost
