@@ -8,15 +8,16 @@
 # Docker-compatible socket), nothing is installed and nothing is started.
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-runtime=/run/timeproof          # socketless: holds the daemon's pid and log
+runtime=/run/timeproof  # holds the daemon's pid and log where there is no systemd
 say() { printf 'engine: %s\n' "$*"; }
 die() { printf 'engine: %s\n' "$*" >&2; exit 1; }
 
 answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 has_buildx() { docker buildx version >/dev/null 2>&1; }
+# Only Debian and Ubuntu make base root filesystems; elsewhere a base comes from outside.
+has_base_maker() { command -v mmdebstrap >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; }
 
-if answers && has_buildx; then
+if answers && has_buildx && has_base_maker; then
     say "an engine answers already ($(docker version --format '{{.Server.Version}}')); nothing to install"
     exit 0
 fi
@@ -43,6 +44,7 @@ TEXT
     exit 1
 }
 
+answers || say "no engine answers on this machine"
 [ -r /etc/os-release ] || elsewhere
 # shellcheck disable=SC1091
 . /etc/os-release
@@ -101,10 +103,18 @@ wait_for_answer() {  # seconds
     return 1
 }
 
+# Membership of the docker group counts from the next login on; until then the socket is handed over.
+let_user_in() {
+    [ "$(id -u)" = 0 ] && return 0
+    as_root usermod -aG docker "$(id -un)" || true
+    as_root chgrp "$(id -gn)" /var/run/docker.sock || true
+}
+
 start() {
     if [ -d /run/systemd/system ]; then
         as_root systemctl unmask docker.socket docker.service >/dev/null 2>&1 || true
         as_root systemctl restart docker.socket docker.service
+        let_user_in
         wait_for_answer 60 && return 0
         die "systemd started docker, but it does not answer: see 'journalctl -u docker'"
     fi
@@ -112,7 +122,7 @@ start() {
     # Containers get no network, so a kernel without NAT (many CI machines) is enough.
     for network in "" "--iptables=false --ip6tables=false --bridge=none"; do
         say "starting dockerd ${network:+with $network }(log: $runtime/dockerd.log)"
-        as_root sh -c "setsid dockerd $network --pidfile $runtime/dockerd.pid >$runtime/dockerd.log 2>&1 </dev/null &"
+        as_root sh -c "setsid dockerd $network --group $(id -gn) --pidfile $runtime/dockerd.pid >$runtime/dockerd.log 2>&1 </dev/null &"
         wait_for_answer 30 && return 0
         if [ -s "$runtime/dockerd.pid" ]; then as_root kill "$(cat "$runtime/dockerd.pid")" 2>/dev/null || true; sleep 2; fi
     done
@@ -120,7 +130,13 @@ start() {
     die "dockerd does not start; its log is $runtime/dockerd.log"
 }
 
-say "no engine answers on this machine${here:+}"
+if ! has_base_maker; then
+    say "this will install, with apt: mmdebstrap (makes the base root filesystem of images)"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        mmdebstrap >/tmp/timeproof-engine-apt.log 2>&1 || die "apt-get install mmdebstrap failed"
+fi
+if answers && has_buildx; then exit 0; fi
 if ! command -v dockerd >/dev/null 2>&1 || ! has_buildx; then install_packages; fi
 configure
 answers || start

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from timeproof.errors import BadArchive, Limit, Malformed
 from timeproof.limits import LIMITS
@@ -46,8 +46,8 @@ def _constant(name: str) -> Json:
     raise _Doubt(f"{name} is not JSON")
 
 
-def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Json:
-    """Parse UTF-8 JSON strictly; `path` is only for the messages.
+def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
+    """Parse UTF-8 JSON strictly into a `Json` value; `path` is only for the messages.
 
     Raises Malformed for duplicate keys, NaN, Infinity, numbers that overflow, lone surrogates and
     syntax errors; Limit for too many bytes, levels or digits.
@@ -105,3 +105,8 @@ def dumps(value: object) -> bytes:
     `loads(dumps(v)) == v` for every value that `loads` accepts. Raises ValueError for NaN and Infinity.
     """
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def compact(value: object) -> str:
+    """Spell `value` on one line, ASCII only: for command lines and Dockerfiles."""
+    return json.dumps(value, allow_nan=False)

@@ -14,6 +14,7 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount as Bind
 
 from timeproof.engine.base import LABEL, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
@@ -160,7 +161,8 @@ class Containers:
     def reap(self) -> int:
         """Remove every container of ours that another run left. Returns how many."""
         with _answers():
-            strays = self._api.containers(all=True, filters={"label": LABEL, "status": ["exited", "dead", "created"]})
+            ended = {"label": LABEL, "status": ["exited", "dead", "created"]}
+            strays = self._api.containers(all=True, filters=ended)
             for stray in strays:
                 with suppress(NotFound):
                     self._api.remove_container(stray["Id"], force=True, v=True)
@@ -189,8 +191,7 @@ class Containers:
                     ipc_mode="private",
                     log_config={"Type": "none", "Config": {}},
                     mounts=[
-                        {"Type": "bind", "Source": str(m.source.resolve()), "Target": m.target, "ReadOnly": True}
-                        for m in spec.mounts
+                        Bind(m.target, str(m.source.resolve()), "bind", read_only=True) for m in spec.mounts
                     ],
                 ),
             )["Id"]
@@ -210,7 +211,7 @@ class Containers:
 
         begun = time.monotonic()
         with _answers():
-            stream = self._api.attach(container, stdout=True, stderr=True, stream=True, logs=False, demux=True)
+            stream = self._api.attach(container, stream=True, logs=False, demux=True)
             self._api.start(container)
         clock = threading.Timer(spec.timeout, kill)
         clock.daemon = True

@@ -1,0 +1,53 @@
+# Every image of timeproof, for stock `docker buildx bake`. Nothing here uses a network.
+#
+# Contexts hold bytes, not places, so they are staged first (and checked, hash by hash):
+#
+#   timeproof build lockfiles/* --stage build/contexts
+#   docker buildx bake                        the base, and every environment in lockfiles/
+#   docker buildx bake environment-digits     one of them
+#
+# A copy of this file is frozen in each environment's recipe/, and is what a replay builds with.
+
+variable "CONTEXTS" {
+  default = "build/contexts"
+}
+
+variable "ENVIRONMENTS" {
+  default = "digits"
+}
+
+variable "PLATFORM" {
+  default = "linux/amd64"
+}
+
+# 1980-01-01T00:00:00Z: the oldest instant that a zip can hold; no image knows when it was built.
+variable "EPOCH" {
+  default = "315532800"
+}
+
+group "default" {
+  targets = ["base", "environment"]
+}
+
+target "_hermetic" {
+  network   = "none"
+  platforms = [PLATFORM]
+  args      = { SOURCE_DATE_EPOCH = EPOCH }
+  attest    = ["type=provenance,disabled=true", "type=sbom,disabled=true"]
+}
+
+target "base" {
+  inherits = ["_hermetic"]
+  context  = "${CONTEXTS}/base"
+  tags     = ["timeproof/base:latest"]
+  output   = ["type=image,oci-mediatypes=true,unpack=true,compression=zstd,force-compression=true"]
+}
+
+target "environment" {
+  name     = "environment-${replace(env, ".", "_")}"
+  matrix   = { env = split(",", ENVIRONMENTS) }
+  inherits = ["_hermetic"]
+  context  = "${CONTEXTS}/${env}"
+  tags     = ["timeproof/${env}:latest"]
+  output   = ["type=image,oci-mediatypes=true,unpack=true,compression=zstd,force-compression=true"]
+}

@@ -1,0 +1,219 @@
+"""From a lock to an environment in the archive: base, recipe, image, `image.json` last."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from timeproof import __version__, atomic
+from timeproof.archive import oci, writer
+from timeproof.archive.layout import Archive
+from timeproof.archive.model import ImageIdentity, ImageRecord, PackageEntry
+from timeproof.archive.verify import check_environment, read_environment
+from timeproof.digests import Digest
+from timeproof.environment.conda_part import conda_part
+from timeproof.environment.lock import Lock, Package
+from timeproof.environment.packages import PackageStore
+from timeproof.errors import LockFailed, WrongImage, WrongPlatform
+from timeproof.image import bake, recipe
+from timeproof.image.base import make_base
+from timeproof.image.replaying import replay_md
+from timeproof.paths import list_tree
+from timeproof.progress import SILENT, Progress
+
+PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}
+
+
+def utc_now() -> str:
+    """This instant, RFC 3339, UTC."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _entry(store: PackageStore, package: Package) -> PackageEntry:
+    return PackageEntry(
+        kind="wheel" if package.manager == "pip" else "conda",
+        name=package.name,
+        version=package.version,
+        file=package.file_name,
+        size=store.path(package.sha256, package.file_name).stat().st_size,
+        sha256=package.sha256.hex,
+    )
+
+
+def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
+    """The base that the lock names, which the store must hold; or a new one where it names none."""
+    if lock.base is None:
+        return make_base(store, progress)
+    digest, name = lock.base
+    with store.open_verified(digest, name) as stream:
+        size = stream.seek(0, 2)
+    return PackageEntry(
+        kind="base", name=name.rsplit(".", 1)[0], version="", file=name, size=size, sha256=digest.hex
+    )
+
+
+def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
+    """The newest environment of that name whose lock differs from `lock` by no package."""
+    wanted = (lock.packages, lock.platforms)
+    same = []
+    for folder in archive.environment_names():
+        if folder.rpartition("-")[0] != name:
+            continue
+        path = archive.environments / folder / "conda-lock.yml"
+        known = Lock.parse(path.read_bytes(), path)
+        if (known.packages, known.platforms) == wanted and lock.base in (None, known.base):
+            same.append(read_environment(archive, folder))
+    return max(same, key=lambda r: r.created, default=None)
+
+
+def build_environment(
+    archive: Archive,
+    lock: Lock,
+    environment_yml: str,
+    name: str,
+    *,
+    left_out: Sequence[tuple[str, str]] = (),
+    platform: str = "linux-64",
+    engine_version: str = "",
+    progress: Progress = SILENT,
+) -> ImageRecord:
+    """Build the environment of `lock`, unless it is there, and publish it. Returns its record.
+
+    Every package must be in the archive's store already. Concurrent callers build it once.
+
+    Raises:
+        LockFailed: the lock holds nothing for `platform`.
+        BuildFailed / EngineLost / ToolMissing: the build; nothing was recorded.
+        Missing / DigestMismatch: a package in the store is not the locked one.
+    """
+    with atomic.lock(archive.environments, f".{name}.lock"):
+        if there := find_same(archive, name, lock):
+            return there
+        chosen = lock.for_platform(platform)
+        if not any(p.manager == "conda" and p.name == "python" for p in chosen):
+            raise LockFailed(f"the lock of {name} holds no python for {platform}")
+        store = PackageStore(archive.packages)
+        base = _base(store, lock, progress)
+        lock = lock.with_base(Digest(base.sha256), base.file)
+        with atomic.lock(archive.environments):
+            atomic.sweep(archive.environments)
+            staging = atomic.Staging(archive.environments, name)
+        with staging:
+            packages = [_entry(store, p) for p in chosen]
+            part = _conda_part(store, [p for p in packages if p.kind == "conda"], progress)
+            wheels = tuple(p for p in packages if p.kind == "wheel")
+            recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, wheels))
+            (staging.path / "environment.yml").write_text(environment_yml, encoding="utf-8")
+            (staging.path / "conda-lock.yml").write_bytes(lock.to_bytes())
+            everything = [base, part, *packages]
+            image = _first_build(
+                archive, staging.path / "recipe", everything, name, PLATFORMS[platform], progress
+            )
+            folder = f"{name}-{lock.digest.hex[:12]}"
+            (staging.path / "REPLAY.md").write_text(replay_md(folder, image, everything), encoding="utf-8")
+            files = [
+                writer.entry(staging.path, p, _role(p), p.rsplit(".", 1)[-1]) for p in list_tree(staging.path)
+            ]
+            record = ImageRecord(
+                schema=1,
+                name=name,
+                created=utc_now(),
+                lock_sha256=lock.digest.hex,
+                image=image,
+                packages=everything,
+                files=files,
+                builder={"timeproof": __version__, "engine": engine_version, **bake.builder_versions()},
+                left_out=[list(x) for x in left_out],
+            )
+            writer.publish_environment(archive, staging.path, record)
+    return record
+
+
+def _role(path: str) -> str:
+    return {"environment.yml": "environment", "conda-lock.yml": "lock", "REPLAY.md": "instructions"}.get(
+        path, "recipe"
+    )
+
+
+def _conda_part(store: PackageStore, packages: list[PackageEntry], progress: Progress) -> PackageEntry:
+    progress.step("Installing the interpreter into its layer")
+    with tempfile.TemporaryDirectory(prefix="timeproof-conda-") as scratch:
+        made = Path(scratch) / "conda-part.tar"
+        digest = conda_part([store.verified(Digest(p.sha256), p.file) for p in packages], made)
+        store.add_file(made, made.name, expected=digest)
+        return PackageEntry(
+            kind="conda-part",
+            name="conda-part",
+            version="",
+            file=made.name,
+            size=made.stat().st_size,
+            sha256=digest.hex,
+        )
+
+
+def tag(folder: str) -> str:
+    """The name that an environment's image has in an engine: `timeproof/<name>:<12 of the lock>`."""
+    name, _, short = folder.rpartition("-")
+    return f"timeproof/{name}:{short}"
+
+
+def _first_build(
+    archive: Archive,
+    frozen: Path,
+    packages: Sequence[PackageEntry],
+    name: str,
+    platform: str,
+    progress: Progress,
+) -> ImageIdentity:
+    store = PackageStore(archive.packages)
+    with atomic.Staging(archive.images, "build") as work:
+        progress.step("Building the image, without a network")
+        contexts = work.path / "contexts"
+        recipe.stage(frozen, packages, store, contexts / name)
+        exported = work.path / "layout"
+        baked = bake.bake(
+            contexts, name, output=bake.to_layout(exported), platform=platform, progress=progress
+        )
+        known = [read_environment(archive, n).image for n in archive.environment_names()]
+        image = oci.add(archive.images, exported, baked.manifest, known)
+    if image.config != baked.config:
+        raise WrongImage("config", baked.config, image.config)
+    if image.platform != platform:
+        raise WrongPlatform(platform, image.platform)
+    return image
+
+
+def rebuild(
+    archive: Archive, record: ImageRecord, *, no_cache: bool = False, progress: Progress = SILENT
+) -> None:
+    """Build an environment's image again, into the engine, from the recipe and the package store alone.
+
+    Raises:
+        WrongImage: the result is not the recorded one: which of the digests, and both values.
+        and what `build_environment` raises.
+    """
+    check_environment(archive, record, packages=True)
+    with atomic.Staging(archive.images, "rebuild") as work:
+        contexts = work.path
+        progress.step("Rebuilding the image from its recipe, without a network")
+        frozen = archive.environments / record.folder / "recipe"
+        recipe.stage(frozen, record.packages, PackageStore(archive.packages), contexts / record.name)
+        baked = bake.bake(
+            contexts,
+            record.name,
+            output=bake.to_engine(tag(record.folder)),
+            platform=record.image.platform,
+            no_cache=no_cache,
+            progress=progress,
+        )
+    if baked.config != record.image.config:
+        raise WrongImage("config digest", record.image.config, baked.config)
+    if baked.manifest != record.image.manifest:
+        raise WrongImage(
+            "manifest digest",
+            record.image.manifest,
+            baked.manifest,
+            advice="the content is the same (equal config digest), but this builder compresses otherwise",
+        )
