@@ -1,0 +1,21 @@
+"""One adapter a framework: how a trained model becomes files that last.
+
+Each adapter imports its framework only when it is handed one of its models, so that this package
+imports without any of them. No engine, no metadata here.
+"""
+
+from timeproof.frameworks.base import Adapter, Copy, Saved, SavedFile, SaveOptions
+from timeproof.frameworks.choose import adapter_for, adapter_for_file, adapter_named
+from timeproof.frameworks.inputs import normalise_inputs
+
+__all__ = [
+    "Adapter",
+    "Copy",
+    "SaveOptions",
+    "Saved",
+    "SavedFile",
+    "adapter_for",
+    "adapter_for_file",
+    "adapter_named",
+    "normalise_inputs",
+]

@@ -33,17 +33,6 @@ def _check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
     onnxfile.check_external(found, listed)
 
 
-def _named(name: str, value: Any) -> List[Tuple[str, Any]]:
-    """Flatten what onnxruntime gives for one graph output: an array, a sequence, or ZipMap's list of maps."""
-    if isinstance(value, dict):
-        return [("{}_{}".format(name, key), value[key]) for key in value]
-    if not isinstance(value, list):
-        return [(name, value)]
-    if value and all(isinstance(row, dict) and list(row) == list(value[0]) for row in value):
-        return [("{}_{}".format(name, key), [row[key] for row in value]) for key in value[0]]
-    return [pair for k, item in enumerate(value) for pair in _named("{}_{}".format(name, k), item)]
-
-
 def run(
     directory: str,
     model: str,
@@ -54,8 +43,6 @@ def run(
 ) -> List[Tuple[str, Any, str]]:
     """Give the model's outputs as (name, array, the type it was made from or "")."""
     _check_external(directory, model, sizes)
-    import numpy
-
     onnxruntime: Any = importlib.import_module("onnxruntime")
     settings = onnxruntime.SessionOptions()
     if threads is not None:
@@ -83,14 +70,7 @@ def run(
         given = wanted
     feed = {name: array for name, (_, array) in zip(given, inputs)}  # noqa: B905 - Python 3.6
     names = [item.name for item in session.get_outputs()]
-    outputs = []
+    outputs: List[Tuple[str, Any, str]] = []
     for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6
-        for flat, item in _named(name, value):
-            if isinstance(item, list):
-                # A map's values are Python floats that were float32: say so, as the graph does.
-                array = numpy.array(item)
-                narrow = array.astype(numpy.float32) if array.dtype == numpy.float64 else array
-                item = narrow if numpy.array_equal(narrow, array) else array
-            array, made_from = tensors.to_plain(item)
-            outputs.append((flat, array, made_from))
+        outputs += tensors.flatten_onnx(name, value)
     return outputs

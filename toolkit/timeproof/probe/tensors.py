@@ -4,7 +4,7 @@ Shared by the probe and the training process. Imports NumPy and torch only when 
 """
 
 import importlib
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 
 # Floating-point types that NumPy has no name for; each of their values is a float32, exactly.
 _NARROW = ("bfloat16", "float8", "float6", "float4")
@@ -53,3 +53,32 @@ def to_plain(value: Any) -> Tuple[Any, str]:
     elif array.dtype.kind == "V" and array.dtype.names is None and array.dtype.name.startswith(_NARROW):
         array, made_from = array.astype(numpy.float32), array.dtype.name
     return numpy.array(array, order="C", copy=True), made_from
+
+
+def flatten_onnx(name: str, value: Any) -> List[Tuple[str, Any, str]]:
+    """Flatten what onnxruntime gives for one graph output; each with the type it was made from, or "".
+
+    An array stays; a sequence's items are `name_0`, `name_1`, …; ZipMap's list of maps becomes one
+    array for each key, `name_key`, with a value for each row.
+
+    Raises:
+        TypeError: something in it is no array of numbers or strings.
+    """
+    import numpy
+
+    if isinstance(value, dict):
+        return [part for key in value for part in flatten_onnx("{}_{}".format(name, key), value[key])]
+    if not isinstance(value, list):
+        array, made_from = to_plain(value)
+        return [(name, array, made_from)]
+    if not value or not all(isinstance(row, dict) and list(row) == list(value[0]) for row in value):
+        return [part for k, item in enumerate(value) for part in flatten_onnx("{}_{}".format(name, k), item)]
+    found = []
+    for key in value[0]:
+        # A map's values come as Python floats; in the graph they are float32.
+        column = numpy.array([row[key] for row in value])
+        narrow = column.astype(numpy.float32) if column.dtype == numpy.float64 else column
+        same = numpy.array_equal(narrow.astype(column.dtype), column)
+        array, _ = to_plain(narrow if same else column)
+        found.append(("{}_{}".format(name, key), array, "map"))
+    return found

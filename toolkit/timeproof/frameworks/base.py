@@ -1,0 +1,161 @@
+"""What every adapter takes and gives. No framework is imported here, and no file is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from timeproof.errors import NotArchivable
+from timeproof.limits import LIMITS
+from timeproof.strictjson import Json
+
+Array = npt.NDArray[Any]
+Role = Literal["model", "interchange", "source", "external", "optional"]
+GraphOptimization = Literal["disable", "basic", "extended", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """One file that belongs to the artifact. `path` is relative to the artifact's folder, POSIX."""
+
+    path: str
+    role: Role
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An interchange copy, which the probe runs on the same inputs. `facts`: what the file says of itself."""
+
+    name: str
+    framework: str
+    model: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What an adapter has written, and what the probe must be told to run it.
+
+    `options` go to the probe as they are; `init_args` are the class's arguments or the
+    hyper-parameters, JSON values both. `notes` are sentences that the user should see.
+    """
+
+    framework: str
+    framework_version: str | None
+    files: tuple[SavedFile, ...]
+    model: str
+    class_module: str | None
+    class_name: str | None
+    init_args: Mapping[str, Json]
+    options: Mapping[str, Json]
+    copies: tuple[Copy, ...]
+    source_files: tuple[str, ...]
+    notes: tuple[str, ...]
+    input_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """How to save. `format`: the framework's own default where None. `timestamp`: UTC, RFC 3339."""
+
+    format: str | None = None
+    init_args: Mapping[str, object] | None = None
+    optimizer: object | None = None
+    epoch: int | None = None
+    onnx: bool = True
+    timestamp: str = ""
+    graph_optimization: GraphOptimization = "basic"
+
+
+class Adapter(Protocol):
+    """One framework. `name` as in the probe's jobs; `short` as in file names (`model_pt_v1.pth`)."""
+
+    name: str
+    short: str
+
+    def recognises(self, model: object) -> bool:
+        """Say whether `model` is one of this framework's, by its type's modules: nothing is imported."""
+
+    def input_name(self, model: object) -> str | None:
+        """Name the one input where the model itself does; None leaves the default."""
+
+    def save(
+        self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Write the model's files into `folder`, named by `tag` (`pt_v1`). Raises NotArchivable."""
+
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
+        """Ask the live model; outputs are named and ordered as the probe's.
+
+        Raises NotArchivable where this process can't run it (ONNX without onnxruntime).
+        """
+
+    def save_file(
+        self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Copy an existing model file's bytes into `folder`; it is never loaded. Raises NotArchivable."""
+
+
+def comes_from(model: object, package: str, names: frozenset[str] | None = None) -> bool:
+    """Say whether a class of `package` (of one of these `names`) is among the bases of `model`'s type."""
+    return any(
+        (kind.__module__ == package or kind.__module__.startswith(package + "."))
+        and (names is None or kind.__name__ in names)
+        for kind in type(model).__mro__
+    )
+
+
+def json_values(value: object, where: str, notes: list[str]) -> Json:
+    """Turn `value` into JSON values that mean the same: tuples become lists, NumPy scalars numbers.
+
+    Each such change is told in `notes`.
+
+    Raises:
+        NotArchivable: something in it has no JSON spelling; the message names the place.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, np.generic):
+        notes.append(f"{where} is stored as a plain number: it was a numpy.{type(value).__name__}")
+        return json_values(value.item(), where, notes)
+    if isinstance(value, int):
+        if abs(value) > LIMITS.integer:
+            raise _no_json(where, f"the integer {value}, beyond ±2**53")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _no_json(where, f"{value}")
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        if isinstance(value, tuple):
+            notes.append(f"{where} is stored as a list: it was a tuple")
+        return [json_values(item, f"{where}[{k}]", notes) for k, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise _no_json(where, f"the key {key!r}, which is not a string")
+        return {key: json_values(item, f"{where}[{key!r}]", notes) for key, item in value.items()}
+    raise _no_json(where, f"a {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _no_json(where: str, what: str) -> NotArchivable:
+    return NotArchivable(
+        f"{where} is {what}: JSON can't hold it",
+        advice="give only None, booleans, numbers, strings, lists and dictionaries of those; "
+        "build anything else from them inside the class",
+    )
+
+
+def copy_bytes(source: Path, target: Path) -> None:
+    """Copy a regular file's bytes; links are followed only where the user named the link. Raises OSError."""
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while chunk := reader.read(1 << 20):
+            writer.write(chunk)

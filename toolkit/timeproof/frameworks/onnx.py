@@ -1,0 +1,281 @@
+"""Save ONNX models: the file's bytes as they are, and its external data beside it.
+
+The file is read by our own walker; the `onnx` package is needed only to rewrite where external data lies.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from timeproof.errors import BadRequest, NotArchivable, NotFound
+from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, comes_from, copy_bytes
+from timeproof.probe import onnxfile, tensors
+from timeproof.strictjson import Json
+
+# Domains whose operators only onnxruntime's own optimiser makes, for one instruction set.
+_OPTIMISED = re.compile(r"com\.microsoft\.(nchwc|nhwc|.*internal.*)|com\.ms\.internal.*")
+
+
+class Onnx:
+    name = "onnx"
+    short = "onnx"
+
+    def recognises(self, model: object) -> bool:
+        if isinstance(model, (bytes, bytearray)):
+            return True
+        if isinstance(model, (str, os.PathLike)):
+            return os.fspath(model)[-5:] in {".onnx", b".onnx"}
+        return comes_from(model, "onnx", frozenset({"ModelProto"}))
+
+    def input_name(self, model: object) -> str | None:
+        """Name the graph's input, where it has just one."""
+        found = _read(model) if not isinstance(model, (str, os.PathLike)) else inspect_file(_path(model))
+        return found.inputs[0].name if len(found.inputs) == 1 else None
+
+    def save(
+        self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Write `model_<tag>.onnx`, and `model_<tag>_<k>.data` for external data.
+
+        Raises NotArchivable for a file that isn't ONNX, was optimised for one processor, or refers to
+        data that it may not have.
+        """
+        if isinstance(model, (str, os.PathLike)):
+            return self.save_file(_path(model), inputs, folder, tag, options)
+        _check_options(options)
+        found = _read(model)
+        _check(found, inputs)
+        if found.external:
+            raise NotArchivable(
+                "the model's external data lies in files, and only a path says where",
+                advice="archive the .onnx file by its path, or load it with its data (onnx.load)",
+            )
+        file = f"model_{tag}.onnx"
+        with (folder / file).open("xb") as writer:
+            writer.write(_bytes(model))
+        return self._saved(found, (SavedFile(file, "model", "onnx"),), inputs, options, ())
+
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
+        """Run the model here, with this process's onnxruntime."""
+        try:
+            onnxruntime: Any = importlib.import_module("onnxruntime")
+        except ImportError:
+            raise NotArchivable(
+                "onnxruntime is not installed here, so the training process has no answer of its own",
+                advice="pip install onnxruntime",
+            ) from None
+        source = str(_path(model)) if isinstance(model, (str, os.PathLike)) else _bytes(model)
+        settings = onnxruntime.SessionOptions()
+        level = str(saved.options["graph_optimization"]).upper()
+        settings.graph_optimization_level = getattr(
+            onnxruntime.GraphOptimizationLevel,
+            {"DISABLE": "ORT_DISABLE_ALL", "ALL": "ORT_ENABLE_ALL"}.get(level, f"ORT_ENABLE_{level}"),
+        )
+        session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+        names = [item.name for item in session.get_outputs()]
+        given = session.run(names, dict(inputs))
+        found: dict[str, Array] = {}
+        for name, value in zip(names, given, strict=True):
+            for flat, item, _ in tensors.flatten_onnx(name, value):
+                found[flat] = item
+        return found
+
+    def save_file(
+        self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Copy an existing `.onnx` file and the files that hold its external data."""
+        _check_options(options)
+        found = inspect_file(path)
+        _check(found, inputs)
+        file = f"model_{tag}.onnx"
+        if not found.external:
+            copy_bytes(path, folder / file)
+            return self._saved(found, (SavedFile(file, "model", "onnx"),), inputs, options, ())
+        renamed = _copy_external(path, found, folder, tag)
+        _relocate(path, folder / file, renamed)
+        files = [SavedFile(file, "model", "onnx")]
+        files += [SavedFile(name, "external", "onnx-external-data") for name in renamed.values()]
+        notes = tuple(f"{name} holds the external data of {old}" for old, name in renamed.items())
+        return self._saved(found, tuple(files), inputs, options, notes)
+
+    def _saved(
+        self,
+        found: onnxfile.OnnxFile,
+        files: tuple[SavedFile, ...],
+        inputs: Mapping[str, Array],
+        options: SaveOptions,
+        notes: tuple[str, ...],
+    ) -> Saved:
+        installed = sys.modules.get("onnx")
+        return Saved(
+            framework=self.name,
+            framework_version=None if installed is None else str(installed.__version__),
+            files=files,
+            model=files[0].path,
+            class_module=None,
+            class_name=None,
+            init_args={},
+            options={"graph_optimization": options.graph_optimization, "facts": facts(found)},
+            copies=(),
+            source_files=(),
+            notes=notes,
+            input_names=tuple(inputs),
+        )
+
+
+def facts(found: onnxfile.OnnxFile) -> dict[str, Json]:
+    """Give what the file says of itself: opsets, IR version, inputs, outputs, whether the batch is free."""
+    batch = [value.dims[0] if value.dims else None for value in found.inputs if value.dims != ()]
+    return {
+        "opset": found.opsets.get(""),
+        "opsets": dict(sorted(found.opsets.items())),
+        "ir_version": found.ir_version,
+        "producer": found.producer,
+        "inputs": [_described(value) for value in found.inputs],
+        "outputs": [_described(value) for value in found.outputs],
+        "dynamic_batch": bool(batch) and all(not isinstance(dim, int) for dim in batch),
+    }
+
+
+def _described(value: onnxfile.Value) -> Json:
+    return {"name": value.name, "dims": None if value.dims is None else list(value.dims)}
+
+
+def inspect_file(path: Path) -> onnxfile.OnnxFile:
+    """Walk the file without reading tensors into memory. Raises NotFound and NotArchivable."""
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    with path.open("rb") as stream:
+        if os.fstat(stream.fileno()).st_size == 0:
+            raise NotArchivable(f"{path} is empty", advice="give the .onnx file as it was exported")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+            return _inspect(view, str(path))
+
+
+def _inspect(data: bytes | memoryview, what: str) -> onnxfile.OnnxFile:
+    try:
+        return onnxfile.inspect(data)
+    except onnxfile.BadOnnx as error:
+        raise NotArchivable(f"{what}: {error}", advice="give an .onnx file as it was exported") from None
+
+
+def _path(model: Any) -> Path:
+    return Path(os.fsdecode(model))
+
+
+def _bytes(model: Any) -> bytes:
+    if isinstance(model, (bytes, bytearray)):
+        return bytes(model)
+    try:
+        return bytes(model.SerializeToString())
+    except ValueError as error:  # protobuf messages end at 2 GB
+        raise NotArchivable(
+            f"the model can't be written as one file: {error}",
+            advice="save it with its data beside it (onnx.save_model), and archive that path",
+        ) from None
+
+
+def _read(model: Any) -> onnxfile.OnnxFile:
+    return _inspect(_bytes(model), "the model")
+
+
+def _check_options(options: SaveOptions) -> None:
+    if options.format not in {None, "onnx"}:
+        raise BadRequest(f"ONNX models are not saved as {options.format!r}", advice="leave the format out")
+
+
+def _check(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
+    optimised = sorted(domain for domain in found.domains if _OPTIMISED.fullmatch(domain))
+    if optimised:
+        raise NotArchivable(
+            f"the model was optimised by onnxruntime for one processor (it holds {', '.join(optimised)}): "
+            "on another it opens without error and answers wrong",
+            advice="archive the unoptimised file",
+        )
+    wanted = [value.name for value in found.inputs]
+    if set(wanted) != set(inputs):
+        raise NotArchivable(
+            f"the graph's inputs are {', '.join(wanted) or 'none'}, not {', '.join(inputs)}",
+            advice="give a mapping from the graph's input names to arrays",
+        )
+
+
+def _copy_external(path: Path, found: onnxfile.OnnxFile, folder: Path, tag: str) -> dict[str, str]:
+    """Copy each data file to `model_<tag>_<k>.data`; return the new names by place."""
+    renamed: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    for item in found.external:
+        if item.location in renamed:
+            continue
+        try:
+            onnxfile.check_location(item.location)
+        except onnxfile.BadOnnx as error:
+            raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
+        source = path.parent / item.location
+        here = path.parent
+        for part in item.location.split("/"):
+            here = here / part
+            if here.is_symlink():
+                raise NotArchivable(
+                    f"{path}: external data at {item.location!r}, which is a symbolic link",
+                    advice=_EXTERNAL_ADVICE,
+                )
+        if not source.is_file():
+            raise NotArchivable(
+                f"{path}: external data at {item.location!r}, where there is no file", advice=_EXTERNAL_ADVICE
+            )
+        renamed[item.location] = f"model_{tag}_{len(renamed)}.data"
+        sizes[item.location] = source.stat().st_size
+    try:
+        onnxfile.check_external(found, sizes)
+    except onnxfile.BadOnnx as error:
+        raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
+    for location, name in renamed.items():
+        copy_bytes(path.parent / location, folder / name)
+    return renamed
+
+
+_EXTERNAL_ADVICE = "save the model anew, with its data beside it (onnx.save_model)"
+
+
+def _relocate(path: Path, target: Path, renamed: Mapping[str, str]) -> None:
+    """Write the model with its external data's places renamed; everything else stays as it is."""
+    try:
+        onnx: Any = importlib.import_module("onnx")
+    except ImportError:
+        raise NotArchivable(
+            f"{path} keeps its data in other files, and renaming them needs the onnx package",
+            advice="pip install onnx, or save the model as one file",
+        ) from None
+    model = onnx.load(os.fspath(path), load_external_data=False)
+    for tensor in _tensors(model):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = renamed[entry.value]
+    data = model.SerializeToString()
+    left = {item.location for item in _inspect(data, str(path)).external} - set(renamed.values())
+    if left:
+        raise NotArchivable(
+            f"{path}: external data of a kind that can't be renamed, at {', '.join(sorted(left))}",
+            advice="save the model as one file (onnx.save_model with save_as_external_data=False)",
+        )
+    with target.open("xb") as writer:
+        writer.write(data)
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Give every TensorProto below a protobuf message, wherever it hides."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for below in [value] if hasattr(value, "DESCRIPTOR") else value:
+                yield from _tensors(below)

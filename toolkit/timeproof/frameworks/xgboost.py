@@ -1,0 +1,203 @@
+"""Save XGBoost models: the Booster's own JSON (or UBJSON), and what the JSON drops."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from timeproof.errors import BadRequest, NotArchivable
+from timeproof.frameworks.base import (
+    Array,
+    Saved,
+    SavedFile,
+    SaveOptions,
+    comes_from,
+    copy_bytes,
+    json_values,
+)
+from timeproof.strictjson import Json
+
+_FORMATS = ("json", "ubj")
+
+
+class XGBoost:
+    name = "xgboost"
+    short = "xgb"
+
+    def recognises(self, model: object) -> bool:
+        return comes_from(model, "xgboost", frozenset({"Booster", "XGBModel"}))
+
+    def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
+        return None
+
+    def save(
+        self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Write `model_<tag>.json`, or `.ubj` on request. Raises NotArchivable and BadRequest."""
+        chosen = _format(options.format)
+        _one_table(inputs)
+        notes: list[str] = []
+        booster = _booster(model)
+        wrapper = None if booster is model else type(model).__name__
+        file = f"model_{tag}.{chosen}"
+        booster.save_model(str(folder / file))
+        settings = _settings(model, booster, wrapper, notes)
+        return Saved(
+            framework=self.name,
+            framework_version=str(sys.modules["xgboost"].__version__),
+            files=(SavedFile(file, "model", f"xgboost-{chosen}"),),
+            model=file,
+            class_module=type(model).__module__,
+            class_name=type(model).__qualname__,
+            init_args={} if wrapper is None else _hyper_parameters(model, notes),
+            options=settings,
+            copies=(),
+            source_files=(),
+            notes=tuple(notes),
+            input_names=tuple(inputs),
+        )
+
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
+        """Ask the user's own object: `predict_proba` or `predict`, then `margin`."""
+        data = _one_table(inputs)
+        booster = _booster(model)
+        if booster is model:
+            xgboost: Any = importlib.import_module("xgboost")
+            types = booster.feature_types
+            table = xgboost.DMatrix(
+                data,
+                feature_names=booster.feature_names,
+                feature_types=types,
+                enable_categorical=bool(types and "c" in types),
+            )
+            margin = booster.predict(table, output_margin=True)
+            return {"predict": np.asarray(booster.predict(table)), "margin": np.asarray(margin)}
+        given = data
+        found: dict[str, Array] = {}
+        for method in cast("list[str]", saved.options["methods"]):
+            found[method] = np.asarray(getattr(model, method)(given, validate_features=False))
+        found["margin"] = np.asarray(model.predict(given, output_margin=True, validate_features=False))
+        return found
+
+    def save_file(
+        self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Copy a `.json` or `.ubj` model file; it is replayed as a plain Booster."""
+        _one_table(inputs)
+        chosen = path.suffix.lower().lstrip(".")
+        if chosen not in _FORMATS or options.format not in {None, chosen}:
+            raise BadRequest(
+                f"{path} is kept as it is, in its own format",
+                advice="leave the format out, or archive the live model to have another one",
+            )
+        file = f"model_{tag}.{chosen}"
+        copy_bytes(path, folder / file)
+        return Saved(
+            framework=self.name,
+            framework_version=None,
+            files=(SavedFile(file, "model", f"xgboost-{chosen}"),),
+            model=file,
+            class_module=None,
+            class_name=None,
+            init_args={},
+            options={
+                "wrapper": None,
+                "methods": ["predict"],
+                "feature_names": None,
+                "feature_types": None,
+                "best_iteration": None,
+                "iteration_range": None,
+                "missing": None,
+                "probability": None,
+            },
+            copies=(),
+            source_files=(),
+            notes=("answers are the plain Booster's, with all its trees",),
+            input_names=tuple(inputs),
+        )
+
+
+def _format(asked: str | None) -> str:
+    chosen = asked or "json"
+    if chosen not in _FORMATS:
+        raise BadRequest(
+            f"XGBoost models are not saved as {chosen!r}",
+            advice=f"the format is one of {', '.join(_FORMATS)}",
+        )
+    return chosen
+
+
+def _one_table(inputs: Mapping[str, Array]) -> Array:
+    if len(inputs) != 1:
+        raise NotArchivable(
+            f"an XGBoost model takes one table, not {len(inputs)} inputs",
+            advice="give one array [rows, columns]",
+        )
+    (table,) = inputs.values()
+    if table.ndim != 2 or table.dtype.kind not in "fiub":
+        raise NotArchivable(
+            f"an XGBoost model takes a table of numbers, not {table.dtype} of shape {list(table.shape)}",
+            advice="give one array [rows, columns] of numbers",
+        )
+    return table
+
+
+def _booster(model: Any) -> Any:
+    if not hasattr(model, "get_booster"):
+        return model
+    try:
+        return model.get_booster()
+    except Exception as error:  # the wrapper's NotFittedError comes from scikit-learn or from xgboost
+        raise NotArchivable(
+            f"the {type(model).__name__} has not been fitted: {error}", advice="call fit first"
+        ) from error
+
+
+def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -> dict[str, Json]:
+    """Say how the probe must ask the Booster to give what the user's object gives."""
+    best = getattr(model, "best_iteration", None) if wrapper else None
+    linear = getattr(model, "booster", None) == "gblinear"
+    if wrapper is None and booster.attr("best_iteration") is not None:
+        notes.append(
+            "the Booster was stopped early; Booster.predict uses all its trees, and so does the replay"
+        )
+    classifies = hasattr(model, "predict_proba")
+    missing = getattr(model, "missing", None)
+    plain = (
+        None if missing is None or (isinstance(missing, float) and math.isnan(missing)) else float(missing)
+    )
+    return {
+        "wrapper": wrapper,
+        "methods": ["predict_proba"] if classifies else ["predict"],
+        "feature_names": booster.feature_names,
+        "feature_types": booster.feature_types,
+        "best_iteration": None if best is None else int(best),
+        "iteration_range": None if best is None or linear else [0, int(best) + 1],
+        "missing": plain,
+        "probability": "softmax" if classifies and model.objective == "multi:softmax" else None,
+    }
+
+
+def _hyper_parameters(model: Any, notes: list[str]) -> dict[str, Json]:
+    """Give the wrapper's parameters as JSON values; what has none is left out, with a note."""
+    found: dict[str, Json] = {}
+    for name, value in sorted(model.get_params().items()):
+        if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+            found[name] = None
+            if not math.isnan(value) or name != "missing":
+                notes.append(f"the parameter {name!r} is stored as null: it was {value}")
+            continue
+        try:
+            found[name] = json_values(value, f"the parameter {name!r}", notes)
+        except NotArchivable:
+            notes.append(
+                f"the parameter {name!r} is not stored: it is a {type(value).__qualname__}; "
+                "predictions do not need it"
+            )
+    return found
