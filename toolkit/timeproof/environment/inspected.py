@@ -44,6 +44,7 @@ class Distribution:
     direct_url: dict[str, Any] | None
     tags: tuple[str, ...]
     requires: tuple[str, ...]
+    extras: tuple[str, ...]
 
     @cached_property
     def key(self) -> str:
@@ -123,6 +124,7 @@ def _typed(raw: Mapping[str, Any]) -> Inspection:
                 direct_url=_direct_url(row["direct_url"]),
                 tags=tuple(row["tags"]),
                 requires=tuple(row["requires"]),
+                extras=tuple(row["extras"]),
             )
             for row in rows
             if row["name"] and row["version"]
