@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
 
 if TYPE_CHECKING:
     from timeproof.probe import job as jobs
-    from timeproof.probe import machine, supervisor, wire
+    from timeproof.probe import machine, supervisor, warmed, wire
 else:
     import job as jobs
     import machine
     import supervisor
+    import warmed
     import wire
 
 
@@ -34,36 +35,31 @@ class Servers:
 
     def __init__(self, job: Dict[str, Any]) -> None:
         self._job = job
-        self._warmed: Dict[str, supervisor.Server] = {}
+        self._servers: Dict[str, warmed.Server] = {}
         for framework in _frameworks(job):
-            self._warmed[framework] = supervisor.Server(job, framework)
+            self._servers[framework] = warmed.Server(job, framework)
 
     def run(self, index: int, copy: Optional[int], out: BinaryIO) -> Dict[str, Any]:
         """Run one task; its outputs go to `out`, its outcome comes back."""
         artifact = self._job["artifacts"][index]
         framework = (artifact if copy is None else artifact["copies"][copy])["framework"]
-        warmed = self._warmed[framework]
-        warmed.warm(artifact["timeout"])
-        if warmed.failure is not None:
-            failed: Dict[str, Any] = {
-                "signal": None,
-                "versions": {},
-                "seconds": 0.0,
-                "log": warmed.log.text(),
-            }
-            failed.update(warmed.failure)
+        ours = self._servers[framework]
+        ours.warm(artifact["timeout"])
+        if ours.failure is not None:
+            failed: Dict[str, Any] = {"signal": None, "versions": {}, "seconds": 0.0, "log": ours.log.text()}
+            failed.update(ours.failure)
             return failed
         runner = "native" if copy is None else artifact["copies"][copy]["name"]
-        run = supervisor.Run(warmed, index, copy, artifact["timeout"], artifact["output_bytes"])
+        run = supervisor.Run(ours, index, copy, artifact["timeout"], artifact["output_bytes"])
         outcome = run.follow(out, {"id": artifact["id"], "runner": runner})
         if run.lost:
-            warmed.close()
-            self._warmed[framework] = supervisor.Server(self._job, framework)
+            ours.close()
+            self._servers[framework] = warmed.Server(self._job, framework)
         return outcome
 
     def close(self) -> None:
-        for warmed in self._warmed.values():
-            warmed.close()
+        for ours in self._servers.values():
+            ours.close()
 
 
 def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryIO) -> Dict[str, Any]:

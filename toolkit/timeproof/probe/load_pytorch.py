@@ -18,9 +18,6 @@ else:
 
 MODULES = ("torch", "numpy")
 
-# The probe's own modules, as `import` knows them: a model's source may use the same names.
-_OWN = ("wire", "naming", "tensors", "files", "onnxfile", "child", "server", "supervisor", "machine")
-
 
 def warm() -> None:
     importlib.import_module("torch")
@@ -46,10 +43,10 @@ def _serve_source(root: str, listed: Set[str]) -> None:
 
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [root] + [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
-    for name in _OWN:
-        sys.modules.pop(name, None)
-    for name in [name for name in sys.modules if name.startswith("load_")]:
-        sys.modules.pop(name)
+    # The probe's own modules step aside: a model's source may use the same names.
+    for name in os.listdir(here):
+        if name != "__main__.py":
+            sys.modules.pop(name.partition(".")[0], None)
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
     sys.dont_write_bytecode = True

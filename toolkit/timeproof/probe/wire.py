@@ -96,7 +96,10 @@ def read_frame(read_exactly: Callable[[int], bytes], header_limit: int = HEADER_
     Raises:
         WireError: wrong magic, too long, or not a strict header.
     """
-    magic, length = _PREFIX.unpack(read_exactly(_PREFIX.size))
+    prefix = read_exactly(_PREFIX.size)
+    if len(prefix) != _PREFIX.size:
+        raise WireError("the stream ends within a frame")
+    magic, length = _PREFIX.unpack(prefix)
     if magic != MAGIC:
         raise WireError("a frame starts with {!r}, not {!r}".format(magic, MAGIC))
     if length > header_limit:
