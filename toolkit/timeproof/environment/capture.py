@@ -83,7 +83,9 @@ def _local_wheel(dist: Distribution) -> tuple[Path, Digest] | None:
     """The wheel file that a distribution was installed from, where it is still there."""
     direct = dist.direct_url or {}
     archive = direct.get("archive_info") or {}
-    digest = (archive.get("hashes") or {}).get("sha256") or str(archive.get("hash", "")).removeprefix("sha256=")
+    digest = (archive.get("hashes") or {}).get("sha256") or str(archive.get("hash", "")).removeprefix(
+        "sha256="
+    )
     parts = urlsplit(str(direct.get("url", "")))
     path = Path(unquote(parts.path))
     if parts.scheme != "file" or path.suffix != ".whl" or not path.is_file():
@@ -120,7 +122,10 @@ def add_wheels(
         elif local.scheme == "file":
             progress.detail(wheel.file_name)
             path = Path(unquote(local.path))
-            placed[wheel.key] = (store.add_file(path, wheel.file_name, expected=wheel.sha256), wheel.file_name)
+            placed[wheel.key] = (
+                store.add_file(path, wheel.file_name, expected=wheel.sha256),
+                wheel.file_name,
+            )
         elif wheel.sha256 is not None:
             wanted.append(pip.Pin(wheel.key, wheel.version, wheel.file_name, wheel.sha256))
     if wanted:
@@ -155,7 +160,11 @@ def environment_yml(name: str, conda: Sequence[str], wheels: Sequence[tuple[str,
 
 
 def _wheels(
-    found: Inspection, kept: Sequence[Distribution], store: PackageStore, progress: Progress, problems: list[str]
+    found: Inspection,
+    kept: Sequence[Distribution],
+    store: PackageStore,
+    progress: Progress,
+    problems: list[str],
 ) -> list[_Found]:
     """The wheels of `kept`, brought into the store; what can't be had is added to `problems`."""
     placed: dict[str, tuple[Digest, str]] = {}
@@ -184,7 +193,11 @@ def _wheels(
 
 
 def _prove(
-    found: Inspection, wheels: Sequence[_Found], store: PackageStore, known: Iterable[str], problems: list[str]
+    found: Inspection,
+    wheels: Sequence[_Found],
+    store: PackageStore,
+    known: Iterable[str],
+    problems: list[str],
 ) -> None:
     differs, stray = prove(found, [(w.dist, w.sha256, w.file_name) for w in wheels], store, also_known=known)
     for wheel in wheels:

@@ -57,7 +57,9 @@ def read(found: Inspection) -> CondaEnvironment:
         if isinstance(record, dict) and "name" in record and "version" in record:
             records.append(record)
     files = frozenset(os.path.normpath(prefix / f) for r in records for f in r.get("files", ()))
-    metadata = frozenset(os.path.dirname(f) for f in files if f.endswith(("-info/METADATA", "-info/PKG-INFO")))
+    metadata = frozenset(
+        os.path.dirname(f) for f in files if f.endswith(("-info/METADATA", "-info/PKG-INFO"))
+    )
     names = {name for r in records if (name := channel_name(str(r.get("channel") or "")))}
     return CondaEnvironment(prefix, tuple(records), files, metadata, tuple(sorted(names)))
 
@@ -119,10 +121,13 @@ def capture_records(
         if different := _differs(conda.prefix, record, path):
             more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
             problems.append(
-                f"{label} (conda) is not what {wanted.file_name} holds: {', '.join(different[:_SHOWN])}{more}; "
+                f"{label} (conda) is not what {wanted.file_name} holds: "
+                f"{', '.join(different[:_SHOWN])}{more}; "
                 f"reinstall it (conda install --force-reinstall {record['name']})"
             )
-        packages.append(locked(wanted, record.get("depends") or (), str(record["version"]), subdir, path, digest))
+        packages.append(
+            locked(wanted, record.get("depends") or (), str(record["version"]), subdir, path, digest)
+        )
     return packages, problems
 
 

@@ -60,7 +60,9 @@ def run_child(request: dict[str, object]) -> dict[str, object]:
     return value
 
 
-def _candidates(wanted: Wanted, near: Iterable[Path], channels: Sequence[str]) -> Iterator[tuple[str, Path | str]]:
+def _candidates(
+    wanted: Wanted, near: Iterable[Path], channels: Sequence[str]
+) -> Iterator[tuple[str, Path | str]]:
     for folder in caches(near):
         path = folder / wanted.file_name
         if path.is_file():

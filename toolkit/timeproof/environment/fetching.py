@@ -68,7 +68,7 @@ def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequ
     if failed:
         raise FetchFailed(
             "\n".join(failed),
-            advice="check the package indexes and channels in use, or copy the package store from where it is whole",
+            advice="check the indexes and channels in use, or copy the package store from where it is whole",
         )
 
 

@@ -57,7 +57,12 @@ def platform_options(version: str, machine: str, glibc: str) -> list[str | Path]
         glibc: such as `2.36`.
     """
     short = "".join(version.split(".")[:2])
-    options: list[str | Path] = ["--python-version", ".".join(version.split(".")[:2]), "--implementation", "cp"]
+    options: list[str | Path] = [
+        "--python-version",
+        ".".join(version.split(".")[:2]),
+        "--implementation",
+        "cp",
+    ]
     for abi in (f"cp{short}m" if int(short[1:]) < 8 else f"cp{short}", "abi3", "none"):
         options += ["--abi", abi]
     newest = int(glibc.split(".")[1]) if glibc.startswith("2.") else 17
@@ -124,7 +129,9 @@ def report(
         words = [*before, "install", "--dry-run", "--ignore-installed", "--only-binary=:all:", *after]
         if not resolve:
             words.append("--no-deps")
-        proc.run(_pip(*words, "--report", out, "-r", listing), cwd=Path(scratch), timeout=1800.0, on_line=on_line)
+        proc.run(
+            _pip(*words, "--report", out, "-r", listing), cwd=Path(scratch), timeout=1800.0, on_line=on_line
+        )
         found = json.loads(out.read_bytes())
     return [_wheel(item) for item in found["install"]]
 
@@ -133,7 +140,8 @@ def report_each(
     target: Target, requirements: Sequence[str], *, on_line: Callable[[str], None] | None = None
 ) -> tuple[list[Wheel], list[str]]:
     """As `report`, but go on where the index has no wheel for some: they come back as the second list."""
-    left, absent = list(requirements), []
+    left: list[str] = list(requirements)
+    absent: list[str] = []
     while left:
         try:
             return report(target, left, on_line=on_line), absent
@@ -205,21 +213,23 @@ def download(
         names = ", ".join(p.file_name for p in pins if f"{p.name}==={p.version}" in error.tail)
         raise FetchFailed(
             f"pip could not fetch {names or f'{len(pins)} wheels'} with the locked SHA-256:\n{error.tail}",
-            advice="ask `pip config list` for the indexes in use, or copy the package store from where it is whole",
+            advice="see `pip config list` for the indexes in use, or copy a package store that is whole",
         ) from error
     finally:
         listing.unlink()
     found = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb", buffering=0) as stream:
-            found[Digest.of_stream(stream)[0]] = path  # type: ignore[arg-type]  # FileIO is a BinaryIO in use
+            found[Digest.of_stream(stream)[0]] = path
     if missing := [p.file_name for p in pins if p.sha256 not in found]:
-        raise FetchFailed(f"pip did not bring {', '.join(missing)}", advice="check the package indexes in use")
+        raise FetchFailed(
+            f"pip did not bring {', '.join(missing)}", advice="check the package indexes in use"
+        )
     return found
 
 
 def check_requirements(requirements: Sequence[str]) -> list[str]:
-    """Return requirement lines that hold nothing but a requirement. Raises LockFailed: options are refused."""
+    """Return lines that are plain requirements. Raises LockFailed for others, such as options."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     checked = []

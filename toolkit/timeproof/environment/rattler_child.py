@@ -19,40 +19,89 @@ Request = dict[str, Any]
 Answer = dict[str, Any]
 
 
-async def download(request: Request) -> Answer:
-    """Fetch `url` to the file `to`, with the machine's own mirrors and credentials."""
+def client() -> Any:
+    """A client with the machine's own mirrors, proxies and credentials."""
     from rattler import Client, Config
+
+    return Client.from_config(Config.load_from_default_locations("rattler"))
+
+
+async def download(request: Request) -> Answer:
+    """Fetch `url` to the file `to`."""
     from rattler.package_streaming import download_to_path
 
-    client = Client.from_config(Config.load_from_default_locations())
-    await download_to_path(client, request["url"], Path(request["to"]))
+    await download_to_path(client(), request["url"], Path(request["to"]))
     return {}
 
 
 async def channels(request: Request) -> Answer:
     """Resolve `channels` (names, URLs or paths) to base URLs."""
-    from rattler import Channel, Config
+    from rattler import Channel
 
-    config = Config.load_from_default_locations()
+    return {"urls": [str(Channel(name).base_url) for name in request["channels"]]}
+
+
+async def matches(request: Request) -> Answer:
+    """Say which `specs` (name and version, in conda's words) the package `name` `version` satisfies."""
+    from rattler import MatchSpec, Version, VersionSpec
+
     found = []
-    for name in request["channels"]:
-        channel = Channel(name, getattr(config, "channel_config", None))
-        found.append(str(channel.base_url))
-    return {"urls": found}
+    for text in request["specs"]:
+        wanted = MatchSpec(text, strict=False).version
+        found.append(wanted is None or VersionSpec(str(wanted)).matches(Version(request["version"])))
+    return {"matches": found}
 
 
-_DO: dict[str, Callable[[Request], Awaitable[Answer]]] = {"download": download, "channels": channels}
+async def solve(request: Request) -> Answer:
+    """Solve `specs` from `channels` for `subdir`, with `virtual` packages (name, version, build)."""
+    from rattler import BuildString, Gateway, GenericVirtualPackage, MatchSpec, PackageName, Subdir, Version
+    from rattler import solve as rattler_solve
+
+    records = await rattler_solve(
+        sources=request["channels"],
+        # `python 3.11.7`, as conda-lock writes it, is not strict.
+        specs=[MatchSpec(text, strict=False) for text in request["specs"]],
+        gateway=Gateway(client=client()),
+        platforms=[Subdir(request["subdir"]), Subdir("noarch")],
+        virtual_packages=[
+            GenericVirtualPackage(PackageName(n), Version(v), BuildString(b))
+            for n, v, b in request["virtual"]
+        ],
+    )
+    return {
+        "records": [
+            {
+                **json.loads(record.to_json()),
+                "fn": record.file_name,
+                "url": record.url,
+                "channel": record.channel,
+            }
+            for record in records
+        ]
+    }
+
+
+_DO: dict[str, Callable[[Request], Awaitable[Answer]]] = {
+    "download": download,
+    "channels": channels,
+    "matches": matches,
+    "solve": solve,
+}
 
 
 async def _answer(request: Request) -> Answer:
     return await _DO[request["do"]](request)
 
 
-def run(answer: Callable[[Request], Awaitable[Answer]]) -> None:
-    """Read a request, print the answer, and end the process at once. Never returns."""
+async def _coroutine(answer: Callable[[Request], Awaitable[Answer]], request: Request) -> Answer:
+    return await answer(request)
+
+
+def run(answer: Callable[[Request], Awaitable[Answer]], *, read: bool = True) -> None:
+    """Read a request (unless told not to), print the answer, and end the process at once. Never returns."""
     code = 1
     try:
-        result: Answer = asyncio.run(answer(json.load(sys.stdin)))  # type: ignore[arg-type]  # they are coroutines
+        result: Answer = asyncio.run(_coroutine(answer, json.load(sys.stdin) if read else {}))
         json.dump(result, sys.stdout)
         code = 0
     except BaseException:

@@ -54,7 +54,11 @@ class Graph:
         for row in self.parsed.get(key, ()):
             plain = row.marker is None or row.marker.evaluate({**self.markers, "extra": ""})
             if extra:
-                if not plain and row.marker is not None and row.marker.evaluate({**self.markers, "extra": extra}):
+                if (
+                    not plain
+                    and row.marker is not None
+                    and row.marker.evaluate({**self.markers, "extra": extra})
+                ):
                     yield row
             elif plain:
                 yield row
