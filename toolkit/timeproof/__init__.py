@@ -1,3 +1,17 @@
-"""timeproof: archive a model with its answers and its environment, and replay it bit for bit."""
+"""timeproof: archive a model with its answers and its environment, and replay it bit for bit.
 
-__version__ = "0.1.0"
+    >>> import timeproof
+    >>> timeproof.archive(model, {"x": x}, grid_size=8)          # doctest: +SKIP
+    >>> timeproof.replay("grid-size-8/pytorch/v1").passes()      # doctest: +SKIP
+
+Importing it imports no framework: not torch, xgboost, lightgbm or onnxruntime.
+"""
+
+# The packages `archive` and `replay` share their names with the two functions. Python binds a package to
+# its parent's attribute once, when it is first loaded; loaded here, the functions stay what users see.
+import timeproof.archive
+import timeproof.replay  # noqa: F401
+from timeproof.api import archive, replay
+from timeproof.version import VERSION as __version__
+
+__all__ = ["__version__", "archive", "replay"]

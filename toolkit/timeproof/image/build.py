@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from timeproof import __version__, atomic
+from timeproof import atomic
 from timeproof.archive import oci, writer
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity, ImageRecord, PackageEntry
@@ -19,9 +20,11 @@ from timeproof.environment.packages import PackageStore
 from timeproof.errors import LockFailed, WrongImage, WrongPlatform
 from timeproof.image import bake, recipe
 from timeproof.image.base import make_base
+from timeproof.image.files import image_file
 from timeproof.image.replaying import replay_md
 from timeproof.paths import list_tree
 from timeproof.progress import SILENT, Progress
+from timeproof.version import VERSION
 
 PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}
 
@@ -124,7 +127,7 @@ def build_environment(
                 image=image,
                 packages=everything,
                 files=files,
-                builder={"timeproof": __version__, "engine": engine_version, **bake.builder_versions()},
+                builder={"timeproof": VERSION, "engine": engine_version, **bake.builder_versions()},
                 left_out=[list(x) for x in left_out],
             )
             writer.publish_environment(archive, staging.path, record)
@@ -183,6 +186,34 @@ def _first_build(
     if image.platform != platform:
         raise WrongPlatform(platform, image.platform)
     return image
+
+
+def stage_context(
+    archive: Archive, lock: Lock, context: Path, *, platform: str = "linux-64", progress: Progress = SILENT
+) -> Path:
+    """Fetch a lock's packages, and lay out a build context for stock `docker buildx bake`.
+
+    The base's own context is made beside it. Nothing is built, and no environment is published.
+    """
+    store = PackageStore(archive.packages)
+    progress.step(f"Fetching the packages of {context.name}")
+    store.fetch(lock, progress)
+    base = _base(store, lock, progress)
+    packages = [_entry(store, p) for p in lock.for_platform(platform)]
+    part = _conda_part(store, [p for p in packages if p.kind == "conda"], progress)
+    wheels = tuple(p for p in packages if p.kind == "wheel")
+    for folder in (context, context.parent / "base"):
+        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="timeproof-recipe-") as scratch:
+        frozen = Path(scratch)
+        recipe.write(frozen, recipe.Ingredients(base, part, wheels))
+        recipe.stage(frozen, [base, part, *wheels], store, context)
+    bare = context.parent / "base"
+    bare.mkdir(parents=True)
+    dockerfile = image_file("base/Dockerfile").read_text(encoding="utf-8")
+    (bare / "Dockerfile").write_text(dockerfile.replace("base.tar", f"{base.sha256}.tar"), encoding="utf-8")
+    shutil.copyfile(store.verified(Digest(base.sha256), base.file), bare / f"{base.sha256}.tar")
+    return context
 
 
 def rebuild(

@@ -1,0 +1,90 @@
+"""The demo: train on the digits, archive eight artifacts, drop the image, rebuild it, replay them all.
+
+Run by `make demo`. Everything that it does can be done with the `timeproof` command, too.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import digits
+
+import timeproof
+from timeproof.archive.layout import Archive
+from timeproof.archive.verify import read_environment
+from timeproof.cli.console import TerminalProgress, err, out, telling_errors
+from timeproof.cli.tables import replay_table
+from timeproof.engine.containers import connect
+from timeproof.replay import images
+from timeproof.replay.replaying import replay
+from timeproof.replay.verdict import Verdict
+
+
+def archive_all(root, grid_size, progress):
+    """Train and archive the four artifacts of one grid size. Returns their references."""
+    done = []
+
+    def keep(model, inputs, **more):
+        begun = time.monotonic()
+        one = timeproof.archive(
+            model, inputs, grid_size=grid_size, root=root, tags={"made-by": "make demo"}, progress=progress, **more
+        )
+        progress.close()
+        out.print(f"  [green]sealed[/green] {one.ref}  [dim]{time.monotonic() - begun:.1f} s[/dim]")
+        done.append(one.ref)
+        return one
+
+    progress.step(f"Training at grid size {grid_size}")
+    made = digits.cnn(grid_size)
+    cnn = keep(made.pop("model"), made.pop("inputs"), **made)
+    keep(*digits.xgboost(grid_size))
+    keep(*digits.lightgbm(grid_size))
+    copy = next(c for c in cnn.metadata.copies if c.name == "onnx")
+    keep(cnn.path.parent / copy.file, digits.inputs_of(grid_size))
+    return done
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--archive", type=Path, default=Path("logs/extensions/models"))
+    parser.add_argument("--grid-size", type=int, nargs="+", default=[8, 12])
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")  # of the training libraries; the demo's output is for reading
+    root = Archive(options.archive)
+    before = set(root.environment_names())
+    progress = TerminalProgress()
+    with telling_errors(as_json=False):
+        begun = time.monotonic()
+        out.print("[bold]1. Train and archive[/bold] (each artifact is sealed by replaying it twice)")
+        refs = [ref for n in options.grid_size for ref in archive_all(options.archive, n, progress)]
+        environments = sorted({timeproof_environment(root, ref) for ref in refs})
+
+        out.print("\n[bold]2. Years pass[/bold]: the engine forgets the image")
+        engine = connect()
+        for name in environments:
+            images.drop(engine, read_environment(root, name))
+        fresh = not before.intersection(environments)
+
+        how = "every step run again" if fresh else "layers that the builder still has are used"
+        out.print(f"\n[bold]3. Rebuild without a network, require the same digest, replay[/bold] ({how})")
+        result = replay(root, refs, engine, image="rebuild", no_cache=fresh, progress=progress)
+        progress.close()
+        for name in environments:
+            record = read_environment(root, name)
+            out.print(f"  [green]same digest[/green] {record.image.manifest}  [dim]{name}[/dim]")
+        out.print()
+        replay_table(result, Verdict.identical)
+        err.print(f"[dim]the whole demo took {time.monotonic() - begun:.0f} s; the archive is {options.archive}[/dim]")
+    return 0 if result.passes() else 1
+
+
+def timeproof_environment(root, ref):
+    from timeproof.archive.verify import read_metadata
+
+    return read_metadata(root, ref).environment.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

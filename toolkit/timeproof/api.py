@@ -1,0 +1,128 @@
+"""The Python interface: `timeproof.archive` and `timeproof.replay`. Everything heavy is imported late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from timeproof.progress import Progress
+    from timeproof.replay.archiving import Archived
+    from timeproof.replay.replaying import Result
+
+_DEFAULT = Path("logs/extensions/models")
+
+
+def archive(
+    model: Any,
+    inputs: Any,
+    *,
+    grid_size: int,
+    root: str | Path = _DEFAULT,
+    environment: str | Path | None = None,
+    without: Sequence[str] = (),
+    init_args: Mapping[str, object] | None = None,
+    optimizer: object | None = None,
+    epoch: int | None = None,
+    format: str | None = None,
+    onnx: bool = True,
+    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
+    profile: Literal["portable", "native"] = "portable",
+    tags: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Archived:
+    """Archive a model with its answers and its environment; it is published only once it has replayed.
+
+    Args:
+        model: a torch.nn.Module, an XGBoost or LightGBM Booster or wrapper, an onnx.ModelProto, or the
+            `pathlib.Path` of a model file.
+        inputs: one array, several in order, or a mapping from names; any NumPy dtype but object.
+        grid_size: any positive whole number; part of where the artifact lies.
+        root: the archive's folder.
+        environment: None captures this process's own; or the name of one in the archive; or a folder
+            with a conda-lock.yml.
+        without: distributions to leave out of a captured environment.
+        init_args: what the PyTorch class was called with; or the model's own `init_args` attribute.
+        optimizer, epoch: stored beside a PyTorch model's state_dict.
+        format: `json` or `ubj` for XGBoost, `text` or `json` for LightGBM.
+        onnx: whether a PyTorch model also gets an ONNX copy.
+        graph_optimization: of onnxruntime, for ONNX models and copies.
+        profile: the numeric settings in the container.
+        tags: your own.
+
+    Returns:
+        Archived: `ref` (prints as `grid-size-8/pytorch/v1`), `metadata`, and the metadata's `path`.
+
+    Raises:
+        timeproof.errors.TimeproofError: each class says what to do; nothing was published.
+    """
+    from timeproof.archive.layout import Archive
+    from timeproof.engine.containers import connect
+    from timeproof.frameworks.base import SaveOptions
+    from timeproof.progress import SILENT
+    from timeproof.replay.archiving import Request, archive_model
+
+    request = Request(
+        model=model,
+        inputs=inputs,
+        grid_size=grid_size,
+        environment=environment,
+        without=without,
+        profile=profile,
+        tags=tags or {},
+        options=SaveOptions(
+            format=format,
+            init_args=init_args,
+            optimizer=optimizer,
+            epoch=epoch,
+            onnx=onnx,
+            graph_optimization=graph_optimization,
+        ),
+    )
+    return archive_model(Archive(root), request, connect, progress=progress or SILENT)
+
+
+def replay(
+    ref: str | Iterable[str] | None = None,
+    *,
+    root: str | Path = _DEFAULT,
+    image: Literal["auto", "rebuild", "stored"] = "auto",
+    profile: Literal["portable", "native"] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Run artifacts again in their own environment, without a network, and compare the answers.
+
+    Args:
+        ref: `grid-size-8/pytorch/v1`, or without the version for the newest; several; None for all.
+        root: the archive's folder.
+        image: `auto` takes the engine's, else rebuilds, else loads the stored copy; `rebuild` insists.
+        profile: other numeric settings than the recorded ones.
+
+    Returns:
+        Result: `passes()` is True where every answer is the recorded one, bit for bit; `replayed` has a
+        verdict and the difference for each. Differing outputs are a result, never an exception.
+
+    Raises:
+        timeproof.errors.TimeproofError: no such artifact, or the engine failed.
+    """
+    from timeproof.archive.layout import Archive
+    from timeproof.engine.containers import connect
+    from timeproof.progress import SILENT
+    from timeproof.replay.profile import profile_named
+    from timeproof.replay.replaying import replay as run
+
+    archive = Archive(root)
+    archive.require()
+    if ref is None:
+        refs = list(archive.refs())
+    else:
+        refs = [archive.find(r) for r in ([ref] if isinstance(ref, str) else ref)]
+    return run(
+        archive,
+        refs,
+        connect(),
+        image=image,
+        profile=profile_named(profile) if profile else None,
+        progress=progress or SILENT,
+    )

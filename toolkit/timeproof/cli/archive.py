@@ -1,0 +1,191 @@
+"""`timeproof archive`"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from timeproof.cli.console import (
+    DEFAULT_ARCHIVE,
+    ArchiveOption,
+    JsonOption,
+    TerminalProgress,
+    out,
+    print_json,
+    run_command,
+)
+from timeproof.errors import BadRequest, NotFound
+
+NAME = "archive"
+HELP = "Archive a model with its answers and its environment; seal it by replaying it twice."
+EXAMPLES = """\
+timeproof archive train.py --grid-size 8                     calls model_and_inputs() in train.py
+
+timeproof archive train.py:cnn --grid-size 12                calls cnn(): it returns (model, inputs)
+
+timeproof archive mypackage.train:forest -n 8 --tag run=42
+
+timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
+"""
+
+_FUNCTION = "model_and_inputs"
+_OPTIONS = ("init_args", "optimizer", "epoch", "format", "onnx", "graph_optimization")
+
+
+def command(
+    target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
+    grid_size: Annotated[str, typer.Option("--grid-size", "-n", help="Any positive whole number.")],
+    archive: ArchiveOption = DEFAULT_ARCHIVE,
+    inputs: Annotated[Path | None, typer.Option(help=".npy or .npz, for a model file.")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", help="An environment of the archive, or a folder with a conda-lock.yml."),
+    ] = None,
+    python: Annotated[
+        Path | None, typer.Option(help="Capture this interpreter instead (for a model file).")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave this distribution out of a capture.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="portable or native.")] = "portable",
+    format: Annotated[
+        str | None, typer.Option(help="json or ubj (XGBoost); text or json (LightGBM).")
+    ] = None,
+    graph_optimization: Annotated[
+        str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
+    ] = "basic",
+    onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
+    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept in the metadata.")] = None,
+    json: JsonOption = False,
+) -> None:
+    def work(progress: TerminalProgress) -> int:
+        from timeproof.archive.layout import Archive, check_grid_size
+        from timeproof.engine.containers import connect
+        from timeproof.frameworks.base import SaveOptions
+        from timeproof.replay.archiving import Request, archive_model
+
+        number = check_grid_size(grid_size)
+        tags = dict(_tag(t) for t in tag or ())
+        if graph_optimization not in {"disable", "basic", "extended", "all"}:
+            raise BadRequest(f"{graph_optimization!r} is no graph optimisation level")
+        options = SaveOptions(format=format, onnx=onnx, graph_optimization=graph_optimization)  # type: ignore[arg-type]  # checked above
+        model, arrays, more = _load(target, inputs)
+        known = {k: v for k, v in more.items() if k in _OPTIONS}
+        if unknown := set(more) - set(known) - {"tags"}:
+            raise BadRequest(f"{target} gives {', '.join(sorted(unknown))}, which nobody knows")
+        request = Request(
+            model=model,
+            inputs=arrays,
+            grid_size=number,
+            environment=env,
+            python=python,
+            without=without or (),
+            profile=profile,
+            tags={**more.get("tags", {}), **tags},
+            options=replace(options, **known),
+        )
+        done = archive_model(Archive(archive), request, connect, progress=progress)
+        if json:
+            print_json(
+                {
+                    "artifact": str(done.ref),
+                    "path": str(done.path),
+                    "metadata": done.metadata.model_dump(mode="json", by_alias=True),
+                }
+            )
+            return 0
+        training = done.metadata.training
+        out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{done.path}[/dim]")
+        if training is not None and training.get("verdict") != "identical":
+            out.print(f"  your process's own outputs: {training.get('summary', training.get('verdict'))}")
+        for copy in done.metadata.copies:
+            told = copy.distance.get("summary") or copy.distance.get("reason") or ""
+            out.print(f"  {copy.name} copy: {copy.distance.get('verdict')} {told}")
+        for note in done.metadata.notes:
+            out.print(f"  [yellow]note:[/yellow] {note}", markup=True)
+        return 0
+
+    run_command(json, work)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise BadRequest(f"the tag {text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]:
+    """The model, its inputs, and whatever else the user's function returns by name."""
+    place, colon, function = target.partition(":")
+    path = Path(place)
+    if path.suffix == ".py" or (colon and not path.exists()):
+        if inputs is not None:
+            raise BadRequest("--inputs goes with a model file", advice=f"{target} returns its own inputs")
+        return _call(path, place, function or _FUNCTION)
+    path = Path(target)
+    if not path.exists():
+        raise NotFound(f"there is no file {path}", advice="give FILE.py, MODULE:FUNCTION or a model file")
+    if inputs is None:
+        raise BadRequest(
+            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy or X.npz"
+        )
+    return path, _read_inputs(inputs), {}
+
+
+def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str, Any]]:
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+        name = path.stem
+        sys.path.insert(0, str(path.resolve().parent))
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None or not name.isidentifier():
+            raise BadRequest(f"{path} can't be imported", advice="its name must be a Python identifier")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name and place.startswith(error.name):
+                raise NotFound(f"there is no module {place}") from error
+            raise
+    made = getattr(module, function, None)
+    if not callable(made):
+        raise NotFound(
+            f"{place} has no function {function}()",
+            advice=f"write {place}:FUNCTION; it returns (model, inputs), or a dict with both",
+        )
+    value = made()
+    if isinstance(value, Mapping) and {"model", "inputs"} <= set(value):
+        return (
+            value["model"],
+            value["inputs"],
+            {k: v for k, v in value.items() if k not in {"model", "inputs"}},
+        )
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[0], value[1], {}
+    raise BadRequest(f"{function}() returns neither (model, inputs) nor a dict with both")
+
+
+def _read_inputs(path: Path) -> Any:
+    """Read `.npy` or `.npz` without pickle."""
+    import numpy as np
+
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if path.suffix == ".npz" else loaded
+    except (ValueError, OSError) as error:
+        raise BadRequest(f"{path} can't be read as .npy or .npz: {error}") from error

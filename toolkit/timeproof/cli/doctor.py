@@ -1,0 +1,180 @@
+"""`timeproof doctor`"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+
+from timeproof.cli.console import (
+    DEFAULT_ARCHIVE,
+    ArchiveOption,
+    JsonOption,
+    TerminalProgress,
+    out,
+    print_json,
+    run_command,
+    size,
+)
+from timeproof.errors import TimeproofError
+
+NAME = "doctor"
+HELP = "Say what this machine can do, what is missing, and how to get it."
+EXAMPLES = """\
+timeproof doctor
+
+timeproof doctor --json
+"""
+
+_ENGINE = "run 'make engine', or install Docker Engine 26 or newer with its buildx plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `needed` is False where only some commands miss it."""
+
+    name: str
+    ok: bool
+    found: str
+    needed: bool = True
+    advice: str = ""
+
+
+def _engine() -> list[Check]:
+    from timeproof.engine.containers import connect
+
+    try:
+        engine = connect()
+        told, info = engine.version(), engine.info()
+    except TimeproofError as error:
+        return [Check("container engine", False, error.message, advice=error.advice or _ENGINE)]
+    checks = [Check("container engine", True, f"{told['engine']} {told['version']} at {engine.address}")]
+    driver = str(info.get("DriverStatus", ""))
+    containerd = "io.containerd.snapshotter" in driver
+    checks.append(
+        Check(
+            "containerd image store",
+            containerd,
+            "on" if containerd else "off",
+            advice='put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json, and'
+            " restart the engine: building needs it, replaying a built image does not",
+            needed=False,
+        )
+    )
+    here = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    checks.append(
+        Check(
+            "architecture",
+            told["arch"] == here,
+            f"engine {told['arch']}, this machine {here}",
+            needed=False,
+            advice="images of this machine's architecture run there only through emulation",
+        )
+    )
+    return checks
+
+
+def _tool(name: str, words: list[str], advice: str, *, needed: bool = True) -> Check:
+    from timeproof import proc
+
+    try:
+        told = proc.run(words, timeout=60.0, check=False)
+    except TimeproofError:
+        return Check(name, False, "not installed", needed, advice)
+    first = (told.stdout.decode("utf-8", "replace") or told.tail).strip().splitlines()
+    return Check(name, told.exit_code == 0, first[0] if first else "?", needed, advice)
+
+
+def _examine(archive: Path) -> list[Check]:
+    checks = [
+        Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}"),
+        *_engine(),
+        _tool("docker buildx", ["docker", "buildx", "version"], _ENGINE),
+        _tool(
+            "mmdebstrap",
+            ["mmdebstrap", "--version"],
+            "run 'make engine' (Debian and Ubuntu): new environments need it for their base root filesystem",
+            needed=False,
+        ),
+        _tool("pip", [sys.executable, "-m", "pip", "--version"], "python -m ensurepip"),
+    ]
+    for module, what in (
+        ("torch", "archiving live PyTorch models"),
+        ("xgboost", "archiving live XGBoost models"),
+        ("lightgbm", "archiving live LightGBM models"),
+        ("onnxruntime", "comparing ONNX models with this process"),
+    ):
+        there = importlib.util.find_spec(module) is not None
+        checks.append(
+            Check(module, there, "installed" if there else "not installed", False, f"needed only for {what}")
+        )
+    folder = archive if archive.exists() else Path.cwd()
+    free = shutil.disk_usage(folder).free
+    checks.append(
+        Check(
+            "disk",
+            free > 5 * 10**9,
+            f"{size(free)} free at {folder}",
+            False,
+            "an environment takes 1 to 4 GB",
+        )
+    )
+    writable = os.access(folder, os.W_OK)
+    checks.append(
+        Check(
+            "archive",
+            writable,
+            f"{archive} {'can' if writable else 'can not'} be written",
+            False,
+            "replay and verify work on a read-only archive; archiving doesn't",
+        )
+    )
+    return checks
+
+
+def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) -> None:
+    def work(progress: TerminalProgress) -> int:
+        progress.step("Looking at this machine")
+        checks = _examine(archive)
+        progress.close()
+        well = all(c.ok for c in checks if c.needed)
+        if json:
+            print_json(
+                {
+                    "ok": well,
+                    "checks": [
+                        {
+                            "name": c.name,
+                            "ok": c.ok,
+                            "needed": c.needed,
+                            "found": c.found,
+                            "advice": "" if c.ok else c.advice,
+                        }
+                        for c in checks
+                    ],
+                }
+            )
+        else:
+            for c in checks:
+                mark = (
+                    "[green]✓[/green]"
+                    if c.ok
+                    else ("[bold red]✗[/bold red]" if c.needed else "[yellow]–[/yellow]")
+                )
+                out.print(f"{mark} [bold]{c.name}[/bold] {escape(c.found)}")
+                if not c.ok and c.advice:
+                    out.print(f"    {escape(c.advice)}")
+            out.print(
+                "\nall that is needed is here"
+                if well
+                else "\n[bold red]something needed is missing[/bold red]"
+            )
+        return 0 if well else 6
+
+    run_command(json, work)

@@ -1,0 +1,53 @@
+"""The command `timeproof`: each command is a file of its own beside this one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from timeproof.cli import archive, build, capture, doctor, lock, ls, replay, show, verify
+from timeproof.version import VERSION
+
+_EXITS = """\
+Exit codes: 0 all is well · 1 the command ran, and outputs differ or a check failed · 2 bad request
+· 3 bad archive (altered, missing, unlisted) · 4 bad environment (capture, lock, fetch, build, image)
+· 5 bad model (can't be archived or sealed) · 6 the engine or a tool failed · 7 storage failed
+· 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="timeproof",
+    help="Archive models with their answers and their environment; replay them bit for bit.\n\n" + _EXITS,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for module in (archive, replay, verify, ls, show, capture, lock, build, doctor):
+    app.command(module.NAME, help=module.HELP, epilog=module.EXAMPLES)(module.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"timeproof {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def run() -> None:
+    """The entry point. An interruption is 130, as in every shell."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing was published\n")
+        sys.exit(130)

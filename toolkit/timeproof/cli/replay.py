@@ -1,0 +1,98 @@
+"""`timeproof replay`"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from timeproof.cli.console import (
+    DEFAULT_ARCHIVE,
+    ArchiveOption,
+    JsonOption,
+    TerminalProgress,
+    print_json,
+    run_command,
+)
+from timeproof.errors import BadRequest
+
+NAME = "replay"
+HELP = "Run artifacts again in their own container, without a network, and compare bit for bit."
+EXAMPLES = """\
+timeproof replay grid-size-8/pytorch/v1
+
+timeproof replay grid-size-8/xgboost          the newest version
+
+timeproof replay --all --image rebuild        insists on rebuilding each image to the same digest
+
+timeproof replay --all --allow rounding --json
+"""
+
+
+def command(
+    refs: Annotated[list[str] | None, typer.Argument(help="grid-size-N/FRAMEWORK[/vN] …")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every artifact of the archive.")] = False,
+    archive: ArchiveOption = DEFAULT_ARCHIVE,
+    image: Annotated[
+        str, typer.Option(help="auto: the engine's, else rebuilt, else the stored copy; rebuild; stored.")
+    ] = "auto",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="A rebuild runs every step again.")] = False,
+    allow: Annotated[
+        str,
+        typer.Option(
+            help="The worst verdict that still passes: identical, rounding, drift, outliers, broken."
+        ),
+    ] = "identical",
+    profile: Annotated[
+        str | None, typer.Option(help="Other numeric settings than the recorded ones.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
+    memory: Annotated[int | None, typer.Option(min=64, help="MiB for the container.")] = None,
+    json: JsonOption = False,
+) -> None:
+    def work(progress: TerminalProgress) -> int:
+        from timeproof.archive.layout import Archive
+        from timeproof.engine.containers import connect
+        from timeproof.limits import LIMITS
+        from timeproof.replay.profile import profile_named
+        from timeproof.replay.replaying import replay
+        from timeproof.replay.verdict import Verdict
+
+        graded = [str(v) for v in Verdict if v.graded]
+        if allow not in graded:
+            raise BadRequest(f"{allow!r} can't be allowed", advice=f"take one of: {', '.join(graded)}")
+        if bool(refs) == all_:
+            raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
+        there = Archive(archive)
+        there.require()
+        chosen = list(there.refs()) if all_ else [there.find(r) for r in refs or ()]
+        if not chosen:
+            raise BadRequest(f"{archive} holds no artifacts")
+        limits = LIMITS
+        if timeout is not None:
+            limits = replace(limits, artifact_seconds=timeout)
+        if memory is not None:
+            limits = replace(limits, container_memory=memory * 2**20)
+        result = replay(
+            there,
+            chosen,
+            connect(),
+            image=image,
+            no_cache=no_cache,
+            profile=profile_named(profile) if profile else None,
+            limits=limits,
+            progress=progress,
+        )
+        allowed = Verdict(allow)
+        passed = result.passes(allowed)
+        progress.close()
+        if json:
+            print_json({**result.to_json(), "allow": allow, "passed": passed})
+        else:
+            from timeproof.cli.tables import replay_table
+
+            replay_table(result, allowed)
+        return result.exit_code or (0 if passed else 1)
+
+    run_command(json, work)

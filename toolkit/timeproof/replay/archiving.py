@@ -1,0 +1,273 @@
+"""Archiving: save a model's files, seal it by replaying it twice, publish it. All or nothing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from timeproof.archive import reference, writer
+from timeproof.archive.layout import Archive, Ref, check_grid_size
+from timeproof.archive.model import (
+    Copy,
+    EnvironmentRef,
+    Framework,
+    ImageRecord,
+    Metadata,
+    Model,
+    ProfileRecord,
+)
+from timeproof.engine.base import Engine
+from timeproof.errors import NotArchivable, SealFailed
+from timeproof.frameworks.base import Adapter, Saved, SaveOptions
+from timeproof.frameworks.choose import adapter_for, adapter_for_file
+from timeproof.frameworks.inputs import normalise_inputs
+from timeproof.image.build import utc_now
+from timeproof.limits import LIMITS, Limits
+from timeproof.progress import SILENT, Progress
+from timeproof.replay import images
+from timeproof.replay.choosing import choose
+from timeproof.replay.compare import OutputsDiff, compare_outputs
+from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.profile import profile_named
+from timeproof.version import VERSION
+
+_SEAL_RUNS = 2
+
+Arrays = dict[str, reference.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to archive, and how. `model` is a live model, or the path of a model file."""
+
+    model: object
+    inputs: object
+    grid_size: object
+    environment: str | Path | None = None
+    python: Path | None = None
+    without: Sequence[str] = ()
+    profile: str = "portable"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    options: SaveOptions = field(default_factory=SaveOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A published artifact."""
+
+    ref: Ref
+    metadata: Metadata
+    path: Path  # of the metadata
+
+
+def archive_model(
+    archive: Archive,
+    request: Request,
+    connect: Callable[[], Engine],
+    *,
+    limits: Limits = LIMITS,
+    progress: Progress = SILENT,
+) -> Archived:
+    """Archive one model: environment, files, seal, publish.
+
+    Args:
+        connect: gives a new connection to the engine; the two seal runs take one each.
+
+    Raises:
+        BadGridSize / NotArchivable: before anything is written.
+        SealFailed: the model does not replay, or not twice the same; nothing was published.
+        BadEnvironment / EngineFailed / StorageFailed; nothing was published.
+    """
+    grid_size = check_grid_size(request.grid_size)
+    profile = profile_named(request.profile)
+    adapter, from_file = _adapter(request.model)
+    name = None if from_file else adapter.input_name(request.model)
+    inputs = normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
+    for input_name, array in inputs.items():
+        reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
+    engine = connect()
+    environment = choose(
+        archive,
+        request.environment,
+        python=request.python,
+        without=request.without,
+        engine_version=engine.version()["version"],
+        progress=progress,
+    )
+    provided = images.provide(engine, archive, environment, progress=progress)
+    with writer.draft(archive, grid_size, adapter.name) as draft:
+        progress.step("Saving the model")
+        options = replace(request.options, timestamp=utc_now())
+        saving = adapter.save_file if from_file else adapter.save
+        saved = saving(request.model, inputs, draft.folder, draft.ref.tag, options)  # type: ignore[arg-type]  # a path where from_file
+        inputs = {new: inputs[old] for new, old in zip(saved.input_names, inputs, strict=True)}
+        own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
+        task = _task(draft, saved, inputs)
+        progress.step("Sealing: two replays in two fresh containers")
+        runs = _seal(connect, provided.id, task, profile, limits)
+        outputs, last = _agreed(runs)
+        metadata = _metadata(draft, saved, inputs, outputs, own, last, runs, environment, profile, request)
+        progress.step("Publishing")
+        return Archived(draft.ref, metadata, draft.publish(metadata))
+
+
+def _adapter(model: object) -> tuple[Adapter, bool]:
+    if isinstance(model, Path):
+        if not model.is_file():
+            raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
+        return adapter_for_file(model), True
+    return adapter_for(model), False
+
+
+def _own_answers(adapter: Adapter, model: object, inputs: Arrays, saved: Saved) -> Arrays | None:
+    """What the training process itself answers; None where it can't run the model (a bare .onnx)."""
+    try:
+        return adapter.answers(model, inputs, saved)
+    except NotArchivable:
+        return None
+
+
+def _reference_name(draft: writer.Draft) -> str:
+    return f"reference_{draft.ref.tag}.npz"
+
+
+def _write_reference(draft: writer.Draft, **groups: Arrays) -> None:
+    stream = io.BytesIO()
+    reference.write(stream, **groups)
+    (draft.folder / _reference_name(draft)).write_bytes(stream.getbuffer())
+
+
+def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
+    _write_reference(draft, input=inputs)
+    entries = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
+    return Task(
+        id=str(draft.ref),
+        framework=saved.framework,
+        folder=draft.folder,
+        files=tuple(e for e in entries if e.role != "optional"),
+        model=saved.model,
+        inputs_file=_reference_name(draft),
+        input_names=tuple(inputs),
+        options=saved.options,
+        copies=tuple(
+            {"name": c.name, "framework": c.framework, "model": c.model, "options": dict(c.options)}
+            for c in saved.copies
+        ),
+    )
+
+
+def _seal(
+    connect: Callable[[], Engine], image: str, task: Task, profile: ProfileRecord, limits: Limits
+) -> list[ProbeRun]:
+    """Run the probe twice, in two fresh containers, side by side."""
+    with ThreadPoolExecutor(_SEAL_RUNS) as pool:
+        started = [
+            pool.submit(run_probe, connect(), image, [task], profile, limits=limits)
+            for _ in range(_SEAL_RUNS)
+        ]
+        return [s.result() for s in started]
+
+
+def _agreed(runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome]:
+    """The outputs on which every run agrees, bit for bit. Raises SealFailed."""
+    outcomes = [next(iter(r.outcomes.values())) for r in runs]
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            detail = f" (signal {outcome.signal})" if outcome.signal else ""
+            log = f"\nThe last of what it printed:\n{outcome.log[-2000:]}" if outcome.log.strip() else ""
+            raise SealFailed(
+                f"the artifact does not replay in its container: {outcome.failure}{detail}: {outcome.reason}{log}",
+                advice="nothing was published; the container holds only what is installed in the environment",
+            )
+    first, *others = outcomes
+    if not first.native:
+        raise SealFailed("the model gave no outputs", advice="nothing was published")
+    for other in others:
+        diff = compare_outputs(first.native, other.native)
+        if not diff.identical:
+            raise SealFailed(
+                f"two runs of the same model on the same inputs differ: {diff.summary()}",
+                advice="is dropout left on, or an operator random? Nothing was published",
+            )
+    return dict(first.native), outcomes[-1]
+
+
+def _copy(copy: Any, outputs: Arrays, outcome: Outcome) -> Copy:
+    """An interchange copy's distance from the native answer, output by output in order."""
+    told = outcome.copies.get(copy.name, {})
+    theirs = outcome.outputs.get(copy.name, {})
+    if told.get("status") != "ok":
+        distance: dict[str, Any] = {"verdict": "refused", "reason": str(told.get("reason", ""))}
+    elif len(theirs) != len(outputs):
+        distance = {"verdict": "broken", "reason": f"{len(theirs)} outputs instead of {len(outputs)}"}
+    else:
+        distance = compare_outputs(outputs, dict(zip(outputs, theirs.values(), strict=True))).to_json()
+    return Copy(
+        name=copy.name,
+        framework=copy.framework,
+        file=copy.model,
+        options=dict(copy.options),
+        facts=dict(copy.facts),
+        distance=distance,
+    )
+
+
+def _metadata(
+    draft: writer.Draft,
+    saved: Saved,
+    inputs: Arrays,
+    outputs: Arrays,
+    own: Arrays | None,
+    last: Outcome,
+    runs: Sequence[ProbeRun],
+    environment: ImageRecord,
+    profile: ProfileRecord,
+    request: Request,
+) -> Metadata:
+    _write_reference(draft, input=inputs, output=outputs)
+    files = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
+    files.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
+    hello = runs[-1].hello
+    machine = hello.get("machine")
+    training: OutputsDiff | None = None if own is None else compare_outputs(own, outputs)
+    library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(saved.framework, saved.framework)
+    return Metadata(
+        schema=1,
+        created=utc_now(),
+        grid_size=draft.ref.grid_size,
+        version=draft.ref.version,
+        framework=Framework(
+            name=saved.framework,  # type: ignore[arg-type]  # the schema checks it
+            version=last.versions.get(library, saved.framework_version),
+            python=str(hello.get("python", "")),
+        ),
+        model=Model(
+            file=saved.model,
+            module=saved.class_module,
+            qualname=saved.class_name,
+            init_args=dict(saved.init_args),
+            options=dict(saved.options),
+            source=list(saved.source_files),
+        ),
+        files=files,
+        inputs=reference.specs_of("input", inputs),
+        outputs=reference.specs_of("output", outputs),
+        copies=[_copy(c, outputs, last) for c in saved.copies],
+        environment=EnvironmentRef(
+            name=environment.folder, lock_sha256=environment.lock_sha256, image=environment.image
+        ),
+        profile=profile,
+        training=training.to_json() if training is not None else None,
+        machine=machine if isinstance(machine, dict) else {},
+        seal={
+            "runs": len(runs),
+            "seconds": [round(r.result.seconds, 3) for r in runs],
+            "toolkit": VERSION,
+        },
+        tags={str(k): str(v) for k, v in request.tags.items()},
+        notes=list(saved.notes),
+    )

@@ -1,0 +1,127 @@
+"""Getting the recorded image into the engine: it is there, or is rebuilt, or the stored copy is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from timeproof.archive import oci
+from timeproof.archive.layout import Archive
+from timeproof.archive.model import ImageIdentity, ImageRecord
+from timeproof.archive.verify import check_environment
+from timeproof.engine.base import Engine
+from timeproof.errors import (
+    BadArchive,
+    BadEnvironment,
+    BadRequest,
+    EngineFailed,
+    EngineLost,
+    TimeproofError,
+    WrongImage,
+    WrongPlatform,
+)
+from timeproof.image import build
+from timeproof.progress import SILENT, Progress
+
+Source = Literal["engine", "rebuilt", "stored"]
+MODES = ("auto", "rebuild", "stored")
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """An image that the engine holds, and is the recorded one."""
+
+    id: str  # what `RunSpec.image` takes
+    source: Source
+    note: str = ""  # why the stored copy had to do
+
+
+def find(engine: Engine, image: ImageIdentity) -> str | None:
+    """The id of the recorded image in the engine; None where it isn't there.
+
+    Engines with a containerd image store know an image by its manifest digest, the others by its
+    config digest. Raises WrongImage where what they know by it has other layers.
+    """
+    for digest in (image.manifest, image.config):
+        facts = engine.inspect(digest)
+        if facts is None:
+            continue
+        if list(facts.diff_ids) != image.diff_ids:
+            raise WrongImage("list of layers (diff_ids)", image.diff_ids, list(facts.diff_ids))
+        if facts.platform != image.platform:
+            raise WrongPlatform(image.platform, facts.platform)
+        return facts.id
+    return None
+
+
+def _rebuilt(
+    engine: Engine, archive: Archive, record: ImageRecord, no_cache: bool, progress: Progress
+) -> str:
+    build.rebuild(archive, record, no_cache=no_cache, progress=progress)
+    found = find(engine, record.image)
+    if found is None:
+        raise WrongImage(
+            "place", "the engine", "nowhere", advice="the builder and the engine are not the same"
+        )
+    return found
+
+
+def _loaded(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
+    progress.step("Loading the stored copy of the image")
+    engine.load(oci.as_tar(archive.images, record.image, build.tag(record.folder)))
+    found = find(engine, record.image)
+    if found is None:
+        raise WrongImage(
+            "place",
+            "the engine",
+            "nowhere",
+            advice="the engine loaded the stored copy, but knows it by neither of its digests",
+        )
+    return found
+
+
+def provide(
+    engine: Engine,
+    archive: Archive,
+    record: ImageRecord,
+    *,
+    mode: str = "auto",
+    no_cache: bool = False,
+    progress: Progress = SILENT,
+) -> Provided:
+    """See that the engine holds the recorded image.
+
+    Args:
+        mode: `auto` takes what the engine has, else rebuilds, else loads the stored copy and says so;
+            `rebuild` insists on the rebuild; `stored` on the stored copy.
+        no_cache: a rebuild runs every step again.
+
+    Raises:
+        WrongImage: what was rebuilt, loaded or found is not the recorded image.
+        BadArchive: the recipe, a package or a stored blob is not what was recorded.
+        BuildFailed / EngineLost / EngineFailed.
+    """
+    if mode not in MODES:
+        raise BadRequest(f"{mode!r} is no way to get an image", advice=f"take one of: {', '.join(MODES)}")
+    check_environment(archive, record, packages=False)
+    if mode == "rebuild":
+        return Provided(_rebuilt(engine, archive, record, no_cache, progress), "rebuilt")
+    if mode == "auto":
+        if found := find(engine, record.image):
+            return Provided(found, "engine")
+        try:
+            return Provided(_rebuilt(engine, archive, record, no_cache, progress), "rebuilt")
+        except EngineLost:
+            raise
+        except (BadArchive, BadEnvironment, EngineFailed) as error:
+            failed: TimeproofError = error
+        found = _loaded(engine, archive, record, progress)
+        return Provided(found, "stored", f"it could not be rebuilt: {failed.message}")
+    return Provided(_loaded(engine, archive, record, progress), "stored")
+
+
+def drop(engine: Engine, record: ImageRecord) -> None:
+    """Forget the environment's image in the engine; the archive keeps its copy."""
+    engine.drop(build.tag(record.folder))
+    for digest in (record.image.manifest, record.image.config):
+        engine.drop(digest)
