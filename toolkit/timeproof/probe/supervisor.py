@@ -35,6 +35,33 @@ class _Flood(Exception):
     """More bytes than the artifact may give."""
 
 
+def _clean_output(header: Dict[str, Any]) -> Dict[str, Any]:
+    """Keep what the contract knows, in its types: a child that runs a model's code may say anything."""
+    shape = header.get("shape")
+    sized = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    named = isinstance(header.get("name"), str) and type(header.get("index")) is int
+    if not (sized and named and isinstance(header.get("dtype"), (str, list))):
+        raise wire.WireError("an output without name, index, dtype or shape")
+    told = {key: header[key] for key in ("name", "index", "dtype", "shape")}
+    if isinstance(header.get("from"), str):
+        told["from"] = header["from"]
+    return told
+
+
+def _clean_end(header: Dict[str, Any]) -> Dict[str, Any]:
+    versions = header.get("versions")
+    if not isinstance(versions, dict):
+        versions = {}
+    told = {
+        "status": header["status"],
+        "reason": wire.plain(header.get("reason", "")),
+        "versions": {wire.plain(k, 100): wire.plain(v, 100) for k, v in list(versions.items())[:20]},
+    }
+    if isinstance(header.get("path"), str):
+        told["path"] = wire.plain(header["path"])
+    return told
+
+
 class Run:
     """One child: its pipe, its log, its time."""
 
@@ -164,16 +191,13 @@ class Run:
         for _ in range(child.OUTPUTS_LIMIT + 1):
             header = wire.read_frame(self.exactly)
             if header["kind"] == "end" and header.get("status") in wire.STATUSES:
-                keep = ("status", "reason", "versions", "path")
-                return {key: header[key] for key in keep if key in header}
+                return _clean_end(header)
             if header["kind"] != "output":
                 raise wire.WireError("a frame of the kind {!r}".format(wire.plain(header["kind"], 80)))
             given += header["payload"]
             if given > self._allowed:
                 raise _Flood("the outputs have more than {} bytes".format(self._allowed))
-            told: Dict[str, Any] = {
-                key: header[key] for key in ("name", "index", "dtype", "shape", "from") if key in header
-            }
+            told = _clean_output(header)
             told.update(identity, kind="output", payload=header["payload"])
             wire.write_all(out, wire.encode_header(told))
             self.forward(header["payload"], out)
