@@ -281,6 +281,7 @@ def pack_interpreter(found: Inspection, folder: Path) -> InterpreterPackage:
         "subdir": subdir,
         "version": found.version,
     }
+    folder.mkdir(parents=True, exist_ok=True)
     conda_format.write(path, index, entries, {"summary": "A local interpreter, packed by timeproof"})
     md5, sha = conda_format.hashes(path)
     return InterpreterPackage(

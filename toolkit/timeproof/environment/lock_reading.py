@@ -7,6 +7,7 @@ gigabytes), `1.10` that is a number. All are refused.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable
 from typing import Any, Literal, cast
 from urllib.parse import unquote, urlsplit
@@ -228,7 +229,9 @@ def read(data: bytes, path: object) -> Lock:
 
 def check_schema(lock: Lock) -> None:
     """What `lock.check_schema` promises."""
-    from conda_lock.lockfile.v1.models import Lockfile  # type: ignore[import-untyped]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # conda-lock carries old copies of other projects, which warn
+        from conda_lock.lockfile.v1.models import Lockfile  # type: ignore[import-untyped]
     from pydantic import ValidationError
 
     try:
