@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 from timeproof.environment.rattler_child import run, solve
 
+_LIKE = "24.1.0"  # the conda whose answers these look like
+
 
 def _virtual(channel: str, subdir: str) -> list[tuple[str, str, str]] | None:
     """The virtual packages of the channel that conda-lock makes for them; None for a real channel."""
@@ -35,13 +37,14 @@ def _virtual(channel: str, subdir: str) -> list[tuple[str, str, str]] | None:
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="conda", add_help=False)
+    parser.add_argument("--version", action="version", version=f"conda {_LIKE}")
     parser.add_argument("command", choices=["create", "info"])
     parser.add_argument("--channel", "-c", action="append", default=[])
     parser.add_argument("--prefix", "-p")
     for flag in ("--dry-run", "--json", "--override-channels"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("specs", nargs="*")
-    return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 async def _create(options: argparse.Namespace) -> dict[str, Any]:

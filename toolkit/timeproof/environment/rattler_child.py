@@ -104,7 +104,8 @@ def run(answer: Callable[[Request], Awaitable[Answer]], *, read: bool = True) ->
         result: Answer = asyncio.run(_coroutine(answer, json.load(sys.stdin) if read else {}))
         json.dump(result, sys.stdout)
         code = 0
-    except BaseException:
+    except BaseException as error:
+        json.dump({"message": str(error)}, sys.stdout)  # where conda-lock looks for the reason
         traceback.print_exc()
     finally:
         sys.stdout.flush()

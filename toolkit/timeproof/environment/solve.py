@@ -33,6 +33,7 @@ from timeproof.errors import FetchFailed, LockFailed, NotFound, ToolFailed
 from timeproof.progress import SILENT, Progress
 
 _REAL = ("conda", "mamba", "micromamba")
+_BASE_GLIBC = "2.36"  # of the base image (Debian 12); conda-lock itself would assume 2.28
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
@@ -68,6 +69,22 @@ def _conda(folder: Path) -> Path:
     return shim
 
 
+def _virtual_packages(platforms: Sequence[str]) -> dict[str, object]:
+    """What the image offers to a solver, in conda-lock's words: our base's C library, and no GPU."""
+    subdirs = {}
+    for platform in platforms:
+        system, _, arch = platform.partition("-")
+        offered = {"__archspec": f"1 {'x86_64' if arch == '64' else arch}"}
+        if system == "linux":
+            offered |= {"__unix": "0", "__linux": "5.10", "__glibc": _BASE_GLIBC}
+        elif system == "osx":
+            offered |= {"__unix": "0", "__osx": "11.0"}
+        else:
+            offered |= {"__win": "0"}
+        subdirs[platform] = {"packages": offered}
+    return {"subdirs": subdirs}
+
+
 def _run_conda_lock(
     source: Path, wanted: Mapping[str, Any], platforms: Sequence[str], progress: Progress
 ) -> Any:
@@ -85,16 +102,34 @@ def _run_conda_lock(
         out = folder / "conda-lock.yml"
         argv: list[str | Path] = [sys.executable, "-P", "-m", "conda_lock", "lock", "--conda", _conda(folder)]
         argv += ["--file", asked, "--lockfile", out, "--pypi_to_conda_lookup_file", table.as_uri()]
+        virtual = source.parent / "virtual-packages.yml"  # the name that conda-lock looks for
+        if not virtual.exists():
+            virtual = folder / "virtual-packages.yml"
+            virtual.write_text(_yaml(_virtual_packages(platforms)))
+        argv += ["--virtual-package-spec", virtual.absolute()]
         for platform in platforms:
             argv += ["--platform", platform]
+        said: list[str] = []
+
+        def listen(line: str) -> None:
+            said.append(line)
+            progress.detail(line)
+
         try:
-            proc.run(argv, cwd=folder, timeout=1800.0, on_line=progress.detail)
+            proc.run(argv, cwd=folder, timeout=1800.0, on_line=listen)
         except ToolFailed as error:
             raise LockFailed(
-                f"conda-lock found no lock for {source}:\n{error.tail}",
-                advice="read its words from the last one up; check environment.yml's channels and versions",
+                f"conda-lock found no lock for {source}:\n{_reason(said)}",
+                advice="check the channels, names and versions in environment.yml",
             ) from error
         return load_yaml(out.read_bytes(), "conda-lock.yml")
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """What conda-lock said before its own traceback, which says nothing to a user."""
+    end = next((i for i, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
+    words = [line for line in lines[:end] if line.strip()]
+    return "\n".join((words or list(lines))[-20:])
 
 
 def _yaml(value: object) -> str:
