@@ -42,6 +42,13 @@ mmdebstrap --quiet --variant=extract --include="$include" \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/info/*' \
     "$VERSION_CODENAME" "$work/base.tar" "$work/sources.list"
-# Variant "extract" runs no hook late enough, so mmdebstrap's own traces are cut out of the tar.
-tar --delete -f "$work/base.tar" ./etc/apt/sources.list.d/0000sources.list ./etc/dpkg/dpkg.cfg.d/99mmdebstrap
-mv "$work/base.tar" "$out"
+# Variant "extract" runs no hook late enough: the tar is laid out once more, without device nodes (the
+# engine makes its own), without traces of apt and dpkg's configuration, in an order of names.
+mkdir "$work/root"
+tar -xpf "$work/base.tar" -C "$work/root" --no-same-owner --exclude='./dev/*'
+rm -rf "$work/root/etc/apt" "$work/root/var/lib/apt" "$work/root/var/cache/apt" "$work/root/var/log" \
+    "$work/root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+chmod -R u+rwX,go+rX "$work/root"
+tar --sort=name --format=ustar --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+    -cf "$work/final.tar" -C "$work/root" .
+mv "$work/final.tar" "$out"
