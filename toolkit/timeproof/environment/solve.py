@@ -7,6 +7,7 @@ in the store, `conda-lock.yml` beside `environment.yml`.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -48,14 +49,29 @@ def _read_environment(path: Path) -> dict[str, Any]:
     return value
 
 
-def _index_settings() -> dict[str, object]:
-    """pip's own index, for conda-lock's resolver, which does not read pip's configuration."""
-    done = proc.run([sys.executable, "-I", "-m", "pip", "config", "list"], check=False)
+def _indexes() -> list[str]:
+    """The package indexes that pip uses, in order. Those on disk are left out: conda-lock reads none."""
+    pip_words = [sys.executable, "-I", "-m", "pip"]
+    first: list[str] = []
+    more: list[str] = []
+    done = proc.run([*pip_words, "config", "list"], check=False)
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         key, _, value = line.partition("=")
+        urls = value.strip("'\"").split()
         if key.endswith(".index-url"):
-            return {"pip-repositories": [value.strip("'\"")], "allow-pypi-requests": False}
-    return {}
+            first = urls[-1:]
+        elif key.endswith(".extra-index-url"):
+            more = urls
+    if not first:  # pip's help names its default
+        done = proc.run([*pip_words, "download", "--help"], env={**os.environ, "COLUMNS": "400"}, check=False)
+        first = re.findall(r"\(default:?\s+(https?://[^\s)]+)\)", done.stdout.decode("utf-8", "replace"))[:1]
+    return [url for url in dict.fromkeys([*first, *more]) if url.startswith(("http://", "https://"))]
+
+
+def _index_settings() -> dict[str, object]:
+    """pip's own indexes, for conda-lock's resolver, which does not read pip's configuration."""
+    urls = _indexes()
+    return {"pip-repositories": urls, "allow-pypi-requests": False} if urls else {}
 
 
 def _conda(folder: Path) -> Path:
@@ -92,7 +108,8 @@ def _run_conda_lock(
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         folder = Path(scratch)
         asked = folder / "environment.yml"
-        settings = {k: v for k, v in _index_settings().items() if k not in wanted}
+        settings = {} if "pip-repositories" in wanted else _index_settings()
+        settings = {k: v for k, v in settings.items() if k not in wanted}
         # YAML holds JSON; conda-lock's paths are relative to the file, so that a copy reads the same.
         extra = "".join(f"{key}: {_yaml(value)}\n" for key, value in settings.items())
         asked.write_text(source.read_text("utf-8").rstrip() + "\n" + extra, "utf-8")
