@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import digits
+import typer
 
 import timeproof
 from timeproof.archive.layout import Archive
@@ -55,8 +56,8 @@ def main():
     root = Archive(options.archive)
     before = set(root.environment_names())
     progress = TerminalProgress()
+    begun = time.monotonic()
     with telling_errors(as_json=False):
-        begun = time.monotonic()
         out.print("[bold]1. Train and archive[/bold] (each artifact is sealed by replaying it twice)")
         refs = [ref for n in options.grid_size for ref in archive_all(options.archive, n, progress)]
         environments = sorted({timeproof_environment(root, ref) for ref in refs})
@@ -87,4 +88,7 @@ def timeproof_environment(root, ref):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except typer.Exit as error:
+        sys.exit(error.exit_code)

@@ -28,8 +28,15 @@ JsonOption = Annotated[
 ]
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+
+def _console(stderr: bool) -> Console:
+    """A console that wraps nothing where its output is not a terminal: logs and pipes keep whole lines."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, soft_wrap=not terminal, width=None if terminal else 200)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 class TerminalProgress:

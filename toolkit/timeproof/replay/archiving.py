@@ -33,6 +33,7 @@ from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
 from timeproof.replay.profile import profile_named
+from timeproof.replay.verdict import Verdict
 from timeproof.version import VERSION
 
 _SEAL_RUNS = 2
@@ -85,7 +86,7 @@ def archive_model(
     grid_size = check_grid_size(request.grid_size)
     profile = profile_named(request.profile)
     adapter, from_file = _adapter(request.model)
-    name = None if from_file else adapter.input_name(request.model)
+    name = adapter.input_name(request.model)
     inputs = normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
     for input_name, array in inputs.items():
         reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
@@ -144,6 +145,7 @@ def _write_reference(draft: writer.Draft, **groups: Arrays) -> None:
 def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
     _write_reference(draft, input=inputs)
     entries = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
+    entries.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
     return Task(
         id=str(draft.ref),
         framework=saved.framework,
@@ -188,7 +190,7 @@ def _agreed(runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome]:
         raise SealFailed("the model gave no outputs", advice="nothing was published")
     for other in others:
         diff = compare_outputs(first.native, other.native)
-        if not diff.identical:
+        if diff.verdict is not Verdict.identical:
             raise SealFailed(
                 f"two runs of the same model on the same inputs differ: {diff.summary()}",
                 advice="is dropout left on, or an operator random? Nothing was published",

@@ -93,12 +93,11 @@ class Result:
 
 def task_of(archive: Archive, ref: Ref, metadata: Metadata) -> Task:
     """What the probe is told of one published artifact."""
-    skipped = {"reference", "optional"}
     return Task(
         id=str(ref),
         framework=metadata.framework.name,
         folder=archive.root / ref.folder,
-        files=tuple(f for f in metadata.files if f.role not in skipped),
+        files=tuple(f for f in metadata.files if f.role != "optional"),
         model=metadata.model.file,
         inputs_file=metadata.file("reference").path,
         input_names=tuple(i.name for i in metadata.inputs),
