@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from timeproof.errors import NotArchivable
+from timeproof.errors import BadRequest, NotArchivable, TimeproofError
 from timeproof.limits import LIMITS
 from timeproof.strictjson import Json
 
@@ -73,6 +74,13 @@ class SaveOptions:
     onnx: bool = True
     timestamp: str = ""
     graph_optimization: GraphOptimization = "basic"
+
+    def __post_init__(self) -> None:
+        if self.graph_optimization not in get_args(GraphOptimization):
+            raise BadRequest(
+                f"the graph optimisation {self.graph_optimization!r} is not known",
+                advice=f"it is one of {', '.join(get_args(GraphOptimization))}",
+            )
 
 
 class Adapter(Protocol):
@@ -152,6 +160,21 @@ def _no_json(where: str, what: str) -> NotArchivable:
         advice="give only None, booleans, numbers, strings, lists and dictionaries of those; "
         "build anything else from them inside the class",
     )
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn whatever a live model raises while it answers into NotArchivable."""
+    try:
+        yield
+    except TimeproofError:
+        raise
+    except Exception as error:
+        text = str(error).strip()[:500]
+        raise NotArchivable(
+            f"the model can't answer these inputs: {type(error).__name__}: {text}",
+            advice="give inputs of the type and shape that it was trained on",
+        ) from error
 
 
 def copy_bytes(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
@@ -13,6 +14,7 @@ from timeproof.frameworks.xgboost import XGBoost
 
 ADAPTERS: tuple[Adapter, ...] = (PyTorch(), XGBoost(), LightGBM(), Onnx())
 
+_DUMP = re.compile(rb'\{\s*"name"\s*:\s*"tree"')
 _PICKLES = frozenset({".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".sav"})
 
 
@@ -54,7 +56,7 @@ def adapter_for_file(path: Path) -> Adapter:
     if suffix == ".ubj":
         return adapter_named("xgboost")
     if suffix == ".json":
-        if b'"tree_info"' in head or head.startswith((b'{"name":"tree"', b'{"name": "tree"')):
+        if b'"learner"' not in head and _DUMP.match(head):
             raise NotArchivable(
                 f"{path} is what LightGBM's dump_model wrote, which nothing can load back",
                 advice="archive the text that Booster.save_model writes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> dict[str
     Raises:
         NotArchivable: nothing is given, or something has no bytes that last (Python objects).
     """
+    if inputs is None or isinstance(inputs, (str, bytes, PathLike)):
+        raise NotArchivable(f"{inputs!r} is not an input", advice=_ADVICE)
     if isinstance(inputs, Mapping):
         named = [(_name(name), item) for name, item in inputs.items()]
     elif isinstance(inputs, (tuple, list)) and any(_is_array(item) for item in inputs):

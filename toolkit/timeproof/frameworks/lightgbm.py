@@ -17,6 +17,7 @@ from timeproof.frameworks.base import (
     Saved,
     SavedFile,
     SaveOptions,
+    answering,
     comes_from,
     copy_bytes,
     json_values,
@@ -75,10 +76,11 @@ class LightGBM:
         data = _one_table(inputs)
         booster = _booster(model)
         trees = saved.options["num_iteration"]
-        return {
-            "predict": np.asarray(booster.predict(data, num_iteration=trees)),
-            "raw_score": np.asarray(booster.predict(data, num_iteration=trees, raw_score=True)),
-        }
+        with answering():
+            return {
+                "predict": np.asarray(booster.predict(data, num_iteration=trees)),
+                "raw_score": np.asarray(booster.predict(data, num_iteration=trees, raw_score=True)),
+            }
 
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
-from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, comes_from, copy_bytes
+from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from, copy_bytes
 from timeproof.probe import onnxfile, tensors
 from timeproof.strictjson import Json
 
@@ -74,17 +74,16 @@ class Onnx:
         source = str(_path(model)) if isinstance(model, (str, os.PathLike)) else _bytes(model)
         settings = onnxruntime.SessionOptions()
         level = str(saved.options["graph_optimization"]).upper()
-        settings.graph_optimization_level = getattr(
-            onnxruntime.GraphOptimizationLevel,
-            {"DISABLE": "ORT_DISABLE_ALL", "ALL": "ORT_ENABLE_ALL"}.get(level, f"ORT_ENABLE_{level}"),
+        names = onnxruntime.GraphOptimizationLevel
+        settings.graph_optimization_level = (
+            names.ORT_DISABLE_ALL if level == "DISABLE" else getattr(names, f"ORT_ENABLE_{level}")
         )
-        session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
-        names = [item.name for item in session.get_outputs()]
-        given = session.run(names, dict(inputs))
         found: dict[str, Array] = {}
-        for name, value in zip(names, given, strict=True):
-            for flat, item, _ in tensors.flatten_onnx(name, value):
-                found[flat] = item
+        with answering():
+            session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+            wanted = [item.name for item in session.get_outputs()]
+            for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
+                found.update({flat: item for flat, item, _ in tensors.flatten_onnx(name, value)})
         return found
 
     def save_file(
@@ -155,8 +154,9 @@ def inspect_file(path: Path) -> onnxfile.OnnxFile:
     with path.open("rb") as stream:
         if os.fstat(stream.fileno()).st_size == 0:
             raise NotArchivable(f"{path} is empty", advice="give the .onnx file as it was exported")
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-            return _inspect(view, str(path))
+        # Not closed by hand: an error on its way up still holds pieces of it.
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return _inspect(memoryview(mapped), str(path))
 
 
 def _inspect(data: bytes | memoryview, what: str) -> onnxfile.OnnxFile:

@@ -11,7 +11,16 @@ from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks import sources, torch_onnx
-from timeproof.frameworks.base import Array, Copy, Saved, SavedFile, SaveOptions, comes_from, json_values
+from timeproof.frameworks.base import (
+    Array,
+    Copy,
+    Saved,
+    SavedFile,
+    SaveOptions,
+    answering,
+    comes_from,
+    json_values,
+)
 from timeproof.frameworks.state import check_state
 from timeproof.probe import naming, tensors
 from timeproof.strictjson import Json
@@ -105,9 +114,9 @@ class PyTorch:
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:  # noqa: ARG002
         """Run the model here as it is, on its own device, in evaluation mode, without gradients."""
         torch: Any = importlib.import_module("torch")
-        with _evaluating(model), torch.inference_mode():
+        with answering(), _evaluating(model), torch.inference_mode():
             answer = model(*_given(model, inputs))
-        return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
+            return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
 
     def save_file(
         self,

@@ -17,6 +17,7 @@ from timeproof.frameworks.base import (
     Saved,
     SavedFile,
     SaveOptions,
+    answering,
     comes_from,
     copy_bytes,
     json_values,
@@ -67,23 +68,14 @@ class XGBoost:
         """Ask the user's own object: `predict_proba` or `predict`, then `margin`."""
         data = _one_table(inputs)
         booster = _booster(model)
-        if booster is model:
-            xgboost: Any = importlib.import_module("xgboost")
-            types = booster.feature_types
-            table = xgboost.DMatrix(
-                data,
-                feature_names=booster.feature_names,
-                feature_types=types,
-                enable_categorical=bool(types and "c" in types),
-            )
-            margin = booster.predict(table, output_margin=True)
-            return {"predict": np.asarray(booster.predict(table)), "margin": np.asarray(margin)}
-        given = data
-        found: dict[str, Array] = {}
-        for method in cast("list[str]", saved.options["methods"]):
-            found[method] = np.asarray(getattr(model, method)(given, validate_features=False))
-        found["margin"] = np.asarray(model.predict(given, output_margin=True, validate_features=False))
-        return found
+        with answering():
+            if booster is model:
+                return _ask_booster(booster, data)
+            found: dict[str, Array] = {}
+            for method in cast("list[str]", saved.options["methods"]):
+                found[method] = np.asarray(getattr(model, method)(data, validate_features=False))
+            found["margin"] = np.asarray(model.predict(data, output_margin=True, validate_features=False))
+            return found
 
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
@@ -114,6 +106,7 @@ class XGBoost:
                 "best_iteration": None,
                 "iteration_range": None,
                 "missing": None,
+                "in_place": False,
                 "probability": None,
             },
             copies=(),
@@ -159,6 +152,19 @@ def _booster(model: Any) -> Any:
         ) from error
 
 
+def _ask_booster(booster: Any, data: Array) -> dict[str, Array]:
+    xgboost: Any = importlib.import_module("xgboost")
+    types = booster.feature_types
+    table = xgboost.DMatrix(
+        data,
+        feature_names=booster.feature_names,
+        feature_types=types,
+        enable_categorical=bool(types and "c" in types),
+    )
+    margin = booster.predict(table, output_margin=True)
+    return {"predict": np.asarray(booster.predict(table)), "margin": np.asarray(margin)}
+
+
 def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -> dict[str, Json]:
     """Say how the probe must ask the Booster to give what the user's object gives."""
     best = getattr(model, "best_iteration", None) if wrapper else None
@@ -180,6 +186,8 @@ def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -
         "best_iteration": None if best is None else int(best),
         "iteration_range": None if best is None or linear else [0, int(best) + 1],
         "missing": plain,
+        # The wrappers predict in place; on dart that differs in the last bit from a DMatrix's answer.
+        "in_place": wrapper is not None and not linear,
         "probability": "softmax" if classifies and model.objective == "multi:softmax" else None,
     }
 

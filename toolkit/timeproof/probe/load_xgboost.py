@@ -1,5 +1,6 @@
 """Run an XGBoost model: always the Booster, answering as the object that was archived did."""
 
+import functools
 import importlib
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
@@ -46,20 +47,30 @@ def run(
     booster.load_model(os.path.join(directory, model))
     if threads is not None:
         booster.set_param({"nthread": threads})
-    names = booster.feature_names or options.get("feature_names")
-    types = booster.feature_types or options.get("feature_types")
-    missing = options.get("missing")
-    data = xgboost.DMatrix(
-        inputs[0][1],
-        missing=numpy.nan if missing is None else missing,
-        feature_names=names,
-        feature_types=types,
-        nthread=threads,
-        enable_categorical=bool(types and "c" in types),
-    )
+    missing = numpy.nan if options.get("missing") is None else options["missing"]
     trees = tuple(options.get("iteration_range") or (0, 0))
-    margin = booster.predict(data, output_margin=True, iteration_range=trees)
-    values = booster.predict(data, iteration_range=trees)
+    if options.get("in_place"):
+        ask = functools.partial(
+            booster.inplace_predict,
+            inputs[0][1],
+            iteration_range=trees,
+            missing=missing,
+            validate_features=False,
+        )
+        margin = ask(predict_type="margin")
+        values = ask(predict_type="value")
+    else:
+        types = booster.feature_types or options.get("feature_types")
+        data = xgboost.DMatrix(
+            inputs[0][1],
+            missing=missing,
+            feature_names=booster.feature_names or options.get("feature_names"),
+            feature_types=types,
+            nthread=threads,
+            enable_categorical=bool(types and "c" in types),
+        )
+        margin = booster.predict(data, output_margin=True, iteration_range=trees)
+        values = booster.predict(data, iteration_range=trees)
     outputs = []
     for method in options.get("methods", ["predict"]):
         if method == "predict_proba":
