@@ -14,7 +14,7 @@ import typer
 
 import timeproof
 from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment
+from timeproof.archive.verify import read_environment, read_metadata
 from timeproof.cli.console import TerminalProgress, err, out, telling_errors
 from timeproof.cli.tables import replay_table
 from timeproof.engine.containers import connect
@@ -30,7 +30,13 @@ def archive_all(root, grid_size, progress):
     def keep(model, inputs, **more):
         begun = time.monotonic()
         one = timeproof.archive(
-            model, inputs, grid_size=grid_size, root=root, tags={"made-by": "make demo"}, progress=progress, **more
+            model,
+            inputs,
+            grid_size=grid_size,
+            root=root,
+            tags={"made-by": "make demo"},
+            progress=progress,
+            **more,
         )
         progress.close()
         out.print(f"  [green]sealed[/green] {one.ref}  [dim]{time.monotonic() - begun:.1f} s[/dim]")
@@ -60,7 +66,7 @@ def main():
     with telling_errors(as_json=False):
         out.print("[bold]1. Train and archive[/bold] (each artifact is sealed by replaying it twice)")
         refs = [ref for n in options.grid_size for ref in archive_all(options.archive, n, progress)]
-        environments = sorted({timeproof_environment(root, ref) for ref in refs})
+        environments = sorted({read_metadata(root, ref).environment.name for ref in refs})
 
         out.print("\n[bold]2. Years pass[/bold]: the engine forgets the image")
         engine = connect()
@@ -77,14 +83,9 @@ def main():
             out.print(f"  [green]same digest[/green] {record.image.manifest}  [dim]{name}[/dim]")
         out.print()
         replay_table(result, Verdict.identical)
-        err.print(f"[dim]the whole demo took {time.monotonic() - begun:.0f} s; the archive is {options.archive}[/dim]")
+        took = time.monotonic() - begun
+        err.print(f"[dim]the whole demo took {took:.0f} s; the archive is {options.archive}[/dim]")
     return 0 if result.passes() else 1
-
-
-def timeproof_environment(root, ref):
-    from timeproof.archive.verify import read_metadata
-
-    return read_metadata(root, ref).environment.name
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def open_regular(root: Path, relative: str) -> BinaryIO:
             os.close(at)
             at = fd
         file, at = at, -1
-        return os.fdopen(file, "rb", buffering=0)  # type: ignore[return-value]  # FileIO is a BinaryIO in use
+        return os.fdopen(file, "rb", buffering=0)
     finally:
         if at >= 0:
             os.close(at)

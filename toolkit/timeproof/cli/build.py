@@ -79,9 +79,8 @@ def command(
             return 0
         for row in rows:
             if "context" in row:
-                out.print(
-                    f"[bold green]staged[/bold green] {escape(row['environment'])} in {escape(row['context'])}"
-                )
+                where = f"{row['environment']} in {row['context']}"
+                out.print(f"[bold green]staged[/bold green] {escape(where)}")
             else:
                 out.print(
                     f"[bold green]{row['image']}[/bold green] {row['environment']}: {row['layers']} layers,"

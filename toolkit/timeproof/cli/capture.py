@@ -83,7 +83,8 @@ def command(
             return 0
         total = sum(store.path(p.sha256, p.file_name).stat().st_size for p in found.lock.packages)
         out.print(
-            f"[bold green]locked[/bold green] {len(packages)} packages, {size(total)}, into {escape(str(target))}"
+            f"[bold green]locked[/bold green] {len(packages)} packages, {size(total)},"
+            f" into {escape(str(target))}"
         )
         for name, why in found.left_out:
             out.print(f"  [dim]left out: {escape(name)}: {escape(why)}[/dim]")

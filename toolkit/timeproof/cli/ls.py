@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from timeproof.cli.console import (
@@ -27,7 +28,7 @@ timeproof ls --archive /mnt/models --json
 
 
 def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) -> None:
-    def work(progress: TerminalProgress) -> int:
+    def work(_: TerminalProgress) -> int:
         from timeproof.archive.layout import Archive
         from timeproof.archive.verify import read_environment, read_metadata
         from timeproof.errors import BadArchive
@@ -53,7 +54,7 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
                     "tags": metadata.tags,
                 }
             )
-        environments = []
+        environments: list[dict[str, Any]] = []
         for name in there.environment_names():
             try:
                 record = read_environment(there, name)
@@ -93,8 +94,8 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
                 f"[dim]environment {row['environment']}: {row['packages']} packages, {size(row['bytes'])},"
                 f" {row['platform']}[/dim]"
             )
-        for error in broken:
-            out.print(f"[bold red]{error.kind}[/bold red] {error.message}")
+        for finding in broken:
+            out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
         return 3 if broken else 0
 
     run_command(json, work)

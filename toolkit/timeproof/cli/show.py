@@ -33,7 +33,7 @@ def command(
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     json: JsonOption = False,
 ) -> None:
-    def work(progress: TerminalProgress) -> int:
+    def work(_: TerminalProgress) -> int:
         from timeproof.archive.layout import Archive
         from timeproof.archive.verify import read_environment, read_metadata
 

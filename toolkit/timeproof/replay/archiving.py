@@ -182,7 +182,8 @@ def _agreed(runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome]:
             detail = f" (signal {outcome.signal})" if outcome.signal else ""
             log = f"\nThe last of what it printed:\n{outcome.log[-2000:]}" if outcome.log.strip() else ""
             raise SealFailed(
-                f"the artifact does not replay in its container: {outcome.failure}{detail}: {outcome.reason}{log}",
+                f"the artifact does not replay in its container: {outcome.failure}{detail}:"
+                f" {outcome.reason}{log}",
                 advice="nothing was published; the container holds only what is installed in the environment",
             )
     first, *others = outcomes
