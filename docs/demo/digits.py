@@ -35,11 +35,11 @@ class DigitsCNN(nn.Module):
             nn.ReLU(),
             nn.Conv2d(channels, 2 * channels, 3, padding=1),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(4),
+            nn.AdaptiveAvgPool2d(min(4, grid_size)),
         )
         self.classifier = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(2 * channels * 16, 64),
+            nn.Linear(2 * channels * min(4, grid_size) ** 2, 64),
             nn.ReLU(),
             nn.Dropout(0.2),
             nn.Linear(64, classes),
