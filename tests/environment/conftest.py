@@ -79,13 +79,17 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> InterpreterPackage:
 
 @pytest.fixture(scope="session")
 def channel(packed: InterpreterPackage, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A conda channel on disk: our own interpreter for this machine, a stand-in for osx-arm64, small packages."""
+    """A conda channel on disk: our own interpreter, a stand-in for osx-arm64's, small packages."""
     root = tmp_path_factory.mktemp("channel")
     here = root / packed.subdir
     here.mkdir()
     (here / packed.file_name).write_bytes(packed.path.read_bytes())
-    small_package(root, "python", packed.version, subdir="osx-arm64", files=[Entry("bin/python", b"#!/bin/sh\n")])
-    small_package(root, "pip", "99.0", depends=["python"], files=[Entry("site-packages/pip_stand_in.py", b"")])
+    small_package(
+        root, "python", packed.version, subdir="osx-arm64", files=[Entry("bin/python", b"#!/bin/sh\n")]
+    )
+    small_package(
+        root, "pip", "99.0", depends=["python"], files=[Entry("site-packages/pip_stand_in.py", b"")]
+    )
     small_package(
         root,
         "greeting",
@@ -94,7 +98,11 @@ def channel(packed: InterpreterPackage, tmp_path_factory: pytest.TempPathFactory
         files=[Entry("site-packages/greeting.py", b"import small_library\nhello = 'hello'\n")],
     )
     small_package(
-        root, "small-library", "0.3", depends=["python"], files=[Entry("site-packages/small_library.py", b"n = 3\n")]
+        root,
+        "small-library",
+        "0.3",
+        depends=["python"],
+        files=[Entry("site-packages/small_library.py", b"n = 3\n")],
     )
     write_repodata(root)
     return root

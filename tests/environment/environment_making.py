@@ -60,5 +60,10 @@ def write_repodata(channel: Path) -> None:
                 "sha256": hashlib.sha256(data).hexdigest(),
                 "size": len(data),
             }
-        text = {"info": {"subdir": folder.name}, "packages": {}, "packages.conda": rows, "repodata_version": 1}
+        text = {
+            "info": {"subdir": folder.name},
+            "packages": {},
+            "packages.conda": rows,
+            "repodata_version": 1,
+        }
         (folder / "repodata.json").write_text(json.dumps(text))

@@ -25,7 +25,8 @@ from timeproof.errors import BuildFailed, LockFailed, NotCapturable
 # What the base image holds; an interpreter must not need anything else.
 BASE = {
     "libbz2-1.0", "libc6", "libcrypt1", "libexpat1", "libffi8", "libgcc-s1", "libgomp1", "liblzma5",
-    "libncursesw6", "libreadline8", "libsqlite3-0", "libssl3", "libstdc++6", "libtinfo6", "libuuid1", "zlib1g",
+    "libncursesw6", "libreadline8", "libsqlite3-0", "libssl3", "libstdc++6", "libtinfo6", "libuuid1",
+    "zlib1g",
 }  # fmt: skip
 
 
@@ -104,7 +105,10 @@ def test_the_unpacked_interpreter_runs_elsewhere_and_its_pyc_are_used(
     prefix = made(packed, tmp_path)
     minor = ".".join(packed.version.split(".")[:2])
     add_numpy(prefix, minor, Path(sys.executable))
-    code = "import sys, ssl, sqlite3, ctypes, lzma, numpy, json; print(sys.prefix, numpy.ones(2).sum(), json.__cached__)"
+    code = (
+        "import sys, ssl, sqlite3, ctypes, lzma, numpy, json;"
+        "print(sys.prefix, numpy.ones(2).sum(), json.__cached__)"
+    )
     out = run(prefix / "bin" / "python3", "-I", "-c", code).split()
     assert out[0] == str(prefix)
     assert out[1] == "2.0"

@@ -117,7 +117,18 @@ def test_the_stock_conda_lock_renders_it(tmp_path: Path) -> None:
     path.write_bytes(example().to_bytes())
     root = "file:///the/store"
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "conda_lock", "render", "--kind", "explicit", "-p", "linux-64", str(path)],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "conda_lock",
+            "render",
+            "--kind",
+            "explicit",
+            "-p",
+            "linux-64",
+            str(path),
+        ],
         cwd=tmp_path,
         env=os.environ | {"TIMEPROOF_STORE": root},
         capture_output=True,
@@ -183,7 +194,9 @@ def test_a_newer_schema_says_so() -> None:
         Lock.parse(altered(b"version: 1\n", b"version: 2\n"), "x")
 
 
-@pytest.mark.parametrize("name", ["..", "../x.whl", "a/b.whl", "/x.whl", "a\\b.whl", "-r.whl", ".x.whl", "x\0.whl", ""])
+@pytest.mark.parametrize(
+    "name", ["..", "../x.whl", "a/b.whl", "/x.whl", "a\\b.whl", "-r.whl", ".x.whl", "x\0.whl", ""]
+)
 def test_file_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(UnsafePath):
         Package.stored(
@@ -215,7 +228,9 @@ def test_deep_nesting_is_refused(data: bytes) -> None:
 
 
 def test_an_alias_bomb_is_refused() -> None:
-    bomb = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 118))
+    bomb = b"a: &a [x, x]\n" + b"".join(
+        b"%c: &%c [*%c, *%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 118)
+    )
     with pytest.raises(Malformed, match="aliases"):
         Lock.parse(bomb, "x")
 

@@ -59,7 +59,11 @@ def test_pip_dependencies_are_locked_by_sha256_too(
         f"dependencies: ['python={packed.version}', {{pip: ['six==1.17.0']}}]\n",
     )
     lock = solve(folder, store, [packed.subdir])
-    assert [(p.manager, p.name) for p in lock.packages] == [("conda", "pip"), ("conda", "python"), ("pip", "six")]
+    assert [(p.manager, p.name) for p in lock.packages] == [
+        ("conda", "pip"),
+        ("conda", "python"),
+        ("pip", "six"),
+    ]
     store.open_verified(lock.packages[2].sha256, lock.packages[2].file_name).close()
 
 
@@ -107,7 +111,8 @@ def test_a_local_interpreter_and_pips_own_resolver(store: PackageStore, tmp_path
     minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
     folder = asked(
         tmp_path / "env",
-        f"name: env\nchannels: [conda-forge]\ndependencies: [python={minor}, pip, {{pip: ['jinja2>=3', six]}}]\n",
+        "name: env\nchannels: [conda-forge]\n"
+        f"dependencies: [python={minor}, pip, {{pip: ['jinja2>=3', six]}}]\n",
     )
     lock = lock_from_interpreter(folder / "environment.yml", Path(sys.executable), store)
     assert [p.name for p in lock.packages] == ["python", "jinja2", "markupsafe", "six"]

@@ -7,14 +7,12 @@ in the environment, and nothing is captured halfway: every problem is named in o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from timeproof.digests import Digest
@@ -26,6 +24,7 @@ from timeproof.environment.lock import Lock, Package, check_schema
 from timeproof.environment.packages import PackageStore
 from timeproof.environment.proof import prove
 from timeproof.environment.selection import select
+from timeproof.environment.wheels import add_wheels, dependencies_of, target_of
 from timeproof.errors import DigestMismatch, NotCapturable
 from timeproof.progress import SILENT, Progress
 
@@ -96,60 +95,6 @@ def _local_wheel(dist: Distribution) -> tuple[Path, Digest] | None:
         return None
 
 
-def target_of(found: Inspection) -> pip.Target:
-    libc = found.machine["libc"]
-    return pip.Target(
-        python=found.executable,
-        version=found.version,
-        machine=str(found.machine["arch"]),
-        glibc=str(libc["version"]) if libc["name"] == "glibc" else "",
-    )
-
-
-def add_wheels(
-    wheels: Sequence[pip.Wheel], version: str, store: PackageStore, progress: Progress
-) -> dict[str, tuple[Digest, str]]:
-    """Bring wheels of a pip report into the store; return (digest, file name) by distribution key.
-
-    Raises FetchFailed.
-    """
-    placed: dict[str, tuple[Digest, str]] = {}
-    wanted = []
-    for wheel in wheels:
-        local = urlsplit(wheel.url)
-        if wheel.sha256 is not None and store.has(wheel.sha256, wheel.file_name):
-            placed[wheel.key] = (wheel.sha256, wheel.file_name)
-        elif local.scheme == "file":
-            progress.detail(wheel.file_name)
-            path = Path(unquote(local.path))
-            placed[wheel.key] = (
-                store.add_file(path, wheel.file_name, expected=wheel.sha256),
-                wheel.file_name,
-            )
-        elif wheel.sha256 is not None:
-            wanted.append(pip.Pin(wheel.key, wheel.version, wheel.file_name, wheel.sha256))
-    if wanted:
-        with tempfile.TemporaryDirectory(prefix="timeproof-") as folder:
-            got = pip.download(wanted, version, Path(folder), on_line=progress.detail)
-            for pin in wanted:
-                store.add_file(got[pin.sha256], pin.file_name, expected=pin.sha256)
-                placed[pin.name] = (pin.sha256, pin.file_name)
-    return placed
-
-
-def dependencies_of(
-    requires: Iterable[str], markers: Mapping[str, str], locked: Collection[str]
-) -> list[tuple[str, str]]:
-    """Requirements among the `locked` keys, in a lock's words: (name, specifier), an empty one for any."""
-    pairs = {}
-    for text in requires:
-        row = Requirement(text)
-        key = canonicalize_name(row.name)
-        if key in locked and (row.marker is None or row.marker.evaluate({**markers, "extra": ""})):
-            pairs[str(key)] = str(row.specifier)
-    return sorted(pairs.items())
-
-
 def environment_yml(name: str, conda: Sequence[str], wheels: Sequence[tuple[str, str]]) -> str:
     """What was asked for, in conda's words: exact versions. Channels are named, never addressed."""
     lines = [f"name: {name}", "channels:", "- conda-forge", "- nodefaults", "dependencies:"]
@@ -169,6 +114,13 @@ def _wheels(
     """The wheels of `kept`, brought into the store; what can't be had is added to `problems`."""
     placed: dict[str, tuple[Digest, str]] = {}
     ask: dict[str, Distribution] = {}
+    apt = found.base_prefix / "lib" / "python3" / "dist-packages"
+    if found.interpreter["debian"] and (theirs := [d.name for d in kept if d.folder == apt]):
+        problems.append(
+            f"{len(theirs)} distributions were installed by apt in {apt}, and no index has those files "
+            f"({', '.join(theirs)}): make a virtual environment (python3 -m venv), and install there with pip"
+        )
+        kept = [d for d in kept if d.folder != apt]
     for dist in kept:
         if (why := _unfit(dist)) is not None:
             problems.append(why)
@@ -179,6 +131,8 @@ def _wheels(
                 ask[f"{dist.key}==={Version(dist.version)}"] = dist
         else:
             ask[f"{dist.key}==={Version(dist.version)}"] = dist
+    if not ask:
+        return [_Found(d, *placed[d.key]) for d in kept if d.key in placed]
     progress.step(f"Asking the package indexes for {len(ask)} wheels")
     wheels, absent = pip.report_each(target_of(found), list(ask), on_line=progress.detail)
     for requirement in absent:
@@ -207,8 +161,8 @@ def _prove(
                 f"{dist.name} {dist.version} is not what {wheel.file_name} holds{_origin(dist)}: {what}; "
                 f"pip install --force-reinstall --no-deps {dist.name}=={dist.version}"
             )
-    for path in stray:
-        problems.append(f"{path} is code that no distribution brought: remove it, or make it part of one")
+    for line in stray:
+        problems.append(f"{line}: code that no distribution brought; remove it, or make it part of one")
 
 
 def capture(

@@ -118,6 +118,15 @@ def _stray_code(folder: Path, known: set[str]) -> Iterator[str]:
                 yield path
 
 
+def _grouped(folder: Path, paths: Iterable[str]) -> list[str]:
+    """One line for each package or module at the top of a site folder, with the files that are too many."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        relative = os.path.relpath(path, folder)
+        groups.setdefault(relative.split(os.sep)[0], []).append(relative)
+    return [f"{folder}: {_summary(names)}" for names in groups.values()]
+
+
 def prove(
     found: Inspection,
     wheels: Iterable[tuple[Distribution, Digest, str]],
@@ -132,7 +141,8 @@ def prove(
         also_known: absolute paths of files that others account for, such as conda's own packages.
 
     Returns:
-        What differs, by distribution key; and code in the same site folders that no wheel brought.
+        What differs, by distribution key; and code in the same site folders that no wheel brought, one
+        line for each package.
 
     Raises:
         Missing, NotRegular, DigestMismatch: a wheel in the store is not what its name says.
@@ -161,5 +171,5 @@ def prove(
         if other.key not in keys:
             known.update(read_record(other.folder, other.metadata))
     folders = sorted({dist.folder for dist, _, _ in captured})
-    stray = sorted(p for folder in folders for p in _stray_code(folder, known))
+    stray = [line for folder in folders for line in _grouped(folder, _stray_code(folder, known))]
     return {key: _summary(texts) for key, texts in findings.items()}, stray

@@ -7,8 +7,6 @@ in the store, `conda-lock.yml` beside `environment.yml`.
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,10 +16,9 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from timeproof import atomic, proc
+from timeproof import atomic
 from timeproof.digests import Digest
-from timeproof.environment import conda_shim, pip
-from timeproof.environment.capture import add_wheels, dependencies_of, target_of
+from timeproof.environment import pip
 from timeproof.environment.conda_env import channel_name, locked
 from timeproof.environment.conda_fetch import Wanted, bring, run_child
 from timeproof.environment.conda_format import read_info
@@ -30,11 +27,10 @@ from timeproof.environment.interpreter import pack_interpreter
 from timeproof.environment.lock import Lock, Package, check_schema
 from timeproof.environment.lock_reading import load_yaml
 from timeproof.environment.packages import PackageStore, check_file_name
+from timeproof.environment.stock_conda_lock import run_conda_lock
+from timeproof.environment.wheels import add_wheels, dependencies_of, target_of
 from timeproof.errors import FetchFailed, LockFailed, NotFound, ToolFailed
 from timeproof.progress import SILENT, Progress
-
-_REAL = ("conda", "mamba", "micromamba")
-_BASE_GLIBC = "2.36"  # of the base image (Debian 12); conda-lock itself would assume 2.28
 
 
 def _read_environment(path: Path) -> dict[str, Any]:
@@ -47,112 +43,6 @@ def _read_environment(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("dependencies"), list):
         raise LockFailed(f"{path} is not an environment.yml: it needs a list of dependencies")
     return value
-
-
-def _indexes() -> list[str]:
-    """The package indexes that pip uses, in order. Those on disk are left out: conda-lock reads none."""
-    pip_words = [sys.executable, "-I", "-m", "pip"]
-    first: list[str] = []
-    more: list[str] = []
-    done = proc.run([*pip_words, "config", "list"], check=False)
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
-        key, _, value = line.partition("=")
-        urls = value.strip("'\"").split()
-        if key.endswith(".index-url"):
-            first = urls[-1:]
-        elif key.endswith(".extra-index-url"):
-            more = urls
-    if not first:  # pip's help names its default
-        done = proc.run([*pip_words, "download", "--help"], env={**os.environ, "COLUMNS": "400"}, check=False)
-        first = re.findall(r"\(default:?\s+(https?://[^\s)]+)\)", done.stdout.decode("utf-8", "replace"))[:1]
-    return [url for url in dict.fromkeys([*first, *more]) if url.startswith(("http://", "https://"))]
-
-
-def _index_settings() -> dict[str, object]:
-    """pip's own indexes, for conda-lock's resolver, which does not read pip's configuration."""
-    urls = _indexes()
-    return {"pip-repositories": urls, "allow-pypi-requests": False} if urls else {}
-
-
-def _conda(folder: Path) -> Path:
-    """The conda that conda-lock shall use: a real one, or the stand-in as an executable file."""
-    for name in _REAL:
-        if found := shutil.which(name):
-            return Path(found)
-    shim = folder / "conda"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m {conda_shim.__name__} "$@"\n')
-    shim.chmod(0o755)
-    return shim
-
-
-def _virtual_packages(platforms: Sequence[str]) -> dict[str, object]:
-    """What the image offers to a solver, in conda-lock's words: our base's C library, and no GPU."""
-    subdirs = {}
-    for platform in platforms:
-        system, _, arch = platform.partition("-")
-        offered = {"__archspec": f"1 {'x86_64' if arch == '64' else arch}"}
-        if system == "linux":
-            offered |= {"__unix": "0", "__linux": "5.10", "__glibc": _BASE_GLIBC}
-        elif system == "osx":
-            offered |= {"__unix": "0", "__osx": "11.0"}
-        else:
-            offered |= {"__win": "0"}
-        subdirs[platform] = {"packages": offered}
-    return {"subdirs": subdirs}
-
-
-def _run_conda_lock(
-    source: Path, wanted: Mapping[str, Any], platforms: Sequence[str], progress: Progress
-) -> Any:
-    """Run the stock command; return what it wrote, parsed."""
-    with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
-        folder = Path(scratch)
-        asked = folder / "environment.yml"
-        settings = {} if "pip-repositories" in wanted else _index_settings()
-        settings = {k: v for k, v in settings.items() if k not in wanted}
-        # YAML holds JSON; conda-lock's paths are relative to the file, so that a copy reads the same.
-        extra = "".join(f"{key}: {_yaml(value)}\n" for key, value in settings.items())
-        asked.write_text(source.read_text("utf-8").rstrip() + "\n" + extra, "utf-8")
-        # Names map to themselves: the table that conda-lock would fetch is not pinned by anything.
-        table = folder / "names.json"
-        table.write_text("{}")
-        out = folder / "conda-lock.yml"
-        argv: list[str | Path] = [sys.executable, "-P", "-m", "conda_lock", "lock", "--conda", _conda(folder)]
-        argv += ["--file", asked, "--lockfile", out, "--pypi_to_conda_lookup_file", table.as_uri()]
-        virtual = source.parent / "virtual-packages.yml"  # the name that conda-lock looks for
-        if not virtual.exists():
-            virtual = folder / "virtual-packages.yml"
-            virtual.write_text(_yaml(_virtual_packages(platforms)))
-        argv += ["--virtual-package-spec", virtual.absolute()]
-        for platform in platforms:
-            argv += ["--platform", platform]
-        said: list[str] = []
-
-        def listen(line: str) -> None:
-            said.append(line)
-            progress.detail(line)
-
-        try:
-            proc.run(argv, cwd=folder, timeout=1800.0, on_line=listen)
-        except ToolFailed as error:
-            raise LockFailed(
-                f"conda-lock found no lock for {source}:\n{_reason(said)}",
-                advice="check the channels, names and versions in environment.yml",
-            ) from error
-        return load_yaml(out.read_bytes(), "conda-lock.yml")
-
-
-def _reason(lines: Sequence[str]) -> str:
-    """What conda-lock said before its own traceback, which says nothing to a user."""
-    end = next((i for i, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
-    words = [line for line in lines[:end] if line.strip()]
-    return "\n".join((words or list(lines))[-20:])
-
-
-def _yaml(value: object) -> str:
-    from timeproof.strictjson import dumps
-
-    return " ".join(dumps(value).decode().split())
 
 
 def _conda_package(row: Mapping[str, Any], store: PackageStore, progress: Progress) -> Package:
@@ -219,7 +109,7 @@ def solve(
     wanted = _read_environment(source)
     names = list(platforms or wanted.get("platforms") or [inspect(Path(sys.executable)).subdir])
     progress.step(f"Solving {source} for {', '.join(names)} with conda-lock")
-    solved = _run_conda_lock(source, wanted, names, progress)
+    solved = run_conda_lock(source, wanted, names, progress)
     progress.step(f"Fetching the conda packages among {len(solved['package'])}")
     packages = []
     for row in solved["package"]:
