@@ -86,8 +86,12 @@ def command(
             f"[bold green]locked[/bold green] {len(packages)} packages, {size(total)},"
             f" into {escape(str(target))}"
         )
+        reasons: dict[str, list[str]] = {}
         for name, why in found.left_out:
-            out.print(f"  [dim]left out: {escape(name)}: {escape(why)}[/dim]")
+            reasons.setdefault(why, []).append(name)
+        for why, names in reasons.items():
+            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            out.print(f"  [dim]left out: {escape(shown)}: {escape(why)}[/dim]")
         return 0
 
     run_command(json, work)

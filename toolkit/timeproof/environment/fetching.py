@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from timeproof.environment import pip
+from timeproof.environment import local_python, pip
 from timeproof.environment.conda_env import channel_name
 from timeproof.environment.conda_fetch import Wanted, bring
 from timeproof.environment.lock import STORE, Lock, Package
@@ -60,6 +60,8 @@ def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequ
         progress.step(f"Fetching {len(conda)} conda packages")
     for package in conda:
         progress.detail(package.file_name)
+        if local_python.offer(package, store):
+            continue
         url = "" if package.url.startswith(STORE) else package.url
         try:
             _bring(package, url, store, named)

@@ -1,0 +1,53 @@
+"""The interpreter that a lock names, packed anew from one of this machine: equal bytes, or not it.
+
+A captured interpreter lies on no channel. On a machine with the same one, packing it gives the same
+package, to the bit; so a lock made here builds there without a copy of the package store.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from timeproof.environment.inspected import inspect
+from timeproof.environment.interpreter import pack_interpreter
+from timeproof.environment.lock import Package
+from timeproof.environment.packages import PackageStore
+from timeproof.errors import TimeproofError
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    """Interpreters of that version, best guess first. Running one only asks for its version."""
+    minor = ".".join(version.split(".")[:2])
+    seen: set[Path] = set()
+    base = Path(sys.base_prefix)
+    named = [Path(sys.executable), base / "bin" / f"python{minor}", Path(f"/usr/bin/python{minor}")]
+    if on_path := shutil.which(f"python{minor}"):
+        named.append(Path(on_path))
+    named += sorted(base.parent.glob(f"{version}*/bin/python{minor}"))  # where versions lie side by side
+    for path in named:
+        if path.is_file() and (real := path.resolve()) not in seen:
+            seen.add(real)
+            yield path
+
+
+def offer(package: Package, store: PackageStore) -> bool:
+    """Put the interpreter `package` into the store, if one of this machine's is exactly it."""
+    if package.name != "python" or not package.platform.startswith("linux-"):
+        return False
+    for python in _candidates(package.version):
+        try:
+            found = inspect(python)
+            if found.version != package.version or found.subdir != package.platform:
+                continue
+            with tempfile.TemporaryDirectory(prefix="timeproof-python-") as scratch:
+                packed = pack_interpreter(found, Path(scratch))
+                if packed.sha256 == package.sha256:
+                    store.add_file(packed.path, package.file_name, expected=package.sha256)
+                    return True
+        except TimeproofError:
+            continue  # another candidate may do; the fetch says what is missing
+    return False
