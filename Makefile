@@ -37,21 +37,21 @@ $(VENV)/.made:
 $(VENV)/.models: $(VENV)/.made docs/demo/requirements.txt
 	@echo "installing torch's CPU build (this takes a minute)"
 	@set -e; torch=$$(sed -n 's/^torch==//p' docs/demo/requirements.txt); \
-	$(PIP) install -q "torch==$$torch+cpu" 2>/dev/null \
-	    || $(PIP) install -q --extra-index-url "$(TORCH_INDEX)" "torch==$$torch+cpu" \
-	    || { [ "$$(uname -m)" != x86_64 ] && $(PIP) install -q "torch==$$torch"; }
+	$(PIP) install -qq "torch==$$torch+cpu" 2>/dev/null \
+	    || $(PIP) install -qq --extra-index-url "$(TORCH_INDEX)" "torch==$$torch+cpu" \
+	    || { [ "$$(uname -m)" != x86_64 ] && $(PIP) install -qq "torch==$$torch"; }
 	@echo "installing xgboost, lightgbm, onnx, onnxruntime, scikit-learn"
-	@$(PIP) install -q -r docs/demo/requirements.txt
+	@$(PIP) install -qq -r docs/demo/requirements.txt
 	@touch $@
 
 $(VENV)/.toolkit: $(VENV)/.models pyproject.toml
 	@echo "installing timeproof"
-	@$(PIP) install -q -e .
+	@$(PIP) install -qq -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.toolkit
 	@echo "installing what the tests need"
-	@$(PIP) install -q -e '.[dev]'
+	@$(PIP) install -qq -e '.[dev]'
 	@touch $@
 
 venv: $(VENV)/.toolkit
