@@ -36,6 +36,8 @@ def storage(path: Path) -> Iterator[None]:
             errno.EPERM,
             errno.ENAMETOOLONG,
             errno.EFBIG,
+            errno.ESTALE,
+            errno.EOPNOTSUPP,
         }:
             raise StorageFailed(path, os.strerror(error.errno)) from error
         raise
@@ -70,7 +72,8 @@ def write(path: Path, data: bytes, *, replace: bool = True) -> None:
 
     Raises:
         Exists: `path` is there, and `replace` is False.
-        StorageFailed: the disk refuses; `path` is as it was.
+        StorageFailed: the disk refuses; `path` is as it was. (One case is beyond us: where the folder
+            can't be synced after `path` was replaced, it holds the new data, complete.)
     """
     beside = path.with_name(f"{STAGING}{secrets.token_hex(8)}")
     with storage(path):
@@ -87,7 +90,12 @@ def write(path: Path, data: bytes, *, replace: bool = True) -> None:
                     os.link(beside, path)
                 except FileExistsError:
                     raise Exists(path) from None
-            sync_folder(path.parent)
+            try:
+                sync_folder(path.parent)
+            except OSError:
+                if not replace:  # ours, and not durable: "nothing was published" has to be true
+                    path.unlink()
+                raise
         finally:
             with suppress(OSError):
                 os.unlink(beside)
@@ -115,12 +123,21 @@ class Staging:
     def __init__(self, parent: Path, label: str = "") -> None:
         with storage(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            self.path = parent / f"{STAGING}{label}{'-' if label else ''}{secrets.token_hex(8)}"
-            # The guard stands beside the folder, so that renaming the folder moves only its content.
-            self._guard = self.path.with_name(self.path.name + ".guard")
-            self._fd = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-            self.path.mkdir(mode=0o755)
+            while True:
+                self.path = parent / f"{STAGING}{label}{'-' if label else ''}{secrets.token_hex(8)}"
+                # The guard stands beside the folder, so that renaming the folder moves only its content.
+                self._guard = self.path.with_name(self.path.name + ".guard")
+                self._fd = os.open(self._guard, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                if os.fstat(self._fd).st_nlink:
+                    break
+                os.close(self._fd)  # a sweep came between the two lines above, and took it for dead
+            try:
+                self.path.mkdir(mode=0o755)
+            except OSError:
+                self._guard.unlink()
+                os.close(self._fd)
+                raise
 
     def __enter__(self) -> Staging:
         return self
@@ -132,49 +149,53 @@ class Staging:
         os.close(self._fd)
 
 
-def _alive(guard: Path) -> bool:
+@contextmanager
+def _dead(guard: Path) -> Iterator[bool]:
+    """Tell whether the maker that `guard` stands for is gone; if so, nobody else sweeps meanwhile."""
     try:
-        fd = os.open(guard, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+        fd = os.open(guard, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:  # the guard is the first to come and the last to go
+        yield True
+        return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(fd)
-    return False
 
 
 def live_staging(parent: Path) -> list[str]:
     """Names of the staging folders in `parent` whose makers still run."""
-    return sorted(
-        p.name.removesuffix(".guard")
-        for p in parent.glob(f"{STAGING}*.guard")
-        if _alive(p)
-    )
+    live = []
+    for guard in sorted(parent.glob(f"{STAGING}*.guard")):
+        with _dead(guard) as dead:
+            if not dead:
+                live.append(guard.name.removesuffix(".guard"))
+    return live
 
 
-def sweep(parent: Path, *, older_than: float = 0.0) -> list[str]:
-    """Remove from `parent` what dead makers left; return the names. Call it under `lock(parent)`.
+def sweep(parent: Path, *, older_than: float = 3600.0) -> list[str]:
+    """Remove from `parent` what dead makers left; return the names that are gone.
 
-    Single files that `write` was writing have no guard: they go once they are an hour old, and at
-    once where `older_than` says so (seconds).
+    Args:
+        older_than: seconds; the single files that `write` was writing have no guard, and are taken
+            for dead at this age.
     """
     removed = []
-    live = set(live_staging(parent))
     for path in sorted(parent.glob(f"{STAGING}*")):
         base = path.name.removesuffix(".guard")
-        if base in live:
-            continue
-        if path.is_file() and path.name == base:
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime < max(older_than, 3600.0):
-                    continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
+        with _dead(parent / f"{base}.guard") as dead, suppress(OSError):
+            if not dead:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != base or time.time() - path.lstat().st_mtime >= older_than:
                 path.unlink()
-        removed.append(path.name)
+            else:
+                continue
+            removed.append(path.name)
     return removed

@@ -44,14 +44,17 @@ class Digest:
     def of_stream(cls, stream: BinaryIO, sink: _Sink | None = None) -> tuple[Digest, int]:
         """Hash the rest of `stream`, copying it to `sink` on the way.
 
-        Memory stays flat: one buffer of 1 MiB. Returns the digest and the number of bytes.
+        Memory stays flat: one buffer of 1 MiB. A sink that takes less than it is given, as an
+        unbuffered file may, is given the rest. Returns the digest and the number of bytes.
         """
         state = hashlib.sha256()
         buffer = memoryview(bytearray(_CHUNK))
         size = 0
         while n := stream.readinto(buffer):  # type: ignore[attr-defined]  # every raw file has it
             state.update(buffer[:n])
-            if sink is not None:
-                sink.write(buffer[:n])
+            left = buffer[:n]
+            while sink is not None and left:
+                taken = sink.write(left)
+                left = left[taken if isinstance(taken, int) else len(left) :]
             size += n
         return cls(state.hexdigest()), size

@@ -31,8 +31,32 @@ A difference between two outputs is a *verdict*, never one of these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
+
+
+def sayable(text: str) -> str:
+    """Escape what no UTF-8 stream can hold: file names that are not UTF-8 come as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {sayable(str(k)): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return sayable(str(value))
+
+
+def _revive(kind: type[TimeproofError], args: tuple[object, ...], known: dict[str, object]) -> TimeproofError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(known)
+    return error
 
 
 class TimeproofError(Exception):
@@ -41,9 +65,14 @@ class TimeproofError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, advice: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.advice = advice
+        super().__init__(sayable(message))
+        self.message = sayable(message)
+        self.advice = sayable(advice)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled as class(message), which no subclass here is made by; worker processes
+        # hand errors back that way.
+        return _revive, (type(self), self.args, vars(self))
 
     @property
     def kind(self) -> str:
@@ -53,10 +82,8 @@ class TimeproofError(Exception):
     def facts(self) -> dict[str, object]:
         """Everything the error knows, as plain values, for `--json`."""
         known = {k: v for k, v in vars(self).items() if k not in {"message", "advice"} and v is not None}
-        plain = {
-            k: v if isinstance(v, (str, int, float, bool, list, dict)) else str(v) for k, v in known.items()
-        }
-        return {"error": self.kind, "message": self.message, "advice": self.advice, **plain}
+        told = {"error": self.kind, "message": self.message, "advice": self.advice}
+        return {**told, **{k: _plain(v) for k, v in known.items()}}
 
 
 # --- the caller must ask differently --------------------------------------------------------
@@ -96,9 +123,7 @@ class BadArchive(TimeproofError):
 
 class Missing(BadArchive):
     def __init__(self, path: object) -> None:
-        super().__init__(
-            f"{path} is missing", path=path, advice="restore it from a copy of the archive"
-        )
+        super().__init__(f"{path} is missing", path=path, advice="restore it from a copy of the archive")
 
 
 class Unlisted(BadArchive):
@@ -283,7 +308,7 @@ class ToolMissing(EngineFailed):
 class ToolFailed(EngineFailed):
     def __init__(self, tool: str, exit_code: int | None, tail: str) -> None:
         ended = "ran out of time" if exit_code is None else f"ended with exit code {exit_code}"
-        super().__init__(f"{tool} {ended}:\n{tail}".rstrip(":\n"))
+        super().__init__(f"{tool} {ended}:\n{tail}" if tail else f"{tool} {ended}")
         self.tool, self.tool_exit_code, self.tail = tool, exit_code, tail
 
 

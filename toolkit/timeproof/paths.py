@@ -5,6 +5,7 @@ Paths are refused, never normalised: `a//b` is an error, not `a/b`.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -16,7 +17,9 @@ from typing import BinaryIO
 from timeproof.errors import Missing, NotRegular, UnsafePath
 from timeproof.limits import LIMITS
 
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
+# learn.microsoft.com, "Naming Files, Paths, and Namespaces"; spaces before the dot are dropped there.
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?")
+_CHANGED = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV}  # what is there was swapped
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
 
 
@@ -54,9 +57,14 @@ def check_relative(path: str) -> str:
 
 
 def check_collisions(paths: Iterable[str]) -> None:
-    """Raise UnsafePath where two paths, or folders of them, differ only by case or Unicode spelling."""
+    """Raise UnsafePath where two paths can't stand side by side on every file system.
+
+    That is where they, or folders of them, differ only by case or Unicode spelling; where a path is
+    listed twice; and where one is a file and another lies below it.
+    """
     seen: dict[str, str] = {}
     listed: set[str] = set()
+    folders: set[str] = set()
     for path in paths:
         if path in listed:
             raise UnsafePath(path, "it is listed twice")
@@ -68,6 +76,10 @@ def check_collisions(paths: Iterable[str]) -> None:
             other = seen.setdefault(key, prefix)
             if other != prefix:
                 raise UnsafePath(path, f"on some file systems it is the same file as {other!r}")
+            if depth < len(parts):
+                folders.add(prefix)
+    if both := sorted(listed & folders):
+        raise UnsafePath(both[0], "it is listed as a file, and as a folder of others")
 
 
 def _kind(mode: int) -> str:
@@ -87,10 +99,14 @@ def _kind(mode: int) -> str:
 def open_regular(root: Path, relative: str) -> BinaryIO:
     """Open `root/relative` for reading, following no link below `root` and blocking on no pipe.
 
-    Raises Missing, NotRegular or UnsafePath, each with the whole path.
+    `root` itself may be a link. Raises Missing, NotRegular or UnsafePath, each with the whole path;
+    OSError where the disk or the permissions fail.
     """
     names = check_relative(relative).split("/")
-    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Missing(root / relative) from None
     try:
         for depth, name in enumerate(names):
             here = root.joinpath(*names[: depth + 1])
@@ -103,8 +119,8 @@ def open_regular(root: Path, relative: str) -> BinaryIO:
                 fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
             except FileNotFoundError:
                 raise Missing(root / relative) from None
-            except (NotADirectoryError, OSError) as error:
-                if isinstance(error, PermissionError):
+            except OSError as error:
+                if error.errno not in _CHANGED:
                     raise
                 raise NotRegular(here, "changing under our feet") from error
             if last and not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -16,7 +16,10 @@ from timeproof.limits import LIMITS
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and satisfied by the end of the data: a regex that backtracked, or tried again at each
+# quote of a string that never ends, would take quadratic time (40 kB of escaped quotes: 5 seconds).
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SHOWN = 80  # characters of a key that a message repeats
 
 
 class _Doubt(ValueError):
@@ -37,7 +40,8 @@ def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Doubt(f"the key {key!r} stands twice in one object")
+                shown = key if len(key) <= _SHOWN else key[:_SHOWN] + "…"
+                raise _Doubt(f"the key {shown!r} stands twice in one object")
             seen.add(key)
     return found
 
