@@ -5,23 +5,18 @@ Channels are conda's and rattler's own configuration, and what a caller names; n
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from timeproof import proc
 from timeproof.digests import Digest
 from timeproof.environment import rattler_child
 from timeproof.environment.conda_format import hashes
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import FetchFailed, ToolFailed
-
-_CHILD = rattler_child.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,6 @@ def caches(near: Iterable[Path] = ()) -> list[Path]:
     return [p for p in dict.fromkeys(found) if p.is_dir()]
 
 
-def run_child(request: dict[str, object]) -> dict[str, object]:
-    """Ask py-rattler something in a process of its own. Raises ToolFailed."""
-    done = proc.run([sys.executable, "-P", "-m", _CHILD], stdin=json.dumps(request).encode(), timeout=3600.0)
-    value = json.loads(done.stdout)
-    assert isinstance(value, dict)
-    return value
-
-
 def _candidates(
     wanted: Wanted, near: Iterable[Path], channels: Sequence[str]
 ) -> Iterator[tuple[str, Path | str]]:
@@ -71,7 +58,7 @@ def _candidates(
         parts = urlsplit(wanted.url)
         yield wanted.url, Path(unquote(parts.path)) if parts.scheme == "file" else wanted.url
     if channels:
-        for base in run_child({"do": "channels", "channels": list(channels)})["urls"]:  # type: ignore[attr-defined]
+        for base in rattler_child.ask({"do": "channels", "channels": list(channels)})["urls"]:
             url = f"{str(base).rstrip('/')}/{wanted.subdir}/{wanted.file_name}"
             parts = urlsplit(url)
             yield url, Path(unquote(parts.path)) if parts.scheme == "file" else url
@@ -102,7 +89,7 @@ def bring(
             path = source if isinstance(source, Path) else Path(folder, wanted.file_name)
             try:
                 if not isinstance(source, Path):
-                    run_child({"do": "download", "url": source, "to": str(path)})
+                    rattler_child.ask({"do": "download", "url": source, "to": str(path)})
                 digest = _fits(path, wanted)
             except (OSError, ToolFailed) as error:
                 tried.append(f"{place}: {str(error).strip().splitlines()[-1]}")

@@ -19,7 +19,7 @@ from typing import BinaryIO, cast
 
 from timeproof import atomic, proc
 from timeproof.digests import Digest
-from timeproof.environment import compile_library, install_prefix
+from timeproof.environment import compile_library, rattler_child
 from timeproof.environment.conda_format import EPOCH, read_info, tar_entry
 from timeproof.environment.interpreter import TARGET_PREFIX
 from timeproof.errors import BuildFailed, LockFailed, ToolFailed
@@ -37,10 +37,8 @@ _ARCHES = {
 }
 
 
-def _subdir(packages: Sequence[Path]) -> str:
-    found = {
-        str(read_info(p, "info/index.json")["info/index.json"].get("subdir", "noarch")) for p in packages
-    }
+def _subdir(indexes: Sequence[dict[str, Any]]) -> str:
+    found = {str(index.get("subdir", "noarch")) for index in indexes}
     platforms = found - {"noarch"}
     if len(platforms) != 1:
         raise LockFailed(
@@ -142,10 +140,13 @@ def conda_part(packages: Sequence[Path], out_tar: Path) -> Digest:
         LockFailed: a package can't be read, or they are for different platforms.
         BuildFailed: they can't be installed.
     """
-    subdir = _subdir(packages)
+    indexes = [read_info(p, "info/index.json")["info/index.json"] for p in packages]
+    subdir = _subdir(indexes)
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         prefix = Path(scratch, "prefix")
         asked = {
+            "do": "install",
+            "indexes": indexes,
             "packages": [os.path.abspath(p) for p in packages],
             "prefix": str(prefix),
             "target_prefix": TARGET_PREFIX,
@@ -153,7 +154,7 @@ def conda_part(packages: Sequence[Path], out_tar: Path) -> Digest:
             "subdir": subdir,
         }
         try:
-            proc.run([sys.executable, "-P", "-m", install_prefix.__name__], stdin=json.dumps(asked).encode())
+            rattler_child.ask(asked)
             _tidy_metadata(prefix)
             _compile(prefix, subdir)
         except ToolFailed as error:

@@ -220,9 +220,10 @@ def fingerprint() -> str:
     if os.path.isdir(conda):
         for name in sorted(os.listdir(conda)):
             add(name.encode(), _stat(os.path.join(conda, name)))
+    folders = set()  # type: set[str]
     for folder in site_folders():
-        # Names that come or go beside the distributions, such as a module that was copied in.
-        add(folder.encode(), *[n.encode("utf-8", "surrogateescape") for n in sorted(os.listdir(folder))])
+        folders.add(folder)
+        add(folder.encode())
     for folder, name in metadata_folders():
         record = _read(os.path.join(folder, name, "RECORD"))
         add(folder.encode(), name.encode(), record or b"", _stat(os.path.join(folder, name)))
@@ -232,6 +233,15 @@ def fingerprint() -> str:
             # Compiled files come and go by themselves; their sources are watched.
             if row and not row[0].endswith(".pyc"):
                 state.update(_stat(folder + "/" + row[0]))
+                if not row[0].startswith(".."):
+                    folders.add(folder + "/" + os.path.dirname(row[0]))
+    for watched in sorted(folders):
+        # Names that come or go beside the distributions' files, such as a module that was copied in.
+        try:
+            names = sorted(os.listdir(watched))
+        except OSError:
+            names = []
+        add(watched.encode(), *[n.encode("utf-8", "surrogateescape") for n in names if n != "__pycache__"])
     return state.hexdigest()
 
 

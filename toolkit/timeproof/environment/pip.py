@@ -6,6 +6,7 @@ Indexes, mirrors, proxies and certificates are pip's own configuration; none is 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -44,8 +45,11 @@ class Wheel:
         return canonicalize_name(self.name)
 
 
-def _pip(*words: str | Path) -> list[str | Path]:
-    return [sys.executable, "-I", "-m", "pip", *_QUIET, *words]
+def _pip(*words: str | Path, cwd: Path, timeout: float, on_line: Callable[[str], None] | None) -> None:
+    # The user's indexes count here; their rules about where packages are installed don't: nothing is.
+    env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
+    argv = [sys.executable, "-I", "-m", "pip", *_QUIET, *words]
+    proc.run(argv, cwd=cwd, env=env, timeout=timeout, on_line=on_line)
 
 
 def platform_options(version: str, machine: str, glibc: str) -> list[str | Path]:
@@ -129,9 +133,8 @@ def report(
         words = [*before, "install", "--dry-run", "--ignore-installed", "--only-binary=:all:", *after]
         if not resolve:
             words.append("--no-deps")
-        proc.run(
-            _pip(*words, "--report", out, "-r", listing), cwd=Path(scratch), timeout=1800.0, on_line=on_line
-        )
+        words += ["--report", out, "-r", listing]
+        _pip(*words, cwd=Path(scratch), timeout=1800.0, on_line=on_line)
         found = json.loads(out.read_bytes())
     return [_wheel(item) for item in found["install"]]
 
@@ -208,7 +211,7 @@ def download(
     for link in links:
         words += ["--find-links", link]
     try:
-        proc.run(_pip(*words, "--dest", folder, "-r", listing), timeout=3600.0, on_line=on_line)
+        _pip(*words, "--dest", folder, "-r", listing, cwd=folder, timeout=3600.0, on_line=on_line)
     except ToolFailed as error:
         names = ", ".join(p.file_name for p in pins if f"{p.name}==={p.version}" in error.tail)
         raise FetchFailed(

@@ -1,4 +1,4 @@
-"""Answers one question with py-rattler. Run as a module, in a process of its own.
+"""One question to py-rattler, answered by this module run in a process of its own.
 
 py-rattler's threads sometimes crash an interpreter that ends normally, so this one ends at once. Reads
 one JSON object from stdin (`do` says what), prints one to stdout.
@@ -15,8 +15,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from timeproof import proc
+
 Request = dict[str, Any]
 Answer = dict[str, Any]
+
+
+def ask(request: Request, *, timeout: float = 3600.0) -> Answer:
+    """Put a question to a child. `timeout` is in seconds. Raises ToolFailed with the child's last words."""
+    done = proc.run(
+        [sys.executable, "-P", "-m", __name__], stdin=json.dumps(request).encode(), timeout=timeout
+    )
+    value: Answer = json.loads(done.stdout)
+    return value
 
 
 def client() -> Any:
@@ -81,11 +92,40 @@ async def solve(request: Request) -> Answer:
     }
 
 
+async def install(request: Request) -> Answer:
+    """Install the files `packages` into the folder `prefix`, as if it were called `target_prefix`.
+
+    `indexes` are their info/index.json, in the same order; `cache` is a folder of the caller's own.
+    """
+    from rattler import PackageRecord, RepoDataRecord, Subdir
+    from rattler import install as rattler_install
+
+    records = []
+    for number, (text, index) in enumerate(zip(request["packages"], request["indexes"], strict=True)):
+        path, written = Path(text), Path(request["cache"], f"{number}.json")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        written.write_text(json.dumps(index))
+        record = PackageRecord.from_index_json(written)
+        records.append(RepoDataRecord(record, path.name, path.as_uri(), path.parent.as_uri()))
+    await rattler_install(
+        records,
+        target_prefix=request["prefix"],
+        cache_dir=Path(request["cache"]),
+        installed_packages=[],
+        platform=Subdir(request["subdir"]),
+        execute_link_scripts=False,  # they are programs of strangers
+        show_progress=False,
+        alternative_target_prefix=request["target_prefix"],
+    )
+    return {}
+
+
 _DO: dict[str, Callable[[Request], Awaitable[Answer]]] = {
     "download": download,
     "channels": channels,
     "matches": matches,
     "solve": solve,
+    "install": install,
 }
 
 

@@ -18,9 +18,9 @@ from packaging.utils import canonicalize_name
 
 from timeproof import atomic
 from timeproof.digests import Digest
-from timeproof.environment import pip
+from timeproof.environment import pip, rattler_child
 from timeproof.environment.conda_env import channel_name, locked
-from timeproof.environment.conda_fetch import Wanted, bring, run_child
+from timeproof.environment.conda_fetch import Wanted, bring
 from timeproof.environment.conda_format import read_info
 from timeproof.environment.inspected import inspect
 from timeproof.environment.interpreter import pack_interpreter
@@ -157,8 +157,8 @@ def lock_from_interpreter(
             f"{environment_yml} wants {', '.join(others)} from a conda channel",
             advice="lock it without a local interpreter, or name these packages below `pip:`",
         )
-    answer = run_child({"do": "matches", "specs": pythons, "version": found.version})["matches"]
-    for spec, fits in zip(pythons, answer, strict=True):  # type: ignore[call-overload]  # a list of booleans
+    answer = rattler_child.ask({"do": "matches", "specs": pythons, "version": found.version})["matches"]
+    for spec, fits in zip(pythons, answer, strict=True):
         if not fits:
             raise LockFailed(f"{environment_yml} wants {spec}; {python} is Python {found.version}")
 
