@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from timeproof import atomic, proc
 from timeproof.digests import Digest
