@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +12,24 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound
 
 DEFAULT = Path("logs/extensions/models")
 SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
-_REF = re.compile(r"(?:.*/)?grid-size-(\d+)/([a-z]+)(?:/v(\d+)|/metadata_[a-z]+_v(\d+)\.json)?/?")
+_NUMBER = "0*[1-9][0-9]{0,15}"  # ASCII: int() would take any script's digits
+_REF = re.compile(
+    rf"(?:.*/)?grid-size-({_NUMBER})/([a-z]+)(?:/v({_NUMBER})|/metadata_([a-z]+)_v({_NUMBER})\.json)?/?"
+)
 _METADATA = re.compile(r"metadata_([a-z]+)_v([1-9]\d*)\.json")
 _GRID = re.compile(r"grid-size-([1-9]\d*)")
 
 
 def check_grid_size(value: object) -> int:
     """Return `value` if it is a positive whole number, as int or as decimal text; else BadGridSize."""
-    if isinstance(value, str) and re.fullmatch(r"\+?\d{1,15}", value):
+    if isinstance(value, str) and re.fullmatch(r"\+?[0-9]{1,16}", value):
         value = int(value)
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool):
         raise BadGridSize(value)
-    number = int(value.__index__())
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]  # that is what is asked
+    except TypeError:
+        raise BadGridSize(value) from None
     if number < 1 or number > 10**15:
         raise BadGridSize(value)
     return number
@@ -64,12 +71,12 @@ class Ref:
 
 def _parts(text: str) -> tuple[int, str, int | None]:
     found = _REF.fullmatch(text)
-    if not found or found[2] not in SHORT:
+    if not found or found[2] not in SHORT or found[4] not in {None, SHORT[found[2]]}:
         raise BadRequest(
             f"{text!r} is not an artifact's name",
             advice="write grid-size-N/FRAMEWORK/vN; 'timeproof ls' lists what there is",
         )
-    version = found[3] or found[4]
+    version = found[3] or found[5]
     return check_grid_size(found[1]), found[2], int(version) if version else None
 
 

@@ -34,7 +34,9 @@ JsonObject = dict[str, Any]
 class Record(BaseModel):
     """The base of all: strict types, frozen, and what a later toolkit adds is kept."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow", protected_namespaces=())
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="constants"
+    )  # NaN is refused when it is spelled; pydantic would make it null
 
 
 class FileEntry(Record):
@@ -113,14 +115,7 @@ class Document(Record):
     schema_version: Literal[1] = Field(alias="schema")
     checksum: OciDigest = f"sha256:{_ZEROS}"
 
-    model_config = ConfigDict(
-        strict=True,
-        frozen=True,
-        extra="allow",
-        populate_by_name=True,
-        protected_namespaces=(),
-        serialize_by_alias=True,
-    )
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)  # and what Record has
 
     def to_bytes(self) -> bytes:
         """Spell the document, its checksum filled in."""
@@ -208,10 +203,14 @@ class Metadata(Document):
         for file in [self.model.file, *(c.file for c in self.copies)]:
             if file not in listed:
                 raise ValueError(f"{file!r} is named, but not among the files")
+        if sum(e.role == "reference" for e in self.files) != 1:
+            raise ValueError("files: there is not one reference among them")
         for kind, specs in (("input", self.inputs), ("output", self.outputs)):
             for index, spec in enumerate(specs):
                 if spec.member != f"{kind}_{index}":
                     raise ValueError(f"{kind} {index} is member {spec.member!r}")
+            if len({spec.name for spec in specs}) != len(specs):
+                raise ValueError(f"{kind}s: two have one name")
         return self
 
     def file(self, role: str) -> FileEntry:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from timeproof import atomic
 from timeproof.archive.layout import SHORT, Archive, Ref
-from timeproof.archive.model import FileEntry, ImageRecord, Metadata
+from timeproof.archive.model import Document, FileEntry, ImageRecord, Metadata
 from timeproof.digests import Digest
-from timeproof.errors import Exists
+from timeproof.errors import Exists, Malformed
 from timeproof.paths import check_collisions, check_relative, open_regular
 
 STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)-")
@@ -31,6 +31,19 @@ def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
     with open_regular(folder, path) as stream:
         digest, size = Digest.of_stream(stream)
     return FileEntry(path=path, role=role, format=form, size=size, sha256=digest.hex)
+
+
+def _spelled(document: Document, path: Path) -> bytes:
+    """Spell a document, and see that it reads back: what nobody can read again must not be published.
+
+    Some of it comes from a container, and some from the user. Raises Malformed and Limit.
+    """
+    try:
+        data = document.to_bytes()
+    except ValueError as error:
+        raise Malformed(path, [str(error)]) from error
+    document.parse(data, path)
+    return data
 
 
 class Draft:
@@ -49,11 +62,13 @@ class Draft:
 
         Raises:
             Exists: a version of that number was published meanwhile.
+            Malformed / Limit: the metadata could not be read back.
             UnsafePath: a file's name can't be held by every platform.
             StorageFailed: the disk refuses; nothing was published.
         """
         target = self.archive.root / self.ref.folder
         final = self.archive.root / self.ref.metadata
+        data = _spelled(metadata, final)
         names = [f.path for f in metadata.files]
         for name in names:
             check_relative(name)
@@ -74,7 +89,7 @@ class Draft:
             for top in tops:
                 os.rename(self.folder / top, target / top)
             atomic.sync_folder(target)
-            atomic.write(final, metadata.to_bytes(), replace=False)
+            atomic.write(final, data, replace=False)
         return final
 
 
@@ -121,10 +136,11 @@ def draft(archive: Archive, grid_size: int, framework: str, version: int | None 
 def publish_environment(archive: Archive, staged: Path, record: ImageRecord) -> Path:
     """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
     final = archive.environments / record.folder
+    data = _spelled(record, final / "image.json")
     with atomic.storage(final), atomic.lock(archive.environments, _LOCK):
         if (final / "image.json").is_file():
             return final
-        atomic.write(staged / "image.json", record.to_bytes(), replace=False)
+        atomic.write(staged / "image.json", data, replace=False)
         atomic.sync_tree(staged)
         os.rename(staged, final)
         atomic.sync_folder(archive.environments)
