@@ -1,0 +1,132 @@
+"""What all tests share: one real archive, made once; the engine; copies to damage."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+SUPPORT = Path(__file__).parent / "support"
+sys.path.insert(0, str(SUPPORT))
+
+from archive_making import copy_archive, small_archive  # noqa: E402  it lies in SUPPORT
+
+from timeproof.archive.layout import Archive  # noqa: E402
+from timeproof.engine.containers import Containers, connect  # noqa: E402
+from timeproof.errors import EngineMissing  # noqa: E402
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_engine() -> Containers:
+    """The container engine. `make test` sees to one, so its absence is a failure unless it is owned up to."""
+    try:
+        return connect()
+    except EngineMissing as error:
+        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
+            pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
+        raise
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found, requirement
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+def _closure(names: list[str]) -> set[str]:
+    """The distributions that `names` need, directly or not, extras aside."""
+    seen: set[str] = set()
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        seen.add(name)
+        names += [_name(r) for r in needs if "extra ==" not in r]
+    return seen
+
+
+def development_tools() -> list[str]:
+    """The distributions that are here for the tests alone, and belong in no model's environment."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    tools, models = ([_name(r) for r in extras[k]] for k in ("dev", "models"))
+    return sorted(_closure(tools) - _closure(models))
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A real archive: four artifacts, one environment. Nobody changes it; `copy_of` is for that."""
+
+    archive: Archive
+    refs: tuple[str, ...]
+    environment: str
+
+    @property
+    def root(self) -> Path:
+        return self.archive.root
+
+
+@pytest.fixture(scope="session")
+def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """Archive four tiny models, in the environment that runs the tests, less the tools for testing."""
+    import tiny_models
+
+    import timeproof
+
+    folder = tmp_path_factory.mktemp("sealed")
+    root = folder / "archive"
+    done = []
+    with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
+        more = {"grid_size": 3, "root": root, "without": development_tools()}
+        made = tiny_models.net()
+        done.append(timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **more))
+        more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
+        for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
+            done.append(timeproof.archive(*pair, **more))
+    return Sealed(Archive(root), tuple(str(d.ref) for d in done), done[0].metadata.environment.name)
+
+
+def _own_caches(folder: Path) -> dict[str, str]:
+    """Keep notes of captures out of the user's cache; pip's downloads stay where they are."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(cache / "pip"),
+    }
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Sealed], Archive]:
+    """Copy a sealed archive, to damage it: the documents really, the heavy files as hard links."""
+
+    def copy(sealed: Sealed, name: str = "copy") -> Archive:
+        return Archive(copy_archive(sealed.root, tmp_path / name))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_archive(tmp_path_factory.mktemp("small") / "archive").root
+
+
+@pytest.fixture
+def small(_small: Path, tmp_path: Path) -> Iterator[Archive]:
+    """A small archive of one's own, with every kind of file, made without an engine."""
+    return Archive(copy_archive(_small, tmp_path / "archive"))
