@@ -9,7 +9,7 @@ A difference between two outputs is a *verdict*, never one of these.
     │   ├── BadGridSize
     │   └── NotFound
     ├── BadArchive                         3   the bytes on disk are not what they should be
-    │   ├── Missing / Unlisted / NotRegular
+    │   ├── Missing / Unlisted / NotRegular / Unreadable
     │   ├── SizeMismatch / DigestMismatch
     │   ├── UnsafePath
     │   ├── Malformed / NewerSchema / Limit
@@ -145,6 +145,15 @@ class NotRegular(BadArchive):
         self.what = what
 
 
+class Unreadable(BadArchive):
+    def __init__(self, path: object, error: OSError) -> None:
+        why = error.strerror or type(error).__name__
+        super().__init__(
+            f"{path} can't be read: {why}", path=path, advice="mend its permissions, or the disk"
+        )
+        self.why = why
+
+
 class SizeMismatch(BadArchive):
     def __init__(self, path: object, expected: int, actual: int) -> None:
         super().__init__(
@@ -212,6 +221,14 @@ class ManyFindings(BadArchive):
         listing = "\n".join(f"  {f.kind}: {f.message}" for f in findings)
         super().__init__(f"{path}: {len(findings)} findings\n{listing}", path=path)
         self.findings = [f.facts() for f in findings]
+
+
+def raise_findings(path: object, findings: Sequence[BadArchive]) -> None:
+    """Raise the one finding, or all of them as one; return where there is none."""
+    if len(findings) == 1:
+        raise findings[0]
+    if findings:
+        raise ManyFindings(path, findings)
 
 
 # --- the environment must change ------------------------------------------------------------

@@ -25,11 +25,12 @@ from timeproof.errors import (
     DigestMismatch,
     Limit,
     Malformed,
-    ManyFindings,
     Missing,
     NotRegular,
     SizeMismatch,
     Unlisted,
+    Unreadable,
+    raise_findings,
 )
 from timeproof.limits import LIMITS
 from timeproof.paths import list_tree, open_regular
@@ -73,6 +74,8 @@ def check_claim(root: Path, claim: Claim) -> BadArchive | None:
             digest, size = Digest.of_stream(stream)
     except BadArchive as error:
         return error
+    except OSError as error:
+        return Unreadable(root / claim.path, error)
     if claim.size is not None and size != claim.size:
         return SizeMismatch(root / claim.path, claim.size, size)
     if digest.hex != claim.sha256:
@@ -154,7 +157,7 @@ def check_artifact(archive: Archive, ref: Ref) -> Metadata:
     folders = {c.path.split("/")[2] for c in claims if c.path.count("/") > 2}
     for folder in sorted(folders):
         findings += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
-    _raise(archive.root / ref.folder, findings)
+    raise_findings(archive.root / ref.folder, findings)
     return metadata
 
 
@@ -167,14 +170,7 @@ def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) 
     lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
     if lock is None or lock.sha256 != record.lock_sha256:
         findings.append(Malformed(archive.root / folder, ["its conda-lock.yml is not the lock it names"]))
-    _raise(archive.environments / record.folder, findings)
-
-
-def _raise(path: Path, findings: list[BadArchive]) -> None:
-    if len(findings) == 1:
-        raise findings[0]
-    if findings:
-        raise ManyFindings(path, findings)
+    raise_findings(archive.environments / record.folder, findings)
 
 
 class _Walk:

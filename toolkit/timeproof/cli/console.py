@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from timeproof import strictjson
-from timeproof.errors import TimeproofError
+from timeproof.errors import StorageFailed, TimeproofError
 
 ArchiveOption = Annotated[
     Path,
@@ -105,6 +105,9 @@ def telling_errors(as_json: bool) -> Iterator[None]:
             if error.advice:
                 err.print(f"  [bold]what to do:[/bold] {escape(error.advice)}")
         raise typer.Exit(error.exit_code) from error
+    except PermissionError as error:
+        err.print(f"[bold red]error[/bold red] {escape(str(error))}")
+        raise typer.Exit(StorageFailed.exit_code) from error
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None

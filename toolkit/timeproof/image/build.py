@@ -5,19 +5,20 @@ from __future__ import annotations
 import datetime
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from timeproof import atomic
 from timeproof.archive import oci, writer
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity, ImageRecord, PackageEntry
-from timeproof.archive.verify import check_environment, read_environment
+from timeproof.archive.verify import read_environment
 from timeproof.digests import Digest
 from timeproof.environment.conda_part import conda_part
 from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
-from timeproof.errors import LockFailed, WrongImage, WrongPlatform
+from timeproof.errors import LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.image import bake, recipe
 from timeproof.image.base import make_base
 from timeproof.image.files import image_file
@@ -216,18 +217,30 @@ def stage_context(
     return context
 
 
+@contextmanager
+def _workplace(archive: Archive) -> Iterator[Path]:
+    """A folder for a build context: in the archive, so that packages are linked; else somewhere, copied."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(atomic.Staging(archive.images, "rebuild")).path
+        except StorageFailed as error:
+            if Path(error.path) != archive.images:
+                raise
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="timeproof-rebuild-")))
+
+
 def rebuild(
     archive: Archive, record: ImageRecord, *, no_cache: bool = False, progress: Progress = SILENT
 ) -> None:
     """Build an environment's image again, into the engine, from the recipe and the package store alone.
 
+    The environment's own files were checked by the caller; every package is hashed as it is staged.
+
     Raises:
         WrongImage: the result is not the recorded one: which of the digests, and both values.
         and what `build_environment` raises.
     """
-    check_environment(archive, record, packages=True)
-    with atomic.Staging(archive.images, "rebuild") as work:
-        contexts = work.path
+    with _workplace(archive) as contexts:
         progress.step("Rebuilding the image from its recipe, without a network")
         frozen = archive.environments / record.folder / "recipe"
         recipe.stage(frozen, record.packages, PackageStore(archive.packages), contexts / record.name)

@@ -19,7 +19,7 @@ from timeproof import strictjson
 from timeproof.archive.model import PackageEntry
 from timeproof.digests import Digest
 from timeproof.environment.packages import PackageStore
-from timeproof.errors import DigestMismatch, Malformed
+from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
 from timeproof.image.files import bake_file, image_file, installer_zip, probe_files
 
 PREFIX = "opt/env"
@@ -148,7 +148,7 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
         context: an empty folder, best on the store's own file system (files are linked, not copied).
 
     Raises:
-        Missing / DigestMismatch: a package is not in the store as locked.
+        Missing / DigestMismatch / ManyFindings: packages are not in the store as locked; all are named.
         Malformed: recipe.json is not a recipe.
     """
     told = strictjson.loads((recipe / "recipe.json").read_bytes(), recipe / "recipe.json")
@@ -165,6 +165,7 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
     if (found := Digest.of(data)).hex != sha256:
         raise DigestMismatch(recipe / "probe.tar", sha256, found)
     (context / f"{sha256}.tar").write_bytes(data)
+    findings: list[BadArchive] = []
     for package in packages:
         if package.kind == "conda":
             continue  # it is in the conda part
@@ -174,8 +175,11 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
         else:
             target = context / f"{package.sha256}.tar"
         digest = Digest(package.sha256)
-        store.open_verified(digest, package.file).close()
-        _link(store.path(digest, package.file), target)
+        try:
+            _link(store.verified(digest, package.file), target)
+        except BadArchive as error:
+            findings.append(error)
+    raise_findings(store.root, findings)
 
 
 def _copy(source: Path, names: Iterable[str], target: Path) -> None:

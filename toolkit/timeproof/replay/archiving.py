@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from timeproof import atomic
 from timeproof.archive import reference, writer
 from timeproof.archive.layout import Archive, Ref, check_grid_size
 from timeproof.archive.model import (
@@ -100,7 +101,7 @@ def archive_model(
         progress=progress,
     )
     provided = images.provide(engine, archive, environment, progress=progress)
-    with writer.draft(archive, grid_size, adapter.name) as draft:
+    with writer.draft(archive, grid_size, adapter.name) as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
         options = replace(request.options, timestamp=utc_now())
         saving = adapter.save_file if from_file else adapter.save
