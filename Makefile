@@ -5,15 +5,16 @@
 #   make test                          every test, container tests included
 #   make bench                         the speed table of the README
 #   make engine                        only see to the container engine
+#   make clean                         remove what the others made, but for archives and images
 
 PYTHON ?= python3
-VENV ?= .venv
-BIN := $(VENV)/bin
 # Where torch's CPU build is published, should the configured index hold only the CUDA one.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Which tests, and how: make test T="tests/archive -k seal"
 T ?= tests
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The demo's environment is what it archives, so the tests' tools have a venv of their own.
+VENV ?= .venv
+DEV ?= .venv-dev
 
 .PHONY: help demo test lint bench engine venv dev clean
 .DELETE_ON_ERROR:
@@ -24,54 +25,48 @@ help:
 engine:
 	@sh images/engine.sh
 
-# A new venv; Debian and Ubuntu keep ensurepip in a package of its own.
-$(VENV)/.made:
+# install(venv, extras): a venv with torch's CPU build, the other frameworks, and timeproof.
+# The CPU build is asked for by its local version, so that no index can give gigabytes of CUDA instead.
+define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "timeproof needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …" >&2; exit 2; }
-	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@echo "making $(1) with $$($(PYTHON) --version): torch's CPU build, xgboost, lightgbm, onnxruntime, timeproof"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh images/venv.sh $(PYTHON)
-	@$(PYTHON) -m venv --clear $(VENV)
-	@touch $@
-
-# The CPU build is asked for by its local version, so that no index can give gigabytes of CUDA instead.
-$(VENV)/.models: $(VENV)/.made docs/demo/requirements.txt
-	@echo "installing torch's CPU build (this takes a minute)"
+	@$(PYTHON) -m venv --clear $(1)
 	@set -e; torch=$$(sed -n 's/^torch==//p' docs/demo/requirements.txt); \
-	$(PIP) install -qq "torch==$$torch+cpu" 2>/dev/null \
-	    || $(PIP) install -qq --extra-index-url "$(TORCH_INDEX)" "torch==$$torch+cpu" \
-	    || { [ "$$(uname -m)" != x86_64 ] && $(PIP) install -qq "torch==$$torch"; }
-	@echo "installing xgboost, lightgbm, onnx, onnxruntime, scikit-learn"
-	@$(PIP) install -qq -r docs/demo/requirements.txt
+	pip="$(1)/bin/python -m pip --disable-pip-version-check install -qq"; \
+	$$pip "torch==$$torch+cpu" 2>/dev/null \
+	    || $$pip --extra-index-url "$(TORCH_INDEX)" "torch==$$torch+cpu" \
+	    || { [ "$$(uname -m)" != x86_64 ] && $$pip "torch==$$torch"; }; \
+	$$pip -r docs/demo/requirements.txt; \
+	$$pip -e '.$(2)'
 	@touch $@
+endef
 
-$(VENV)/.toolkit: $(VENV)/.models pyproject.toml
-	@echo "installing timeproof"
-	@$(PIP) install -qq -e .
-	@touch $@
+$(VENV)/.made: pyproject.toml docs/demo/requirements.txt
+	$(call install,$(VENV),)
 
-$(VENV)/.dev: $(VENV)/.toolkit
-	@echo "installing what the tests need"
-	@$(PIP) install -qq -e '.[dev]'
-	@touch $@
+$(DEV)/.made: pyproject.toml docs/demo/requirements.txt
+	$(call install,$(DEV),[dev])
 
-venv: $(VENV)/.toolkit
-dev: $(VENV)/.dev
+venv: $(VENV)/.made
+dev: $(DEV)/.made
 
-demo: engine $(VENV)/.toolkit
-	@$(BIN)/python docs/demo/run.py
+demo: engine $(VENV)/.made
+	@$(VENV)/bin/python docs/demo/run.py
 
-lint: $(VENV)/.dev
-	@$(BIN)/ruff check toolkit tests docs
-	@$(BIN)/ruff format --check toolkit tests docs
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+lint: $(DEV)/.made
+	@$(DEV)/bin/ruff check toolkit tests docs
+	@$(DEV)/bin/ruff format --check -q toolkit tests docs
+	@$(DEV)/bin/mypy
+	@$(DEV)/bin/lint-imports
 
 test: engine lint
 	@sh tests/system-packages.sh
-	@$(BIN)/python -m pytest -q $(T)
+	@$(DEV)/bin/python -m pytest -q --durations=15 $(T)
 
-bench: engine $(VENV)/.dev
-	@$(BIN)/python tests/bench/bench.py
+bench: engine $(VENV)/.made
+	@$(VENV)/bin/python tests/bench/bench.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
