@@ -6,11 +6,12 @@ No pickle, either way.
 
 from __future__ import annotations
 
-import io
+import ast
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 
 from timeproof.archive.model import ArraySpec
 from timeproof.digests import Digest
-from timeproof.errors import DigestMismatch, Limit, Malformed, NotArchivable
+from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NotArchivable
 from timeproof.limits import LIMITS
 
 Array = NDArray[Any]
+# A header is a Python literal; these are what Python's own parser ends in.
+_HEADER_ERRORS = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error)
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # what a zip can hold; no clock in a reference
 
 
@@ -43,7 +46,8 @@ def _tuples(value: Any) -> Any:
     for field in value:
         name, kind, *shape = field
         inner = kind if isinstance(kind, str) else _tuples(kind)
-        fields.append((name, inner, *(tuple(s) for s in shape)))
+        named = tuple(name) if isinstance(name, list) else name  # (title, name)
+        fields.append((named, inner, *(tuple(s) for s in shape)))
     return fields
 
 
@@ -92,7 +96,8 @@ def write(stream: BinaryIO, **groups: Mapping[str, Array]) -> None:
             for index, array in enumerate(arrays.values()):
                 info = zipfile.ZipInfo(f"{kind}_{index}.npy", _OLDEST)
                 info.external_attr = 0o644 << 16
-                with archive.open(info, "w", force_zip64=True) as member:
+                with archive.open(info, "w", force_zip64=True) as member, warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # .npy 2.0 and 3.0 are as good as 1.0
                     npy.write_array(
                         member, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False
                     )
@@ -109,8 +114,32 @@ def read(stream: BinaryIO, specs: Sequence[ArraySpec], path: object) -> dict[str
     try:
         with zipfile.ZipFile(stream) as archive:
             return {spec.name: _read_member(archive, spec, path) for spec in specs}
-    except (zipfile.BadZipFile, KeyError, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
+    except BadArchive:
+        raise
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        EOFError,
+        ValueError,
+        struct.error,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise Malformed(path, [f"{type(error).__name__}: {error}"]) from error
+
+
+def _read_header(member: IO[bytes], where: str) -> tuple[np.dtype[Any], bool, list[int]]:
+    """Read a .npy header of any version: dtype, whether in Fortran order, shape.
+
+    NumPy has no public reader of version 3 (UTF-8 field names). Raises Limit, or one of _HEADER_ERRORS.
+    """
+    version = npy.read_magic(member)
+    form = "<H" if version == (1, 0) else "<I"
+    (length,) = struct.unpack(form, member.read(struct.calcsize(form)))
+    if length > LIMITS.npy_header_bytes:
+        raise Limit(where, f"a header of {length} bytes")
+    told = ast.literal_eval(member.read(length).decode("utf-8" if version == (3, 0) else "latin-1"))
+    return npy.descr_to_dtype(told["descr"]), bool(told["fortran_order"]), [int(n) for n in told["shape"]]
 
 
 def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Array:
@@ -124,27 +153,20 @@ def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Arr
         size *= length
     if size > LIMITS.array_bytes:
         raise Limit(where, f"{size} bytes declared, at most {LIMITS.array_bytes}")
+    if archive.getinfo(f"{spec.member}.npy").compress_type != zipfile.ZIP_STORED:
+        raise Malformed(where, ["it is compressed, which no reference is"])  # a bomb, or four more parsers
     with archive.open(f"{spec.member}.npy") as member:
-        head = io.BytesIO(member.read(12))
         try:
-            version = npy.read_magic(head)
-            length_bytes = 2 if version == (1, 0) else 4
-            (header,) = struct.unpack("<H" if length_bytes == 2 else "<I", head.read(length_bytes))
-            if header > LIMITS.npy_header_bytes:
-                raise Limit(where, f"a header of {header} bytes")
-            rest = head.read() + member.read(header - (12 - 8 - length_bytes))
-            reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            start = io.BytesIO(struct.pack("<H" if length_bytes == 2 else "<I", header) + rest)
-            shape, fortran, actual = reader(start, max_header_size=LIMITS.npy_header_bytes)
-        except ValueError as error:
-            raise Malformed(where, [str(error)]) from error
-        if fortran or actual != dtype or list(shape) != spec.shape:
-            raise Malformed(where, [f"it is {actual} {list(shape)}, not {dtype} {spec.shape}"])
+            actual, fortran, shape = _read_header(member, where)
+        except _HEADER_ERRORS as error:
+            raise Malformed(where, [f"its header is not one: {error}"]) from error
+        if fortran or actual != dtype or shape != spec.shape:
+            raise Malformed(where, [f"it is {actual} {shape}, not {dtype} {spec.shape}"])
         data = member.read(size + 1)
     if len(data) != size:
         raise Limit(where, f"its elements are not the {size} bytes declared")
     if (found := Digest.of(data)) != Digest(spec.sha256):
         raise DigestMismatch(where, Digest(spec.sha256), found)
     if not dtype.itemsize:
-        return np.zeros(spec.shape, dtype)
+        return np.ndarray(spec.shape, dtype)  # np.zeros would make S0 S1
     return np.frombuffer(data, dtype).reshape(spec.shape)

@@ -17,6 +17,9 @@ _COMPRESSION = "compression=zstd,force-compression=true"
 _ADVICE = "run 'make engine', or install Docker Engine 26 or newer with its buildx plugin"
 _STEP = re.compile(r"#\d+ \[([^\]]+)\]")
 _HOUR = 3600.0
+# BuildKit gives its client five seconds to answer when it exports. A busy machine may miss them, with
+# every step built and cached: the second time is short.
+_OVERLOADED = "failed to solve: DeadlineExceeded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,16 @@ def bake(
             elif "exporting" in line or "unpacking" in line:
                 progress.detail("writing the image")
 
-        try:
+        def build() -> None:
             proc.run([*words, target], env=os.environ | settings, timeout=_HOUR, on_line=show, advice=_ADVICE)
+
+        try:
+            try:
+                build()
+            except ToolFailed as error:
+                if _OVERLOADED not in error.tail:
+                    raise
+                build()
         except ToolFailed as error:
             raise _why(error) from error
         result = strictjson.loads(told.read_bytes(), told)

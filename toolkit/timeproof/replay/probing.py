@@ -136,7 +136,7 @@ class _Reader:
         if self.taken[outcome.id] > self.limits.output_bytes:
             raise _Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
         data = read(size)
-        array = np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.zeros(shape, dtype)
+        array = np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
         outcome.outputs.setdefault(runner, {})[name] = array
 
     def _result(self, header: Mapping[str, Any]) -> None:
