@@ -60,12 +60,11 @@ def _closure(names: list[str]) -> set[str]:
     return seen
 
 
-def development_tools() -> list[str]:
-    """The distributions that are here for the tests alone, and belong in no model's environment."""
+def all_but_models() -> list[str]:
+    """The distributions that are here for the toolkit and its tests alone: no model needs them."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    tools, models = ([_name(r) for r in extras[k]] for k in ("dev", "models"))
-    return sorted(_closure(tools) - _closure(models))
+    models = _closure([_name(r) for r in project["optional-dependencies"]["models"]])
+    return sorted({_name(d.name) for d in metadata.distributions()} - models - {"timeproof"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,8 @@ class Sealed:
 
 @pytest.fixture(scope="session")
 def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
-    """Archive four tiny models, in the environment that runs the tests, less the tools for testing."""
+    """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
+    # What is left is what `make demo` archives, so that the builder has its layers already.
     import tiny_models
 
     import timeproof
@@ -93,7 +93,7 @@ def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) ->
     done = []
     with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
-        more = {"grid_size": 3, "root": root, "without": development_tools()}
+        more = {"grid_size": 3, "root": root, "without": all_but_models()}
         made = tiny_models.net()
         done.append(timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **more))
         more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
