@@ -94,7 +94,7 @@ def test_a_cycle_in_a_tree_is_a_timeout_and_the_next_artifact_answers(tmp_path: 
     bad = tree(tmp_path, looped, "cycle", timeout=2.0)
     replay = run([bad, tree(tmp_path, tree_text, "whole")], tmp_path)
     assert replay.status("cycle") == "timeout"
-    assert 2.0 <= replay.results["cycle"]["seconds"] < 15.0
+    assert 2.0 <= replay.results["cycle"]["seconds"] < 50.0
     assert ("cycle", "native") not in replay.outputs
     assert replay.status("whole") == "ok"
 
@@ -208,22 +208,42 @@ def test_ways_to_die_are_told_apart_and_do_not_spread(tmp_path: Path) -> None:
 
 
 def test_the_server_can_be_killed_and_is_started_again(tmp_path: Path) -> None:
-    bad = python_model(tmp_path, "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(30)", "bad")
+    bad = python_model(tmp_path, "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(300)", "bad")
     started = time.monotonic()
     replay = run([bad, python_model(tmp_path, "", "fine")], tmp_path)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 200
     assert replay.status("bad") == "crashed"
     assert "server died" in replay.results["bad"]["reason"]
     assert replay.status("fine") == "ok"
 
 
-def test_what_a_child_leaves_behind_does_not_hold_the_probe(tmp_path: Path) -> None:
+def test_what_a_child_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
     # A grandchild in the child's group keeps the pipe and the log open.
-    body = "if os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)"
+    mark = tmp_path / "grandchild"
+    body = (
+        "pid = os.fork()\nif pid == 0:\n    time.sleep(300)\n    os._exit(0)\n"
+        f"open({str(mark)!r}, 'w').write(str(pid))"
+    )
     started = time.monotonic()
     replay = run([python_model(tmp_path, body, "forks")], tmp_path)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 200
     assert replay.status("forks") == "ok"
+    stat = Path("/proc") / mark.read_text() / "stat"
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+
+
+def test_a_child_holds_no_descriptor_of_the_supervisors(tmp_path: Path) -> None:
+    body = (
+        "for fd in range(4, 256):\n"
+        "    try:\n        os.write(fd, b'junk')\n    except OSError:\n        pass\n"
+        "print('held', sorted(int(n) for n in os.listdir('/proc/self/fd')))"
+    )
+    replay = run([python_model(tmp_path, body, "greedy"), adder(tmp_path)], tmp_path)
+    assert replay.status("greedy") == replay.status("onnx") == "ok"
+    held = re.search(r"held \[(.*)\]", replay.results["greedy"]["log"])
+    assert held is not None
+    pipes = {int(fd) for fd in held.group(1).split(", ")}
+    assert {0, 1, 2, 3} <= pipes
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Servers:
         artifact = self._job["artifacts"][index]
         framework = (artifact if copy is None else artifact["copies"][copy])["framework"]
         ours = self._servers[framework]
-        ours.warm(artifact["timeout"])
+        ours.warm(max(artifact["timeout"], warmed.IMPORT_SECONDS))
         if ours.failure is not None:
             failed: Dict[str, Any] = {"signal": None, "versions": {}, "seconds": 0.0, "log": ours.log.text()}
             failed.update(ours.failure)
