@@ -14,6 +14,7 @@ from timeproof.cli.console import (
     ArchiveOption,
     JsonOption,
     TerminalProgress,
+    interpreter,
     out,
     print_json,
     run_command,
@@ -53,7 +54,11 @@ def command(
             raise Exists(target)
         store = PackageStore(Archive(archive).packages)
         found = capture(
-            python or Path(sys.executable), store, name=folder.name, without=without or (), progress=progress
+            interpreter(python) or Path(sys.executable),
+            store,
+            name=folder.name,
+            without=without or (),
+            progress=progress,
         )
         with atomic.storage(folder):
             folder.mkdir(parents=True, exist_ok=True)

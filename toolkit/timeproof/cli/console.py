@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -84,6 +85,13 @@ def progress() -> Iterator[TerminalProgress]:
         yield shown
     finally:
         shown.close()
+
+
+def interpreter(named: Path | None) -> Path | None:
+    """The interpreter that `--python` names: a path, or a command found on PATH."""
+    if named is None or named.exists() or len(named.parts) != 1:
+        return named
+    return Path(shutil.which(str(named)) or named)
 
 
 def print_json(value: Any) -> None:

@@ -13,6 +13,7 @@ from timeproof.cli.console import (
     ArchiveOption,
     JsonOption,
     TerminalProgress,
+    interpreter,
     out,
     print_json,
     run_command,
@@ -54,7 +55,7 @@ def command(
         if python is not None:
             if platform:
                 raise BadRequest("--python locks this machine's platform only", advice="leave --platform out")
-            lock = lock_from_interpreter(asked, python, store, progress)
+            lock = lock_from_interpreter(asked, interpreter(python) or python, store, progress)
         else:
             lock = solve(folder, store, platform or ["linux-64"], progress)
         with atomic.storage(folder):
