@@ -109,7 +109,8 @@ def dockerfile(what: Ingredients, tools: str, installer: str, probe: str) -> str
         f"ADD --link {probe} /",
         "ENV PATH=/opt/env/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0",
         "USER 65534:65534",
-        f'ENTRYPOINT ["/opt/env/bin/python3", "-I", "{PROBE}"]',
+        # Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
+        f'ENTRYPOINT ["/opt/env/bin/python3", "-s", "-B", "{PROBE}"]',
     ]
     return "\n".join(lines) + "\n"
 
