@@ -101,8 +101,10 @@ def build_environment(
         store = PackageStore(archive.packages)
         base = _base(store, lock, progress)
         lock = lock.with_base(Digest(base.sha256), base.file)
+        for folder in (archive.images, archive.packages, archive.environments):
+            if folder.is_dir():
+                atomic.sweep(folder)  # what killed builders left
         with atomic.lock(archive.environments):
-            atomic.sweep(archive.environments)
             staging = atomic.Staging(archive.environments, name)
         with staging:
             packages = [_entry(store, p) for p in chosen]
