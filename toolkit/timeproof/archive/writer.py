@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from timeproof import atomic
@@ -86,10 +86,19 @@ class Draft:
                 for file in files:
                     os.chmod(os.path.join(here, file), 0o644)
             atomic.sync_tree(self.folder)
-            for top in tops:
-                os.rename(self.folder / top, target / top)
-            atomic.sync_folder(target)
-            atomic.write(final, data, replace=False)
+            moved = []
+            try:
+                for top in tops:
+                    os.rename(self.folder / top, target / top)
+                    moved.append(top)
+                atomic.sync_folder(target)
+                atomic.write(final, data, replace=False)
+            except BaseException:
+                if not os.path.lexists(final):
+                    for top in moved:
+                        with suppress(OSError):
+                            os.rename(target / top, self.folder / top)
+                raise
         return final
 
 

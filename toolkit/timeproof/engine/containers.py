@@ -232,6 +232,8 @@ class Containers:
             clock.cancel()
             with suppress(Exception):
                 stream.close()
+            with suppress(Exception):
+                stream._response.close()  # the SDK closes the socket, but not the file made of it
         return RunResult(
             exit_code=exit_code,
             oom_killed=bool(state.get("OOMKilled")),
