@@ -233,3 +233,21 @@ def test_thresholds_without_order_are_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize(("rows", "few"), [(0, 0), (9, 0), (10, 1), (99, 1), (100, 2), (442, 8)])
 def test_a_few_rows_are_two_percent_and_one_at_least(rows: int, few: int) -> None:
     assert THRESHOLDS.few_rows(rows) == few
+
+
+def test_a_difference_beyond_the_largest_float_is_still_measured() -> None:
+    end = np.finfo("f8").max
+    reference = np.array([[end, 0.0], [1.0, end]])
+    other = np.array([[-end, 0.0], [1.0, end * (1 - 1.5e-5)]])
+    diff = compare(reference, other)
+    assert (diff.verdict, diff.relative, diff.worst, diff.max_abs) == (Verdict.broken, 2.0, (0, 0), np.inf)
+    assert (diff.sulp, diff.rows_beyond, diff.smallest_margin) == (2 * (2.0**53 - 1), 2, end)
+    assert diff.max_ulp == 2 * int(np.array(end).view("u8"))
+
+
+def test_a_flip_among_the_smallest_floats_is_a_tie() -> None:
+    tiny = np.finfo("f4").smallest_subnormal
+    reference = np.array([[3, 2]] * 20, "f4") * tiny
+    other = np.array([[3, 4]] * 20, "f4") * tiny
+    diff = compare(reference, other)
+    assert (diff.verdict, diff.flips, diff.tie_flips, diff.sulp) == (Verdict.drift, 20, 20, 2.0)
