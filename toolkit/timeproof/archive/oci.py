@@ -119,7 +119,7 @@ def check_index(
             raise DigestMismatch(layout / "oci-layout", Digest.of(_LAYOUT), Digest.of(data))
         with open_regular(layout, "index.json") as stream:
             data = stream.read(LIMITS.json_bytes)
-        listed = [d["digest"] for d in strictjson.loads(data, layout / "index.json")["manifests"]]
+        listed = [str(d["digest"]) for d in strictjson.loads(data, layout / "index.json")["manifests"]]
     except BadArchive as error:
         return [error], []
     except (KeyError, TypeError) as error:

@@ -37,6 +37,8 @@ from timeproof.paths import list_tree, open_regular
 from timeproof.progress import SILENT, Progress
 
 _D = TypeVar("_D", bound=Document)
+# The locks that writers leave; any other `.lock` is a file like all others.
+_LOCKS = re.compile(r"(?:grid-size-[1-9]\d*/[a-z]+|environments|images)/\.lock|environments/\.[^/]+\.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,11 @@ def check_claims(root: Path, claims: Sequence[Claim], *, workers: int | None = N
 
 def read_document(root: Path, path: str, kind: type[_D]) -> _D:
     """Read one document below `root`, bounded and checked. The one way in from disk."""
-    with open_regular(root, path) as stream:
-        data = stream.read(LIMITS.json_bytes + 1)
+    try:
+        with open_regular(root, path) as stream:
+            data = stream.read(LIMITS.json_bytes + 1)
+    except OSError as error:
+        raise Unreadable(root / path, error) from error
     if len(data) > LIMITS.json_bytes:
         raise Limit(root / path, f"more than {LIMITS.json_bytes} bytes of JSON")
     return kind.parse(data, root / path)
@@ -241,8 +246,7 @@ class _Walk:
         root = self.archive.root
         absent: set[str] = set()
         for path in list_tree(root):
-            name = path.rsplit("/", 1)[-1]
-            if path in self.claims or path in self.read or name == ".lock" or name.endswith(".lock"):
+            if path in self.claims or path in self.read or _LOCKS.fullmatch(path):
                 continue
             if path in self.interrupted or re.search(rf"(^|/){re.escape(atomic.STAGING)}", path):
                 self.report.leftovers.append(path)
