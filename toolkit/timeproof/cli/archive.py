@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
-from timeproof.errors import BadRequest, NotFound
+from timeproof.errors import BadRequest, NotArchivable, NotFound, TimeproofError
 
 NAME = "archive"
 HELP = "Archive a model with its answers and its environment; seal it by replaying it twice."
@@ -167,7 +168,17 @@ def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str,
             f"{place} has no function {function}()",
             advice=f"write {place}:FUNCTION; it returns (model, inputs), or a dict with both",
         )
-    value = made()
+    try:
+        value = made()
+    except TimeproofError:
+        raise
+    except Exception as error:
+        # Their code, so their traceback: from their function on, without our own frames.
+        traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        raise NotArchivable(
+            f"{place}:{function}() raised {type(error).__name__}: {error}",
+            advice="its traceback stands above; nothing was archived",
+        ) from error
     if isinstance(value, Mapping) and {"model", "inputs"} <= set(value):
         return (
             value["model"],

@@ -101,9 +101,9 @@ def build_environment(
         store = PackageStore(archive.packages)
         base = _base(store, lock, progress)
         lock = lock.with_base(Digest(base.sha256), base.file)
-        for folder in (archive.images, archive.packages, archive.environments):
-            if folder.is_dir():
-                atomic.sweep(folder)  # what killed builders left
+        for parent in (archive.images, archive.packages, archive.environments):
+            if parent.is_dir():
+                atomic.sweep(parent)  # what killed builders left
         with atomic.lock(archive.environments):
             staging = atomic.Staging(archive.environments, name)
         with staging:

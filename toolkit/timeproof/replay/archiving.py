@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from timeproof.archive.model import (
     ProfileRecord,
 )
 from timeproof.engine.base import Engine
-from timeproof.errors import NotArchivable, SealFailed
+from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Saved, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.inputs import normalise_inputs
@@ -32,14 +31,10 @@ from timeproof.progress import SILENT, Progress
 from timeproof.replay import images
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
-from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.probing import Outcome, ProbeRun, Task
 from timeproof.replay.profile import profile_named
-from timeproof.replay.verdict import Verdict
+from timeproof.replay.sealing import Arrays, agreed, seal
 from timeproof.version import VERSION
-
-_SEAL_RUNS = 2
-
-Arrays = dict[str, reference.Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +105,8 @@ def archive_model(
         own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
         task = _task(draft, saved, inputs)
         progress.step("Sealing: two replays in two fresh containers")
-        runs = _seal(connect, provided.id, task, profile, limits)
-        outputs, last = _agreed(runs)
+        runs = seal(connect, provided.id, task, profile, limits)
+        outputs, last = agreed(runs, environment.left_out)
         metadata = _metadata(draft, saved, inputs, outputs, own, last, runs, environment, profile, request)
         progress.step("Publishing")
         return Archived(draft.ref, metadata, draft.publish(metadata))
@@ -161,43 +156,6 @@ def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
             for c in saved.copies
         ),
     )
-
-
-def _seal(
-    connect: Callable[[], Engine], image: str, task: Task, profile: ProfileRecord, limits: Limits
-) -> list[ProbeRun]:
-    """Run the probe twice, in two fresh containers, side by side."""
-    with ThreadPoolExecutor(_SEAL_RUNS) as pool:
-        started = [
-            pool.submit(run_probe, connect(), image, [task], profile, limits=limits)
-            for _ in range(_SEAL_RUNS)
-        ]
-        return [s.result() for s in started]
-
-
-def _agreed(runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome]:
-    """The outputs on which every run agrees, bit for bit. Raises SealFailed."""
-    outcomes = [next(iter(r.outcomes.values())) for r in runs]
-    for outcome in outcomes:
-        if outcome.failure is not None:
-            detail = f" (signal {outcome.signal})" if outcome.signal else ""
-            log = f"\nThe last of what it printed:\n{outcome.log[-2000:]}" if outcome.log.strip() else ""
-            raise SealFailed(
-                f"the artifact does not replay in its container: {outcome.failure}{detail}:"
-                f" {outcome.reason}{log}",
-                advice="nothing was published; the container holds only what is installed in the environment",
-            )
-    first, *others = outcomes
-    if not first.native:
-        raise SealFailed("the model gave no outputs", advice="nothing was published")
-    for other in others:
-        diff = compare_outputs(first.native, other.native)
-        if diff.verdict is not Verdict.identical:
-            raise SealFailed(
-                f"two runs of the same model on the same inputs differ: {diff.summary()}",
-                advice="is dropout left on, or an operator random? Nothing was published",
-            )
-    return dict(first.native), outcomes[-1]
 
 
 def _copy(copy: Any, outputs: Arrays, outcome: Outcome) -> Copy:
