@@ -21,7 +21,6 @@ from timeproof.errors import (
     Malformed,
     ManyFindings,
     Missing,
-    NotRegular,
     SizeMismatch,
     Unlisted,
 )
