@@ -44,6 +44,7 @@ SAMPLES = {
     "exit_code": 1,
     "tail": "no such image",
     "message": "it went wrong",
+    "error": PermissionError(13, "Permission denied"),
 }
 
 
