@@ -15,6 +15,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount as Bind
+from docker.types import Ulimit
 
 from timeproof.engine.base import LABEL, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
@@ -22,6 +23,7 @@ from timeproof.limits import LIMITS
 
 _ADVICE = "run 'make engine' (or install Docker Engine 26 or newer, or start podman's socket)"
 _USER = "65534:65534"
+_OPEN_FILES = 4096
 
 
 def _sockets() -> Iterator[str]:
@@ -186,6 +188,8 @@ class Containers:
                     security_opt=["no-new-privileges"],
                     tmpfs={"/tmp": "mode=1777,size=1g"},  # noqa: S108
                     pids_limit=spec.pids,
+                    # Said, so that no engine falls back on a default that its host refuses.
+                    ulimits=[Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)],
                     mem_limit=spec.memory,
                     memswap_limit=spec.memory,
                     ipc_mode="private",
