@@ -62,8 +62,13 @@ def _engine() -> list[Check]:
             "containerd image store",
             containerd,
             "on" if containerd else "off",
-            advice='put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json, and'
-            " restart the engine: building needs it, replaying a built image does not",
+            advice="building needs it, replaying a built image does not: "
+            + (
+                "podman has none, and replays only"
+                if told["engine"] == "podman"
+                else 'put {"features": {"containerd-snapshotter": true}} into /etc/docker/daemon.json,'
+                " and restart the engine"
+            ),
             needed=False,
         )
     )

@@ -14,6 +14,7 @@ from timeproof.errors import (
     BadArchive,
     BadEnvironment,
     BadRequest,
+    BuildFailed,
     EngineFailed,
     EngineLost,
     TimeproofError,
@@ -57,6 +58,9 @@ def find(engine: Engine, image: ImageIdentity) -> str | None:
 def _rebuilt(
     engine: Engine, archive: Archive, record: ImageRecord, no_cache: bool, progress: Progress
 ) -> str:
+    if engine.version()["engine"] == "podman":
+        # Its socket speaks Docker's language, but holds no BuildKit: a build would go to another engine.
+        raise BuildFailed("podman can't build these images", advice="take the stored copy: --image stored")
     build.rebuild(archive, record, no_cache=no_cache, progress=progress)
     found = find(engine, record.image)
     if found is None:
