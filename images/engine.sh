@@ -4,8 +4,8 @@
 #   engine.sh            use the engine that answers, else install and start one
 #   engine.sh --check    exit 0 if an engine answers, 1 if not; change nothing
 #
-# Where an engine answers (Docker Desktop, a distribution's Docker, podman's
-# Docker-compatible socket), nothing is installed and nothing is started.
+# Where an engine answers (Docker Desktop, a distribution's Docker), nothing is installed and nothing
+# is started. podman's Docker-compatible socket replays, but has no BuildKit to build with.
 set -eu
 
 runtime=/run/timeproof  # holds the daemon's pid and log where there is no systemd
@@ -45,6 +45,12 @@ TEXT
 }
 
 answers || say "no engine answers on this machine"
+for socket in /run/podman/podman.sock "${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/podman/podman.sock"; do
+    if [ -S "$socket" ]; then
+        say "podman's socket is here: timeproof replays and verifies with it as it is. Building images needs"
+        say "BuildKit, which podman has not, so Docker Engine goes beside it (podman stays untouched)"
+    fi
+done
 [ -r /etc/os-release ] || elsewhere
 # shellcheck disable=SC1091
 . /etc/os-release
