@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from timeproof.cli.console import (
     DEFAULT_ARCHIVE,
@@ -104,14 +105,14 @@ def command(
             )
             return 0
         training = done.metadata.training
-        out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{done.path}[/dim]")
+        out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{escape(str(done.path))}[/dim]")
         if training is not None and training.get("verdict") != "identical":
-            out.print(f"  your process's own outputs: {training.get('summary', training.get('verdict'))}")
+            out.print(f"  your process's own outputs: {escape(str(training.get('summary')))}")
         for copy in done.metadata.copies:
             told = copy.distance.get("summary") or copy.distance.get("reason") or ""
-            out.print(f"  {copy.name} copy: {copy.distance.get('verdict')} {told}")
+            out.print(f"  {escape(copy.name)} copy: {copy.distance.get('verdict')}: {escape(str(told))}")
         for note in done.metadata.notes:
-            out.print(f"  [yellow]note:[/yellow] {note}", markup=True)
+            out.print(f"  [yellow]note:[/yellow] {escape(note)}")
         return 0
 
     run_command(json, work)

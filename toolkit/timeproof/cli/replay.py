@@ -31,7 +31,9 @@ timeproof replay --all --allow rounding --json
 
 
 def command(
-    refs: Annotated[list[str] | None, typer.Argument(help="grid-size-N/FRAMEWORK[/vN] …")] = None,
+    refs: Annotated[
+        list[str] | None, typer.Argument(help="grid-size-N/FRAMEWORK/vN …; without /vN the newest.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every artifact of the archive.")] = False,
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     image: Annotated[
