@@ -10,7 +10,7 @@ import math
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +93,7 @@ class _Reader:
         self.run, self.limits, self.on_outcome = run, limits, on_outcome
         self.taken: dict[str, int] = dict.fromkeys(run.outcomes, 0)  # bytes of outputs so far
         self.finished: set[str] = set()
+        self.greeted = False
 
     def __call__(self, read: ReadExactly) -> None:
         while True:
@@ -103,7 +104,8 @@ class _Reader:
                 continue
             if header["payload"]:
                 raise _Distrust(f"a {kind!r} frame with a payload")
-            if kind == "hello":
+            if kind == "hello" and not self.greeted:
+                self.greeted = True
                 self.run.hello.update(header)
             elif kind == "result":
                 self._result(header)
@@ -132,23 +134,31 @@ class _Reader:
         size = header["payload"]
         if size != math.prod(shape) * dtype.itemsize:
             raise _Distrust(f"{size} bytes for {dtype} {shape}")
-        self.taken[outcome.id] += size
-        if self.taken[outcome.id] > self.limits.output_bytes:
+        # Elements without bytes and headers count, too: they take time and memory all the same.
+        self.taken[outcome.id] += max(size, math.prod(shape)) + len(repr(header))
+        if self.taken[outcome.id] > self.limits.output_bytes + self.limits.frame_header_bytes:
             raise _Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
+        outputs = outcome.outputs.setdefault(runner, {})
+        if name in outputs:
+            raise _Distrust(f"the output {name!r} twice")
         data = read(size)
-        array = np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
-        outcome.outputs.setdefault(runner, {})[name] = array
+        try:
+            outputs[name] = (
+                np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
+            )
+        except ValueError as error:
+            raise _Distrust(f"an output of shape {shape!r}: {error}") from error
 
     def _result(self, header: Mapping[str, Any]) -> None:
         outcome = self._outcome(header)
         status = header.get("status")
-        if status != "ok" and status not in _STATUS:
+        if not isinstance(status, str) or (status != "ok" and status not in _STATUS):
             raise _Distrust(f"a result of status {status!r}")
-        outcome.failure = None if status == "ok" else _STATUS[str(status)]
+        outcome.failure = None if status == "ok" else _STATUS[status]
         outcome.reason = str(header.get("reason") or "")
         outcome.signal = header["signal"] if type(header.get("signal")) is int else None
         seconds = header.get("seconds")
-        outcome.seconds = float(seconds) if isinstance(seconds, (int, float)) else 0.0
+        outcome.seconds = float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < 1e9 else 0.0
         outcome.log = str(header.get("log") or "")
         outcome.versions = {str(k): str(v) for k, v in _object(header.get("versions")).items()}
         outcome.copies = {str(k): _object(v) for k, v in _object(header.get("copies")).items()}
@@ -162,9 +172,9 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _readable(folder: Path, files: Sequence[FileEntry], extra: str) -> bool:
+def _readable(folder: Path, paths: Iterable[str]) -> bool:
     """Whether the container's user can read all of it, through the modes for others."""
-    for path in {extra, *(f.path for f in files)}:
+    for path in paths:
         here = folder / path
         if not here.stat().st_mode & stat.S_IROTH:
             return False
@@ -188,18 +198,17 @@ def _copy_readable(source: Path, target: Path, scratch: Path) -> None:
 @contextmanager
 def _mounts(tasks: Sequence[Task], scratch: Path) -> Iterator[dict[Path, Mount]]:
     """One read-only mount a folder; a copy where the modes would keep the container's user out."""
-    found: dict[Path, Mount] = {}
+    wanted: dict[Path, set[str]] = {}
     for task in tasks:
-        if task.folder in found and found[task.folder].source == task.folder:
-            continue
-        source = task.folder
-        if not _readable(task.folder, task.files, task.inputs_file):
-            source = found[task.folder].source if task.folder in found else scratch / f"in-{len(found)}"
-            for path in {task.inputs_file, *(f.path for f in task.files)}:
-                _copy_readable(task.folder / path, source / path, scratch)
-        found[task.folder] = Mount(
-            source, found[task.folder].target if task.folder in found else f"/in/{len(found)}"
-        )
+        wanted.setdefault(task.folder, set()).update({task.inputs_file, *(f.path for f in task.files)})
+    found: dict[Path, Mount] = {}
+    for folder, paths in wanted.items():
+        source = folder
+        if not _readable(folder, paths):
+            source = scratch / f"in-{len(found)}"
+            for path in paths:
+                _copy_readable(folder / path, source / path, scratch)
+        found[folder] = Mount(source, f"/in/{len(found)}")
     yield found
 
 
