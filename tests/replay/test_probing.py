@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import X, Y, publish_environment, publish
+from archive_making import X, Y, publish, publish_environment
 from faking import DONE, HELLO, FakeEngine, answer, answering, ended, frame, output, raw, saying, stream, told
 from hypothesis import given, settings
 from hypothesis import strategies as st

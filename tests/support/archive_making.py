@@ -26,6 +26,8 @@ from timeproof.archive.model import (
 )
 from timeproof.digests import Digest
 from timeproof.environment.packages import PackageStore
+from timeproof.image import recipe
+from timeproof.paths import list_tree
 from timeproof.replay.profile import profile_named
 
 ZEROS = "0" * 64
@@ -74,11 +76,15 @@ def export(folder: Path) -> Path:
 
 
 def publish_environment(archive: Archive) -> ImageRecord:
-    """Publish a small environment: two packages, a recipe, an image."""
+    """Publish a small environment: three packages that hold nothing, a real recipe, an image."""
     archive.environments.mkdir(parents=True, exist_ok=True)
     store = PackageStore(archive.packages)
     packages = []
-    for kind, name in (("base", "base.tar"), ("wheel", "thing-1.0-py3-none-any.whl")):
+    for kind, name in (
+        ("base", "base.tar"),
+        ("conda-part", "conda-part.tar"),
+        ("wheel", "thing-1.0-py3-none-any.whl"),
+    ):
         data = b"the bytes of " + name.encode()
         digest = store.add_bytes(data, name)
         packages.append(
@@ -94,14 +100,10 @@ def publish_environment(archive: Archive) -> ImageRecord:
     with atomic.Staging(archive.images, "build") as work:
         image = oci.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
     with atomic.Staging(archive.environments, "small") as staging:
-        (staging.path / "recipe").mkdir()
-        for name, data in (
-            ("conda-lock.yml", LOCK),
-            ("environment.yml", b"name: small\n"),
-            ("recipe/Dockerfile", b"FROM scratch\n"),
-        ):
-            (staging.path / name).write_bytes(data)
-        names = ["conda-lock.yml", "environment.yml", "recipe/Dockerfile"]
+        recipe.write(staging.path / "recipe", recipe.Ingredients(packages[0], packages[1], (packages[2],)))
+        (staging.path / "conda-lock.yml").write_bytes(LOCK)
+        (staging.path / "environment.yml").write_bytes(b"name: small\n")
+        names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
         record = ImageRecord(
             schema=1,
             name="small",

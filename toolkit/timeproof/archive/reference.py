@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from timeproof.archive.model import ArraySpec
 from timeproof.digests import Digest
@@ -70,13 +71,19 @@ def spec_of(name: str, member: str, array: Array) -> ArraySpec:
             f"{name!r} holds Python objects (dtype {array.dtype})",
             advice="convert it to a numeric, string or datetime dtype: array.astype(...)",
         )
-    return ArraySpec(
-        name=name,
-        member=member,
-        dtype=describe(array.dtype),
-        shape=list(array.shape),
-        sha256=Digest.of(array_bytes(array)).hex,
-    )
+    try:
+        return ArraySpec(
+            name=name,
+            member=member,
+            dtype=describe(array.dtype),
+            shape=list(array.shape),
+            sha256=Digest.of(array_bytes(array)).hex,
+        )
+    except ValidationError as error:
+        raise NotArchivable(
+            f"{name[:80]!r} can't be described: {error.errors()[0]['msg']}",
+            advice="give arrays shorter names, and at most a million of them",
+        ) from error
 
 
 def array_bytes(array: Array) -> memoryview:

@@ -111,8 +111,10 @@ def _why(error: ToolFailed) -> Exception:
         return StorageFailed("the engine's image store", "no space left on device")
     lost = (
         "cannot connect to the docker daemon",
-        "error reading from server: eof",
+        "error reading from server",
         "connection refused",
+        "connection reset by peer",
+        "dial unix ",
         "transport is closing",
     )
     if any(sign in text.lower() for sign in lost):

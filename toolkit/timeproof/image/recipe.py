@@ -18,9 +18,10 @@ from pathlib import Path
 from timeproof import strictjson
 from timeproof.archive.model import PackageEntry
 from timeproof.digests import Digest
-from timeproof.environment.packages import PackageStore
+from timeproof.environment.packages import PackageStore, check_file_name
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
 from timeproof.image.files import bake_file, image_file, installer_zip, probe_files
+from timeproof.paths import open_regular
 
 PREFIX = "opt/env"
 PROBE = "/opt/timeproof/probe"
@@ -150,19 +151,20 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
 
     Raises:
         Missing / DigestMismatch / ManyFindings: packages are not in the store as locked; all are named.
-        Malformed: recipe.json is not a recipe.
+        Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere.
     """
-    told = strictjson.loads((recipe / "recipe.json").read_bytes(), recipe / "recipe.json")
+    told = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
     try:
         tools, probe = told["tools"], told["probe"]
-        folder, names, sha256 = str(tools["folder"]), [str(n) for n in tools["files"]], str(probe["sha256"])
-    except (KeyError, TypeError) as error:
+        folder, sha256 = Digest(str(tools["folder"])).hex, Digest(str(probe["sha256"])).hex
+        names = [check_file_name(str(n)) for n in tools["files"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise Malformed(recipe / "recipe.json", [f"not a recipe: {error}"]) from error
     context.mkdir(parents=True, exist_ok=True)
     _copy(recipe, ["Dockerfile", "docker-bake.hcl"], context)
     (context / folder).mkdir()
     _copy(recipe, names, context / folder)
-    data = (recipe / "probe.tar").read_bytes()
+    data = _read(recipe, "probe.tar")
     if (found := Digest.of(data)).hex != sha256:
         raise DigestMismatch(recipe / "probe.tar", sha256, found)
     (context / f"{sha256}.tar").write_bytes(data)
@@ -185,7 +187,12 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
 
 def _copy(source: Path, names: Iterable[str], target: Path) -> None:
     for name in names:
-        (target / name).write_bytes((source / name).read_bytes())
+        (target / name).write_bytes(_read(source, name))
+
+
+def _read(recipe: Path, name: str) -> bytes:
+    with open_regular(recipe, name) as stream:
+        return stream.read()
 
 
 def _link(source: Path, target: Path) -> None:
