@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from timeproof.digests import Digest
 from timeproof.environment.conda_part import conda_part
 from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
-from timeproof.errors import LockFailed, StorageFailed, WrongImage, WrongPlatform
+from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.image import bake, recipe
 from timeproof.image.base import make_base
 from timeproof.image.files import image_file
@@ -28,6 +29,20 @@ from timeproof.progress import SILENT, Progress
 from timeproof.version import VERSION
 
 PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}
+
+
+# What a folder, a bake target and an image's name in an engine can all be called.
+_NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if an environment can be called so. Raises BadRequest."""
+    if not _NAME.fullmatch(name) or len(name) > 64:
+        raise BadRequest(
+            f"{name!r} can't be an environment's name",
+            advice="rename its folder: small letters and digits, parted by single dots, dashes or underscores",
+        )
+    return name
 
 
 def utc_now() -> str:
@@ -89,9 +104,11 @@ def build_environment(
 
     Raises:
         LockFailed: the lock holds nothing for `platform`.
+        BadRequest: no environment can be called `name`.
         BuildFailed / EngineLost / ToolMissing: the build; nothing was recorded.
         Missing / DigestMismatch: a package in the store is not the locked one.
     """
+    check_name(name)
     with atomic.lock(archive.environments, f".{name}.lock"):
         if there := find_same(archive, name, lock):
             return there
@@ -198,6 +215,7 @@ def stage_context(
 
     The base's own context is made beside it. Nothing is built, and no environment is published.
     """
+    check_name(context.name)
     store = PackageStore(archive.packages)
     progress.step(f"Fetching the packages of {context.name}")
     store.fetch(lock, progress)

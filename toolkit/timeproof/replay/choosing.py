@@ -13,7 +13,7 @@ from timeproof.environment import capture, fingerprint
 from timeproof.environment.lock import Lock
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
-from timeproof.image.build import build_environment, find_same
+from timeproof.image.build import build_environment, check_name, find_same
 from timeproof.progress import SILENT, Progress
 
 CAPTURED = "captured"
@@ -26,6 +26,7 @@ def from_lock_folder(
 
     Raises LockFailed where there is no lock, and what fetching and building raise.
     """
+    check_name(folder.name)
     lock, yml = read_lock_folder(folder)
     if there := find_same(archive, folder.name, lock):
         return there
