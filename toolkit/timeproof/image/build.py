@@ -40,7 +40,7 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 64:
         raise BadRequest(
             f"{name!r} can't be an environment's name",
-            advice="rename its folder: small letters and digits, parted by single dots, dashes or underscores",
+            advice="rename its folder: small letters and digits, with single dots, dashes or underscores",
         )
     return name
 
