@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,9 +19,8 @@ from timeproof.frameworks.base import (
     answering,
     comes_from,
     copy_bytes,
-    json_values,
 )
-from timeproof.strictjson import Json
+from timeproof.frameworks.tables import hyper_parameters, one_table
 
 _FORMATS = ("text", "txt", "json")
 
@@ -42,7 +40,7 @@ class LightGBM:
     ) -> Saved:
         """Write `model_<tag>.txt`, and beside it `.json` on request. Raises NotArchivable and BadRequest."""
         _check_format(options.format)
-        _one_table(inputs)
+        one_table(inputs, "a LightGBM")
         booster = _booster(model)
         notes: list[str] = []
         file = f"model_{tag}.txt"
@@ -63,7 +61,7 @@ class LightGBM:
             model=file,
             class_module=type(model).__module__,
             class_name=type(model).__qualname__,
-            init_args=_hyper_parameters(model, booster, notes),
+            init_args=hyper_parameters(_given(model, booster), notes),
             options={"num_iteration": int(best) if best is not None and best > 0 else None},
             copies=(),
             source_files=(),
@@ -73,7 +71,7 @@ class LightGBM:
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Ask the user's Booster, with the trees that its own `predict` uses."""
-        data = _one_table(inputs)
+        data = one_table(inputs, "a LightGBM")
         booster = _booster(model)
         trees = saved.options["num_iteration"]
         with answering():
@@ -86,7 +84,7 @@ class LightGBM:
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a text model file."""
-        _one_table(inputs)
+        one_table(inputs, "a LightGBM")
         if options.format not in {None, "text", "txt"}:
             raise BadRequest(
                 f"{path} is kept as it is, as text",
@@ -117,21 +115,6 @@ def _check_format(asked: str | None) -> None:
         )
 
 
-def _one_table(inputs: Mapping[str, Array]) -> Array:
-    if len(inputs) != 1:
-        raise NotArchivable(
-            f"a LightGBM model takes one table, not {len(inputs)} inputs",
-            advice="give one array [rows, columns]",
-        )
-    (table,) = inputs.values()
-    if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise NotArchivable(
-            f"a LightGBM model takes a table of numbers, not {table.dtype} of shape {list(table.shape)}",
-            advice="give one array [rows, columns] of numbers",
-        )
-    return table
-
-
 def _booster(model: Any) -> Any:
     if not hasattr(model, "booster_"):
         if comes_from(model, "lightgbm", frozenset({"LGBMModel"})):
@@ -140,20 +123,6 @@ def _booster(model: Any) -> Any:
     return model.booster_
 
 
-def _hyper_parameters(model: Any, booster: Any, notes: list[str]) -> dict[str, Json]:
-    """Give the parameters as JSON values; what has none is left out, with a note."""
-    given = model.get_params() if hasattr(model, "get_params") else dict(booster.params)
-    found: dict[str, Json] = {}
-    for name, value in sorted(given.items()):
-        if isinstance(value, (float, np.floating)) and not math.isfinite(value):
-            found[name] = None
-            notes.append(f"the parameter {name!r} is stored as null: it was {value}")
-            continue
-        try:
-            found[name] = json_values(value, f"the parameter {name!r}", notes)
-        except NotArchivable:
-            notes.append(
-                f"the parameter {name!r} is not stored: it is a {type(value).__qualname__}; "
-                "predictions do not need it"
-            )
-    return found
+def _given(model: Any, booster: Any) -> Mapping[str, object]:
+    given: Mapping[str, object] = model.get_params() if hasattr(model, "get_params") else booster.params
+    return given

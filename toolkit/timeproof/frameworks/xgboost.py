@@ -20,8 +20,8 @@ from timeproof.frameworks.base import (
     answering,
     comes_from,
     copy_bytes,
-    json_values,
 )
+from timeproof.frameworks.tables import hyper_parameters, one_table
 from timeproof.strictjson import Json
 
 _FORMATS = ("json", "ubj")
@@ -42,7 +42,7 @@ class XGBoost:
     ) -> Saved:
         """Write `model_<tag>.json`, or `.ubj` on request. Raises NotArchivable and BadRequest."""
         chosen = _format(options.format)
-        _one_table(inputs)
+        one_table(inputs, "an XGBoost")
         notes: list[str] = []
         booster = _booster(model)
         wrapper = None if booster is model else type(model).__name__
@@ -56,7 +56,7 @@ class XGBoost:
             model=file,
             class_module=type(model).__module__,
             class_name=type(model).__qualname__,
-            init_args={} if wrapper is None else _hyper_parameters(model, notes),
+            init_args={} if wrapper is None else hyper_parameters(model.get_params(), notes),
             options=settings,
             copies=(),
             source_files=(),
@@ -66,7 +66,7 @@ class XGBoost:
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Ask the user's own object: `predict_proba` or `predict`, then `margin`."""
-        data = _one_table(inputs)
+        data = one_table(inputs, "an XGBoost")
         booster = _booster(model)
         with answering():
             if booster is model:
@@ -81,7 +81,7 @@ class XGBoost:
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a `.json` or `.ubj` model file; it is replayed as a plain Booster."""
-        _one_table(inputs)
+        one_table(inputs, "an XGBoost")
         chosen = path.suffix.lower().lstrip(".")
         if chosen not in _FORMATS or options.format not in {None, chosen}:
             raise BadRequest(
@@ -124,21 +124,6 @@ def _format(asked: str | None) -> str:
             advice=f"the format is one of {', '.join(_FORMATS)}",
         )
     return chosen
-
-
-def _one_table(inputs: Mapping[str, Array]) -> Array:
-    if len(inputs) != 1:
-        raise NotArchivable(
-            f"an XGBoost model takes one table, not {len(inputs)} inputs",
-            advice="give one array [rows, columns]",
-        )
-    (table,) = inputs.values()
-    if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise NotArchivable(
-            f"an XGBoost model takes a table of numbers, not {table.dtype} of shape {list(table.shape)}",
-            advice="give one array [rows, columns] of numbers",
-        )
-    return table
 
 
 def _booster(model: Any) -> Any:
@@ -190,22 +175,3 @@ def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -
         "in_place": wrapper is not None and not linear,
         "probability": "softmax" if classifies and model.objective == "multi:softmax" else None,
     }
-
-
-def _hyper_parameters(model: Any, notes: list[str]) -> dict[str, Json]:
-    """Give the wrapper's parameters as JSON values; what has none is left out, with a note."""
-    found: dict[str, Json] = {}
-    for name, value in sorted(model.get_params().items()):
-        if isinstance(value, (float, np.floating)) and not math.isfinite(value):
-            found[name] = None
-            if not math.isnan(value) or name != "missing":
-                notes.append(f"the parameter {name!r} is stored as null: it was {value}")
-            continue
-        try:
-            found[name] = json_values(value, f"the parameter {name!r}", notes)
-        except NotArchivable:
-            notes.append(
-                f"the parameter {name!r} is not stored: it is a {type(value).__qualname__}; "
-                "predictions do not need it"
-            )
-    return found
