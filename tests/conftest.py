@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -21,8 +22,11 @@ sys.path.insert(0, str(SUPPORT))
 from archive_making import copy_archive, small_archive  # noqa: E402  it lies in SUPPORT
 
 from timeproof.archive.layout import Archive  # noqa: E402
+from timeproof.archive.verify import read_environment  # noqa: E402
 from timeproof.engine.containers import Containers, connect  # noqa: E402
 from timeproof.errors import EngineMissing  # noqa: E402
+from timeproof.image import build  # noqa: E402
+from timeproof.replay import images  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -81,13 +85,14 @@ class Sealed:
 
 
 @pytest.fixture(scope="session")
-def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
     # What is left is what `make demo` archives, so that the builder has its layers already.
     import tiny_models
 
     import timeproof
 
+    before = {tag for image in real_engine._api.images() for tag in image.get("RepoTags") or ()}
     folder = tmp_path_factory.mktemp("sealed")
     root = folder / "archive"
     done = []
@@ -99,7 +104,10 @@ def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) ->
         more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
             done.append(timeproof.archive(*pair, **more))
-    return Sealed(Archive(root), tuple(str(d.ref) for d in done), done[0].metadata.environment.name)
+    environment = done[0].metadata.environment.name
+    yield Sealed(Archive(root), tuple(str(d.ref) for d in done), environment)
+    if build.tag(environment) not in before:
+        images.drop(real_engine, read_environment(Archive(root), environment))
 
 
 def _own_caches(folder: Path) -> dict[str, str]:
@@ -119,6 +127,27 @@ def copy_of(tmp_path: Path) -> Callable[[Sealed], Archive]:
         return Archive(copy_archive(sealed.root, tmp_path / name))
 
     return copy
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The ids of the containers that this process makes meanwhile; at the end, none may be left."""
+    import docker
+
+    made: list[str] = []
+    create = docker.APIClient.create_container
+
+    def noting(self: Any, *words: Any, **named: Any) -> Any:
+        told = create(self, *words, **named)
+        made.append(told["Id"])
+        return told
+
+    monkeypatch.setattr(docker.APIClient, "create_container", noting)
+    yield made
+    if made:
+        engine = connect()
+        there = {c["Id"] for c in engine._api.containers(all=True)}
+        assert not there & set(made)
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,297 @@
 
 from __future__ import annotations
 
-import pytest
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
 
-from timeproof.archive.verify import verify
-from timeproof.replay.replaying import replay
+import pytest
+from archive_making import copy_archive, flip, own
+
+from timeproof import atomic
+from timeproof.archive.layout import Archive
+from timeproof.archive.verify import read_environment, verify
+from timeproof.environment.packages import PackageStore
+from timeproof.errors import BuildFailed
+from timeproof.image import bake, build, recipe
+from timeproof.replay import images
+from timeproof.replay.replaying import Result, replay
 from timeproof.replay.verdict import Verdict
 
 pytestmark = pytest.mark.container
 
 
-def test_every_artifact_replays_identical(sealed, real_engine):
-    result = replay(sealed.archive, list(sealed.archive.refs()), real_engine)
-    assert [str(r.verdict) for r in result.replayed] == ["identical"] * 4, result.to_json()
+def everything(archive: Archive, engine: Any, **more: Any) -> Result:
+    return replay(archive, list(archive.refs()), engine, **more)
+
+
+def verdicts(result: Result) -> list[str]:
+    return [str(r.verdict) for r in result.replayed]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(started) -> None:
+    """Every test of this file."""
+
+
+def test_every_artifact_replays_identical_in_one_container(sealed, real_engine, started):
+    result = everything(sealed.archive, real_engine)
+    assert verdicts(result) == ["identical"] * 4, result.to_json()
     assert result.passes()
     assert result.environments == {sealed.environment: "engine"}
     assert all(r.diff.verdict is Verdict.identical for r in result.replayed)
+    assert len(started) == 1
 
 
 def test_a_fresh_archive_verifies_without_a_finding(sealed):
     report = verify(sealed.archive)
     assert report.ok, [f.message for f in report.findings]
     assert (report.artifacts, report.environments, report.leftovers) == (4, 1, [])
+
+
+def test_every_artifact_lies_where_the_layout_says(sealed):
+    folder = sealed.root / "grid-size-3"
+    names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert names >= {
+        "pytorch/model_pt_v1.pth",
+        "pytorch/model_pt_v1.onnx",
+        "pytorch/reference_pt_v1.npz",
+        "pytorch/metadata_pt_v1.json",
+        "pytorch/source_pt_v1/tiny_net.py",
+        "pytorch/source_pt_v1/tiny_layers/__init__.py",
+        "pytorch/source_pt_v1/tiny_layers/scaled.py",
+        "xgboost/model_xgb_v1.json",
+        "lightgbm/model_lgb_v1.txt",
+        "onnx/model_onnx_v1.onnx",
+    }
+    there = {p.name for p in (sealed.archive.environments / sealed.environment).iterdir()}
+    assert there == {"environment.yml", "conda-lock.yml", "recipe", "image.json", "REPLAY.md"}
+
+
+def test_the_image_is_rebuilt_to_the_same_digests_at_another_path(sealed, real_engine, tmp_path):
+    """Not linked but copied: other inodes, other times, another place."""
+    moved = Archive(tmp_path / "another place" / "archive")
+    shutil.copytree(sealed.root, moved.root)
+    record = read_environment(moved, sealed.environment)
+    images.drop(real_engine, record)
+    assert images.find(real_engine, record.image) is None
+    result = everything(moved, real_engine, image="rebuild")
+    assert verdicts(result) == ["identical"] * 4
+    assert result.environments == {sealed.environment: "rebuilt"}
+    facts = real_engine.inspect(record.image.manifest)
+    assert facts is not None
+    assert list(facts.diff_ids) == record.image.diff_ids
+    assert verify(moved).ok, "a rebuild leaves nothing behind"
+
+
+@pytest.mark.slow
+def test_every_step_run_again_gives_the_same_digests(sealed, real_engine):
+    record = read_environment(sealed.archive, sealed.environment)
+    provided = images.provide(real_engine, sealed.archive, record, mode="rebuild", no_cache=True)
+    assert provided.source == "rebuilt"
+    assert images.find(real_engine, record.image) == provided.id
+
+
+def test_a_changed_byte_in_a_wheel_is_refused_before_the_build(sealed, real_engine, copy_of):
+    archive = copy_of(sealed)
+    wheel = next(p for p in archive.packages.rglob("*.whl") if p.name.startswith("packaging"))
+    flip(wheel)
+    result = everything(archive, real_engine, image="rebuild")
+    assert result.exit_code == 3
+    assert set(verdicts(result)) == {"altered"}
+    assert wheel.name in result.replayed[0].reason
+
+
+def test_a_changed_byte_in_a_wheel_fails_the_build_itself(sealed, real_engine, tmp_path):
+    """As if the host had not looked: the step that installs the wheel hashes it again."""
+    record = read_environment(sealed.archive, sealed.environment)
+    frozen = sealed.archive.environments / sealed.environment / "recipe"
+    contexts = tmp_path / "contexts"
+    recipe.stage(frozen, record.packages, PackageStore(sealed.archive.packages), contexts / record.name)
+    wheel = next((contexts / record.name).rglob("packaging-*.whl"))
+    flip(wheel)
+    with pytest.raises(BuildFailed, match=f"{wheel.name} has SHA-256"):
+        bake.bake(
+            contexts,
+            record.name,
+            output=f"type=oci,tar=false,dest={tmp_path / 'out'}",
+            platform=record.image.platform,
+        )
+    assert not (tmp_path / "out" / "index.json").exists()
+
+
+def test_a_wheel_that_was_swapped_for_another_of_its_size_and_time_fails_the_build(sealed, tmp_path):
+    """BuildKit takes a file of the same name, size and time for the one that it has seen before."""
+    record = read_environment(sealed.archive, sealed.environment)
+    frozen = sealed.archive.environments / sealed.environment / "recipe"
+    contexts = tmp_path / "contexts"
+    recipe.stage(frozen, record.packages, PackageStore(sealed.archive.packages), contexts / record.name)
+    first = bake.to_layout(tmp_path / "first")
+    bake.bake(contexts, record.name, output=first, platform=record.image.platform)
+    wheel = next((contexts / record.name).rglob("packaging-*.whl"))
+    times = wheel.stat()
+    data = bytearray(own(wheel).read_bytes())
+    data[len(data) // 2] ^= 1
+    wheel.write_bytes(data)
+    import os
+
+    os.utime(wheel, ns=(times.st_atime_ns, times.st_mtime_ns))
+    try:
+        again = bake.to_layout(tmp_path / "again")
+        bake.bake(contexts, record.name, output=again, platform=record.image.platform)
+    except BuildFailed as error:
+        told = error.message
+    else:
+        pytest.skip("this builder's cache hides the swap: the host's own check is what refuses it")
+    assert "SHA-256" in told
+
+
+def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, real_engine, copy_of, started):
+    archive = copy_of(sealed)
+    record = read_environment(archive, sealed.environment)
+    shutil.rmtree(archive.packages)
+    blobs = sorted((archive.images / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+    flip(blobs[-1])
+    images.drop(real_engine, record)
+    result = everything(archive, real_engine, image="stored")
+    assert result.exit_code == 3
+    assert blobs[-1].name in result.replayed[0].reason
+    assert started == []
+    assert images.find(real_engine, record.image) is None
+
+
+def test_without_packages_the_stored_copy_is_loaded_and_said_so(sealed, real_engine, copy_of):
+    archive = copy_of(sealed)
+    shutil.rmtree(archive.packages)
+    images.drop(real_engine, read_environment(archive, sealed.environment))
+    result = everything(archive, real_engine)
+    assert verdicts(result) == ["identical"] * 4
+    assert result.environments == {sealed.environment: "stored"}
+    assert "stored copy" in result.notes[0]
+    assert "missing" in result.notes[0]
+
+
+def test_a_read_only_archive_is_verified_rebuilt_and_replayed(sealed, real_engine, tmp_path):
+    import os
+
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    view = tmp_path / "view"
+    view.mkdir()
+    words = ["mount", "--bind", str(sealed.root), str(view)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this container may not mount: {done.stderr.strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(view)], check=True)
+        archive = Archive(view)
+        with pytest.raises(atomic.StorageFailed, match="Read-only"):
+            atomic.write(view / "x", b"")
+        assert verify(archive).ok
+        assert everything(archive, real_engine).passes()
+        images.drop(real_engine, read_environment(archive, sealed.environment))
+        result = everything(archive, real_engine)
+        assert verdicts(result) == ["identical"] * 4
+        assert result.environments == {sealed.environment: "rebuilt"}
+    finally:
+        subprocess.run(["umount", "--lazy", str(view)], check=True)
+
+
+def test_one_flipped_bit_in_any_file_starts_no_container(sealed, real_engine, copy_of, started):
+    archive = copy_of(sealed)
+    for ref in archive.refs():
+        folder = archive.root / ref.folder
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"):
+            flip(path)
+            result = replay(archive, [ref], real_engine)
+            assert verdicts(result) == ["altered"], path
+            assert result.exit_code == 3
+            assert path.name in result.replayed[0].reason
+            flip(path)
+    assert started == []
+    assert verify(archive).ok
+
+
+def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, monkeypatch):
+    import warnings
+
+    import tiny_models
+
+    import timeproof
+
+    archive = Archive(copy_archive(sealed.root, tmp_path / "archive"))
+
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("the environment was built again")
+
+    monkeypatch.setattr(build, "build_environment", built)
+    monkeypatch.setattr(bake, "bake", built)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = timeproof.archive(
+            *tiny_models.leaves(), grid_size=3, root=archive.root, environment=sealed.environment
+        )
+    assert str(done.ref) == "grid-size-3/lightgbm/v2"
+    assert done.metadata.training["verdict"] == "identical"
+    assert timeproof.replay("grid-size-3/lightgbm", root=archive.root).passes()
+
+
+def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, tmp_path):
+    """REPLAY.md, step by step, without a line of the toolkit but the reading of the frames."""
+    archive = copy_of(sealed)
+    record = read_environment(archive, sealed.environment)
+    told = (archive.environments / sealed.environment / "REPLAY.md").read_text()
+    images.drop(real_engine, record)
+    load = next(line.strip() for line in told.splitlines() if line.strip().startswith("tar "))
+    subprocess.run(load, shell=True, cwd=archive.root, check=True, capture_output=True)
+    subprocess.run(["docker", "image", "inspect", record.image.manifest], check=True, capture_output=True)
+    import io
+
+    from timeproof import strictjson
+    from timeproof.archive.verify import read_metadata
+    from timeproof.probe import wire
+
+    ref = archive.find("grid-size-3/lightgbm")
+    metadata = read_metadata(archive, ref)
+    job = {
+        "contract": 1,
+        "threads": 1,
+        "artifacts": [
+            {
+                "id": "mine",
+                "framework": "lightgbm",
+                "directory": "/in/0",
+                "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in metadata.files],
+                "model": metadata.model.file,
+                "inputs": {
+                    "file": metadata.file("reference").path,
+                    "names": [i.name for i in metadata.inputs],
+                },
+                "options": metadata.model.options,
+                "timeout": 60,
+                "output_bytes": 1 << 20,
+            }
+        ],
+    }
+    (tmp_path / "job.json").write_bytes(strictjson.dumps(job))
+    words = ["docker", "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"]
+    words += ["--security-opt", "no-new-privileges", "--user", "65534", "--tmpfs", "/tmp:mode=1777"]
+    words += ["--mount", f"type=bind,source={archive.root / ref.folder},target=/in/0,readonly"]
+    words += ["--mount", f"type=bind,source={tmp_path / 'job.json'},target=/job/job.json,readonly"]
+    for name, value in metadata.profile.variables.items():
+        words += ["--env", f"{name}={value}"]
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001 and Path("/tmp") in parent.parents:
+            parent.chmod(0o755)
+    done = subprocess.run([*words, record.image.manifest, "/job/job.json"], capture_output=True, check=True)
+    stream = io.BytesIO(done.stdout)
+    found: dict[str, bytes] = {}
+    while (header := wire.read_frame(stream.read))["kind"] != "done":
+        payload = stream.read(header["payload"])
+        if header["kind"] == "output":
+            found[header["name"]] = payload
+    from timeproof.replay.replaying import expected_outputs
+
+    expected = expected_outputs(archive, ref, metadata)
+    assert found == {name: array.tobytes() for name, array in expected.items()}

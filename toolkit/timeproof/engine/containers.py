@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,11 +48,20 @@ def _sockets() -> Iterator[str]:
                 yield f"unix://{path}"
 
 
+def _knock(address: str) -> None:
+    """Raise OSError unless something listens on a local socket: the SDK would leave its own one open."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knocking:
+            knocking.settimeout(10.0)
+            knocking.connect(address.removeprefix("unix://"))
+
+
 def connect() -> Containers:
     """Find the engine that answers. Raises EngineMissing, saying what was tried."""
     tried = []
     for address in _sockets():
         try:
+            _knock(address)
             client = docker.APIClient(base_url=address, version="auto", timeout=60)
             return Containers(client, address)
         except (DockerException, requests.RequestException, OSError) as error:
@@ -123,6 +134,7 @@ class Containers:
 
     def __init__(self, client: Any, address: str) -> None:
         self._api = client
+        weakref.finalize(self, client.close)
         self.address = address
 
     def version(self) -> dict[str, str]:
@@ -152,7 +164,7 @@ class Containers:
 
     def load(self, archive: Iterable[bytes]) -> None:
         with _answers():
-            for told in self._api.load_image(archive, quiet=True):
+            for told in self._api.load_image(iter(archive), quiet=True):
                 if "error" in told:
                     raise EngineFailed(f"the engine refused the image: {told['error']}")
 
@@ -217,6 +229,13 @@ class Containers:
         with _answers():
             stream = self._api.attach(container, stream=True, logs=False, demux=True)
             self._api.start(container)
+
+        def hang_up() -> None:
+            with suppress(Exception):
+                stream.close()
+            with suppress(Exception):
+                stream._response.close()  # the SDK closes the socket, but not the file made of it
+
         clock = threading.Timer(spec.timeout, kill)
         clock.daemon = True
         clock.start()
@@ -230,14 +249,12 @@ class Containers:
                 exit_code = self._api.wait(container, timeout=60).get("StatusCode")
                 state = self._api.inspect_container(container)["State"]
         except BaseException:
+            hang_up()  # first: a kill waits until somebody has read what the container wrote
             kill()
             raise
         finally:
             clock.cancel()
-            with suppress(Exception):
-                stream.close()
-            with suppress(Exception):
-                stream._response.close()  # the SDK closes the socket, but not the file made of it
+            hang_up()
         return RunResult(
             exit_code=exit_code,
             oom_killed=bool(state.get("OOMKilled")),
