@@ -98,6 +98,11 @@ class Archive:
     def environments(self) -> Path:
         return self.root / "environments"
 
+    def check_place(self) -> None:
+        """Raise BadRequest where something else than a folder stands in the archive's place."""
+        if self.root.exists() and not self.root.is_dir():
+            raise BadRequest(f"{self.root} is not a folder", advice="give another one with --archive")
+
     def require(self) -> None:
         """Raise NotFound unless the archive's folder is there."""
         if not self.root.is_dir():

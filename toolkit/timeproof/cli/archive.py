@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +40,7 @@ timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model f
 """
 
 _FUNCTION = "model_and_inputs"
+_OURS = (__file__, importlib.__file__, "<frozen importlib")
 _OPTIONS = ("init_args", "optimizer", "epoch", "format", "onnx", "graph_optimization")
 
 
@@ -143,6 +145,30 @@ def _load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]
     return path, _read_inputs(inputs), {}
 
 
+@contextmanager
+def _their_code(what: str, *, absent: bool = True) -> Iterator[None]:
+    """Tell what the user's own code raises with its own traceback, without our frames.
+
+    Args:
+        absent: let ModuleNotFoundError pass where it comes from the import itself.
+    """
+    try:
+        yield
+    except TimeproofError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+            trace = trace.tb_next
+        if absent and trace is None and isinstance(error, ModuleNotFoundError):
+            raise
+        traceback.print_exception(type(error), error, trace)
+        raise NotArchivable(
+            f"{what} raised {type(error).__name__}: {error}",
+            advice="its traceback stands above; nothing was archived",
+        ) from error
+
+
 def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str, Any]]:
     if path.suffix == ".py":
         if not path.is_file():
@@ -154,32 +180,25 @@ def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str,
             raise BadRequest(f"{path} can't be imported", advice="its name must be a Python identifier")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        with _their_code(f"importing {path}"):
+            spec.loader.exec_module(module)
     else:
+        if not all(part.isidentifier() for part in place.split(".")):
+            raise BadRequest(f"{place!r} is not a module's name", advice="give FILE.py or MODULE:FUNCTION")
         sys.path.insert(0, str(Path.cwd()))
         try:
-            module = importlib.import_module(place)
+            with _their_code(f"importing {place}"):
+                module = importlib.import_module(place)
         except ModuleNotFoundError as error:
-            if error.name and place.startswith(error.name):
-                raise NotFound(f"there is no module {place}") from error
-            raise
+            raise NotFound(f"there is no module {place}") from error
     made = getattr(module, function, None)
     if not callable(made):
         raise NotFound(
             f"{place} has no function {function}()",
             advice=f"write {place}:FUNCTION; it returns (model, inputs), or a dict with both",
         )
-    try:
+    with _their_code(f"{place}:{function}()", absent=False):
         value = made()
-    except TimeproofError:
-        raise
-    except Exception as error:
-        # Their code, so their traceback: from their function on, without our own frames.
-        traceback.print_exception(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
-        raise NotArchivable(
-            f"{place}:{function}() raised {type(error).__name__}: {error}",
-            advice="its traceback stands above; nothing was archived",
-        ) from error
     if isinstance(value, Mapping) and {"model", "inputs"} <= set(value):
         return (
             value["model"],
@@ -198,7 +217,8 @@ def _read_inputs(path: Path) -> Any:
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return dict(loaded) if path.suffix == ".npz" else loaded
-    except (ValueError, OSError) as error:
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+    except Exception as error:  # whatever NumPy, zipfile and zlib end in; an EOFError would abort typer
         raise BadRequest(f"{path} can't be read as .npy or .npz: {error}") from error

@@ -80,6 +80,7 @@ def archive_model(
         BadEnvironment / EngineFailed / StorageFailed; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
+    archive.check_place()
     profile = profile_named(request.profile)
     adapter, from_file = _adapter(request.model)
     name = adapter.input_name(request.model)
