@@ -55,15 +55,11 @@ def broken_inputs(folder: Path) -> dict[str, Path]:
         "head.npy": npy.read_bytes()[:20],
         "cut.npz": whole.read_bytes()[:-30],
         "half.npz": whole.read_bytes()[: len(whole.read_bytes()) // 2],
-        "array.npz": npy.read_bytes(),
-        "scalar.npz": b"",
         "zeros.npz": bytes(1000),
     }
     for name, data in made.items():
         (folder / name).write_bytes(data)
     np.save(folder / "objects.npy", np.array([None, {}]), allow_pickle=True)
-    with (folder / "scalar.npz").open("wb") as stream:
-        np.save(stream, np.float32(1))
     damaged = bytearray(whole.read_bytes())
     damaged[60] ^= 0xFF
     (folder / "damaged.npz").write_bytes(damaged)
@@ -72,7 +68,8 @@ def broken_inputs(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in names}
 
 
-def test_inputs_that_can_not_be_read_are_named(tmp_path, graph, small):
+def test_inputs_that_can_not_be_read_are_named(tmp_path, graph, small, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")  # nothing may get that far
     for name, path in broken_inputs(tmp_path).items():
         result = call("archive", graph, "--inputs", path, "-n", 8, "-a", small.root, "--env", ENVIRONMENT)
         assert result.exit_code in {2, 5}, (name, result.output)
@@ -114,7 +111,7 @@ def test_a_target_that_is_none_is_told_with_what_to_do(tmp_path, monkeypatch, ta
     [
         "return None",
         "return 5",
-        "return (1, 2, 3)",
+        "return 1, 2, 3",
         "return {'model': 1}",
         "return object(), [1.0]",
         "return {}",
