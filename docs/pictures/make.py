@@ -37,6 +37,7 @@ def draw(shown):
     """The recorded text as SVG; fonts are the reader's own, nothing is loaded from elsewhere."""
     text = shown.export_svg(title="timeproof", theme=THEME)
     text = re.sub(r"\s*@font-face \{.*?\}\s*(?=\S)", "\n    ", text, flags=re.DOTALL)
+    text = text.replace("<svg ", '<svg xml:space="preserve" ', 1)  # else some viewers swallow leading spaces
     (HERE / "demo.svg").write_text(
         text.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
     )

@@ -25,7 +25,7 @@ from typing import Any
 import report
 import trees
 from rich.console import Console
-from timing import Measure, alternate, command, peak_memory, repeat, seconds
+from timing import Case, Measure, alternate, command, peak_memory, repeat, seconds
 
 import timeproof
 from timeproof.archive.layout import SHORT, Archive, Ref
@@ -84,14 +84,14 @@ class Bench:
         self.measures: list[Measure] = []
         self.record: ImageRecord | None = None
 
-    def tell(self, measure: Measure) -> None:
-        self.measures.append(measure)
-        sides = report.sides(measure)
-        self.console.print(
-            f"[dim]{measure.section}: {measure.name}:[/dim] {measure.spell(measure.median)} {sides}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    def tell(self, *measures: Measure) -> None:
+        for one in measures:
+            self.measures.append(one)
+            self.console.print(
+                f"[dim]{one.section}: {one.name}:[/dim] {one.spell(one.median)} {report.sides(one)}",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def archive_one(self, model: Any, inputs: Any, **more: Any) -> Archived:
         return timeproof.archive(
@@ -175,7 +175,7 @@ class Bench:
         ]
         words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "65534:65534"]
         words += ["--workdir", "/tmp", "--tmpfs", "/tmp:mode=1777,size=1g", "--ipc", "private"]
-        words += ["--log-driver", "none", "--pids-limit", str(spec.pids)]
+        words += ["--log-driver", "none", "--pids-limit", str(spec.pids), "--ulimit", "nofile=4096:4096"]
         words += ["--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
         for key, value in spec.env.items():
             words += ["--env", f"{key}={value}"]
@@ -188,17 +188,17 @@ class Bench:
         engine = {"DOCKER_HOST": self.engine.address}
         for framework, name in (("xgboost", "XGBoost"), ("pytorch", "PyTorch"), ("onnx", "ONNX")):
             ref = Ref(8, framework, 1)
-            ours, plain = self.cli("replay", str(ref)), self.plain(ref)
-            self.tell(
-                alternate(
-                    "warm replay against plain `docker run`",
-                    name,
-                    1.25,
-                    ("replay", lambda ours=ours: command(ours)),
-                    ("docker run", lambda plain=plain: command(plain, engine)),
-                    rounds=self.rounds,
-                )
-            )
+            words, plain = self.cli("replay", str(ref)), self.plain(ref)
+
+            def here(ref: Ref = ref) -> None:
+                assert timeproof.replay(str(ref), root=self.archive.root).passes()
+
+            cases = [
+                Case(f"{name}, the whole command", "replay", lambda words=words: command(words), 1.25),
+                Case(f"{name}, `timeproof.replay` in a running process", "replay", here, None),
+            ]
+            theirs = ("docker run", lambda plain=plain: command(plain, engine))
+            self.tell(*alternate("warm replay against plain `docker run`", cases, theirs, rounds=self.rounds))
 
     def twenty(self) -> None:
         trees_only = self.clone("twenty-trees", [(Ref(8, "xgboost", 1), 20)])
@@ -209,16 +209,9 @@ class Bench:
         ):
             several = [CLI, "replay", "--all", "--archive", root]
             single = [CLI, "replay", f"grid-size-8/{one}/v1", "--archive", root]
-            self.tell(
-                alternate(
-                    "20 artifacts against one",
-                    name,
-                    2.0,
-                    ("20", lambda several=several: command(several)),
-                    ("one", lambda single=single: command(single)),
-                    rounds=self.rounds,
-                )
-            )
+            cases = [Case(name, "20", lambda several=several: command(several), 2.0)]
+            theirs = ("one", lambda single=single: command(single))
+            self.tell(*alternate("20 artifacts against one", cases, theirs, rounds=self.rounds))
 
     def clone(
         self,
@@ -253,21 +246,15 @@ class Bench:
         files.write_bytes(b"".join(os.fsencode(p) + b"\0" for p in listed))
         total = sum(p.stat().st_size for p in listed)
         ours = self.cli("verify")
+        section = f"`verify` of {total / 1e6:.0f} MB"
         for name, more, target in (
             ("`sha256sum`", [], 0.7),
             ("`xargs -P 2 sha256sum`", ["-P", "2", "-n", "8"], None),
         ):
             plain = ["xargs", "-0", *more, "-a", files, "sha256sum"]
-            self.tell(
-                alternate(
-                    f"`verify` of {total / 1e6:.0f} MB",
-                    f"against {name}",
-                    target,
-                    ("verify", lambda: command(ours)),
-                    ("sha256sum", lambda plain=plain: command(plain)),
-                    rounds=self.rounds,
-                )
-            )
+            cases = [Case(f"against {name}", "verify", lambda: command(ours), target)]
+            theirs = ("sha256sum", lambda plain=plain: command(plain))
+            self.tell(*alternate(section, cases, theirs, rounds=self.rounds))
 
     def memory(self) -> None:
         """Peak memory of `verify` where one file has 64 MB, and where it has 1 GB (sparse, of zeros)."""

@@ -56,27 +56,39 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def alternate(
-    section: str,
-    name: str,
-    target: float | None,
-    ours: tuple[str, Callable[[], object]],
-    theirs: tuple[str, Callable[[], object]],
-    *,
-    rounds: int,
-) -> Measure:
-    """Time A B A B … after one of each to warm up; the values are `ours / theirs`, pair by pair.
+@dataclass(frozen=True)
+class Case:
+    """What is timed against something else: a name, what to run, and the most that the ratio should be."""
 
-    Both sides of a pair meet the same machine: what else runs on it takes its share of both.
+    name: str
+    side: str
+    work: Callable[[], object]
+    target: float | None
+
+
+def alternate(
+    section: str, cases: Sequence[Case], theirs: tuple[str, Callable[[], object]], *, rounds: int
+) -> list[Measure]:
+    """Time A B A B … after one of each to warm up; the values are `case / theirs`, round by round.
+
+    All sides of a round meet the same machine: what else runs on it takes its share of each.
     """
-    ours[1]()
-    theirs[1]()
-    pairs = [(seconds(ours[1]), seconds(theirs[1])) for _ in range(rounds)]
-    sides = {
-        ours[0]: statistics.median(a for a, _ in pairs),
-        theirs[0]: statistics.median(b for _, b in pairs),
-    }
-    return Measure(section, name, "×", [a / b for a, b in pairs], target, sides)
+    name, work = theirs
+    for one in [*(c.work for c in cases), work]:
+        one()
+    times = [([seconds(c.work) for c in cases], seconds(work)) for _ in range(rounds)]
+    against = statistics.median(t for _, t in times)
+    return [
+        Measure(
+            section,
+            case.name,
+            "×",
+            [ours[k] / t for ours, t in times],
+            case.target,
+            {case.side: statistics.median(ours[k] for ours, _ in times), name: against},
+        )
+        for k, case in enumerate(cases)
+    ]
 
 
 def repeat(
