@@ -1,0 +1,172 @@
+"""An engine of our own that dies in the middle of a build, or whose disk is full. Rows 37 and 40.
+
+It runs beside the machine's engine, with its own folders and socket, and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from timeproof import proc
+from timeproof.archive.layout import Archive
+from timeproof.archive.verify import read_environment, verify
+from timeproof.environment.packages import PackageStore
+from timeproof.errors import EngineLost, StorageFailed
+from timeproof.image import build, recipe
+from timeproof.progress import Silent
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+
+class PrivateEngine:
+    """A dockerd whose every file lies in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data = folder, folder / "data"
+        self.socket = folder / "docker.sock"
+        (folder / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.data]
+        words += ["--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"]
+        words += ["--host", f"unix://{self.socket}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            words = ["docker", "--host", f"unix://{self.socket}", "version"]
+            if subprocess.run(words, capture_output=True, check=False).returncode == 0:
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        tail = (self.folder / "log").read_text(errors="replace")[-300:]
+        self.kill()
+        pytest.skip(f"a second engine does not start here: {tail}")
+
+    def kill(self) -> None:
+        """As a crash would: with its containerd, and without a word to anybody."""
+        if self.process is not None:
+            pids = [self.process.pid]
+            with_containerd = self.folder / "exec/containerd/containerd.pid"
+            if with_containerd.exists():
+                pids.append(int(with_containerd.read_text()))
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.wait()
+            self.process = None
+            for name in ("pid", "exec/containerd/containerd.pid", "docker.sock"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        """Take away whatever the killed engine had mounted."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        places = [line.split()[4] for line in mounts]
+        for place in sorted((p for p in places if p.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
+
+
+@pytest.fixture
+def engine(monkeypatch) -> Iterator[PrivateEngine]:
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.skip("an engine of one's own needs root, and dockerd on this machine")
+    # The paths of its sockets must stay below 108 bytes.
+    with tempfile.TemporaryDirectory(prefix="tp-", ignore_cleanup_errors=True) as folder:
+        private = PrivateEngine(Path(folder))
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{private.socket}")
+        monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
+        yield private
+        private.kill()
+        private.unmount()
+
+
+@pytest.fixture
+def frozen(sealed, tmp_path):
+    """A recipe of the real base and interpreter, whose only step sleeps; and its packages."""
+    record = read_environment(sealed.archive, sealed.environment)
+    packages = [p for p in record.packages if p.kind in {"base", "conda-part"}]
+    base, part = sorted(packages, key=lambda p: p.kind)
+    folder = tmp_path / "recipe"
+    recipe.write(folder, recipe.Ingredients(base, part, ()))
+    (folder / "Dockerfile").write_text(
+        "FROM scratch\n"
+        f"ADD {base.sha256}.tar /\n"
+        f"ADD {part.sha256}.tar /\n"
+        'RUN --network=none ["/opt/env/bin/python3", "-c", "import time; time.sleep(3)"]\n'
+    )
+    store = PackageStore(Archive(tmp_path / "archive").packages)
+    for package in packages:
+        source = PackageStore(sealed.archive.packages).path(build.Digest(package.sha256), package.file)
+        store.add_file(source)
+    return folder, packages
+
+
+class Watching(Silent):
+    """Does something once, a second after the builder's first step began."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.timer = threading.Timer(1.0, act)
+
+    def detail(self, what: str) -> None:
+        if not self.timer.is_alive() and not self.timer.finished.is_set():
+            self.timer.start()
+
+
+def test_an_engine_that_dies_in_a_build_is_lost_and_a_retry_succeeds(engine, frozen, tmp_path):
+    folder, packages = frozen
+    archive = Archive(tmp_path / "archive")
+
+    def first_build(progress) -> build.ImageIdentity:
+        return build._first_build(archive, folder, packages, "small", "linux/amd64", progress)
+
+    engine.start()
+    watching = Watching(engine.kill)
+    with pytest.raises(EngineLost) as caught:
+        first_build(watching)
+    watching.timer.join()
+    assert "nothing was recorded" in caught.value.advice
+    assert not (archive.images / "index.json").exists()
+    assert verify(archive).leftovers == []
+    engine.start()
+    image = first_build(Silent())
+    assert len(image.diff_ids) == 3
+    assert (archive.images / "index.json").exists()
+
+
+def test_a_builder_whose_disk_is_full_is_named_and_nothing_is_recorded(engine, frozen, tmp_path):
+    folder, packages = frozen
+    archive = Archive(tmp_path / "archive")
+    engine.data.mkdir(parents=True)
+    words = ["mount", "-t", "tmpfs", "-o", "size=90m", "tmpfs", str(engine.data)]
+    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this container may not mount")
+    engine.start()
+    with pytest.raises(StorageFailed, match="no space left") as caught:
+        build._first_build(archive, folder, packages, "small", "linux/amd64", Silent())
+    assert caught.value.exit_code == 7
+    assert not (archive.images / "index.json").exists()
+    assert verify(archive).leftovers == []
+
+
+def test_a_build_without_an_engine_is_told_as_lost(frozen, tmp_path, monkeypatch):
+    folder, packages = frozen
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises((EngineLost, proc.ToolFailed)) as caught:
+        build._first_build(Archive(tmp_path / "archive"), folder, packages, "s", "linux/amd64", Silent())
+    assert caught.value.exit_code == 6
