@@ -88,6 +88,9 @@ ATTEMPTS = [
     lambda: connect(socket.AF_UNIX, "/var/run/docker.sock"),
     lambda: socket.getaddrinfo("example.org", 80),
     lambda: open("/proc/sysrq-trigger", "w"),
+    lambda: open("/proc/1/mem", "r+b"),  # the supervisor's memory
+    lambda: os.listdir("/proc/1/fd"),  # and the stream that it alone writes
+    lambda: open("/proc/%d/mem" % os.getppid(), "r+b"),  # the server that all its siblings come from
     forks,
 ]
 

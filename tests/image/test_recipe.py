@@ -124,10 +124,7 @@ def test_a_context_names_every_file_by_its_content(small, staged):
         if path.suffix == ".whl":
             assert path.parent.name == Digest.of(path.read_bytes()).hex
     named = re.findall(r"[0-9a-f]{64}", (context / "Dockerfile").read_text())
-    assert {p.name.removesuffix(".tar") for p in context.iterdir()} - {
-        "Dockerfile",
-        "docker-bake.hcl",
-    } == set(named)
+    assert {p.name.removesuffix(".tar") for p in context.iterdir()} - {"Dockerfile"} == set(named)
 
 
 def test_a_package_with_a_changed_byte_is_never_staged(small, staged):
@@ -197,9 +194,7 @@ def test_a_recipe_that_is_none_is_malformed(small, staged, data):
         staged()
 
 
-@pytest.mark.parametrize(
-    "name", ["Dockerfile", "docker-bake.hcl", "recipe.json", "probe.tar", "install_wheel.py"]
-)
+@pytest.mark.parametrize("name", ["Dockerfile", "recipe.json", "probe.tar", "install_wheel.py"])
 def test_a_missing_file_of_a_recipe_is_named(small, staged, name):
     (small.environments / ENVIRONMENT / "recipe" / name).unlink()
     with pytest.raises(Missing, match=name):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from timeproof import proc, strictjson
 from timeproof.errors import BuildFailed, EngineLost, StorageFailed, ToolFailed
+from timeproof.image.files import bake_file
 from timeproof.image.recipe import EPOCH
 from timeproof.progress import SILENT, Progress
 
@@ -49,7 +50,11 @@ def bake(
     no_cache: bool = False,
     progress: Progress = SILENT,
 ) -> Baked:
-    """Build the image whose context is staged in `contexts/environment`, by its own frozen bake file.
+    """Build the image whose context is staged in `contexts/environment`.
+
+    By this toolkit's own bake file: the one in a recipe is for docker alone. An archive may be anyone's,
+    and a bake file can ask for networks, secrets and files; a change of ours that would change an image
+    is found by its digest.
 
     Args:
         output: `to_engine(…)` or `to_layout(…)`.
@@ -65,7 +70,7 @@ def bake(
     with tempfile.TemporaryDirectory(prefix="timeproof-bake-") as scratch:
         told = Path(scratch) / "metadata.json"
         words = ["docker", "buildx", "bake", "--builder", "default", "--progress", "plain"]
-        words += ["--file", str(contexts / environment / "docker-bake.hcl"), "--metadata-file", str(told)]
+        words += ["--file", str(bake_file()), "--metadata-file", str(told)]
         words += ["--set", f"{target}.output={output}", "--set", f"{target}.tags="]
         words += ["--no-cache"] if no_cache else []
         settings = {

@@ -21,6 +21,7 @@ from timeproof.digests import Digest
 from timeproof.environment.packages import PackageStore, check_file_name
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
 from timeproof.image.files import bake_file, image_file, installer_zip, probe_files
+from timeproof.image.grammar import check_dockerfile
 from timeproof.paths import open_regular
 
 PREFIX = "opt/env"
@@ -151,7 +152,8 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
 
     Raises:
         Missing / DigestMismatch / ManyFindings: packages are not in the store as locked; all are named.
-        Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere.
+        Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere; or the Dockerfile
+            says what no recipe of ours says.
     """
     told = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
     try:
@@ -161,7 +163,9 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed(recipe / "recipe.json", [f"not a recipe: {error}"]) from error
     context.mkdir(parents=True, exist_ok=True)
-    _copy(recipe, ["Dockerfile", "docker-bake.hcl"], context)
+    frozen = _read(recipe, "Dockerfile")
+    check_dockerfile(frozen.decode("utf-8", "replace"), recipe / "Dockerfile")
+    (context / "Dockerfile").write_bytes(frozen)
     (context / folder).mkdir()
     _copy(recipe, names, context / folder)
     data = _read(recipe, "probe.tar")

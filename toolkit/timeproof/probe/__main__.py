@@ -1,4 +1,4 @@
-"""The probe: `python -I <this folder> job.json` replays the job's artifacts and tells what they answered.
+"""The probe: `python -s <this folder> job.json` replays the job's artifacts and tells what they answered.
 
 Frames go to stdout (see `wire`), everything that anybody prints goes to stderr. Exit code 0 means that
 every artifact has a result, whatever it is; 2 that the job can't be read.
@@ -10,9 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
 
 if TYPE_CHECKING:
+    from timeproof.probe import guard, machine, supervisor, warmed, wire
     from timeproof.probe import job as jobs
-    from timeproof.probe import machine, supervisor, warmed, wire
 else:
+    import guard
     import job as jobs
     import machine
     import supervisor
@@ -78,6 +79,7 @@ def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryI
 
 def main(arguments: List[str]) -> int:
     # Libraries print to stdout; the stream must be out of their reach before any is loaded.
+    guard.private()
     private = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -8,19 +8,18 @@ import array
 import importlib
 import json
 import os
-import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 if TYPE_CHECKING:
-    from timeproof.probe import child, wire
+    from timeproof.probe import child, guard, wire
 else:
     import child
+    import guard
     import wire
 
 PACKET = 65536  # bytes; a packet holds a reason at most
-_PR_SET_PDEATHSIG = 1
 
 
 def send(control: socket.socket, message: Dict[str, Any]) -> None:
@@ -41,16 +40,6 @@ def _receive(control: socket.socket) -> Tuple[Dict[str, Any], List[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
     return (json.loads(data.decode("ascii")) if data else {}), list(fds)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; where it can't, nothing is lost."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        pass
 
 
 def only_descriptors(keep: Dict[int, int]) -> None:
@@ -105,11 +94,13 @@ def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> 
     """Warm `framework` and fork on demand, until the supervisor closes its end. Never returns."""
     try:
         os.setpgid(0, 0)
-        die_with_parent()
+        guard.die_with_parent()
         null = os.open(os.devnull, os.O_RDONLY)
         only_descriptors({0: null, 1: log_fd, 2: log_fd, 3: control_fd})
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, 3)
+        guard.readable()
         _adjust("500")  # after the children, before the supervisor
+        guard.private()
         sys.dont_write_bytecode = True
         state = _warm(framework)
         sys.stdout.flush()
@@ -133,7 +124,7 @@ def _fork(
     if pid == 0:
         try:
             os.setpgid(0, 0)
-            die_with_parent()
+            guard.die_with_parent()
             only_descriptors({0: 0, 1: fds[1], 2: fds[1], 3: fds[0]})
             control.detach()
             child.main(framework, artifact, task, job["threads"], 3)

@@ -1,0 +1,34 @@
+"""What a process asks the kernel for itself, by prctl(2): to be closed to others, to die with its parent.
+
+All of the probe's processes share a uid, so a hostile model could otherwise write the supervisor's
+memory through /proc, and forge what its neighbours answered.
+"""
+
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+
+def _prctl(option: int, value: int) -> None:
+    try:
+        import ctypes  # an interpreter may have been built without it
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):  # no such call here: the container is the boundary
+        pass
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies; where it can't, nothing is lost."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def private() -> None:
+    """Close this process's memory and descriptors to others, and its settings in /proc/self to itself."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def readable() -> None:
+    """Open it again: to change a setting in /proc/self a process needs that."""
+    _prctl(_PR_SET_DUMPABLE, 1)
