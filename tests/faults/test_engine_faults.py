@@ -104,11 +104,13 @@ def frozen(sealed, tmp_path):
     base, part = sorted(packages, key=lambda p: p.kind)
     folder = tmp_path / "recipe"
     recipe.write(folder, recipe.Ingredients(base, part, ()))
+    tools = json.loads((folder / "recipe.json").read_text())["tools"]["folder"]
+    mounts = " ".join(f"--mount=type=bind,source={tools},target={at}" for at in ("/tools", "/wheel"))
     (folder / "Dockerfile").write_text(
         "FROM scratch\n"
         f"ADD {base.sha256}.tar /\n"
         f"ADD {part.sha256}.tar /\n"
-        'RUN --network=none ["/opt/env/bin/python3", "-c", "import time; time.sleep(3)"]\n'
+        f'RUN --network=none {mounts} ["/opt/env/bin/python3", "-c", "import time; time.sleep(3)"]\n'
     )
     store = PackageStore(Archive(tmp_path / "archive").packages)
     for package in packages:
