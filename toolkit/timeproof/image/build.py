@@ -23,6 +23,7 @@ from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, 
 from timeproof.image import bake, recipe
 from timeproof.image.base import make_base
 from timeproof.image.files import image_file
+from timeproof.image.naming import tag
 from timeproof.image.replaying import replay_md
 from timeproof.paths import list_tree
 from timeproof.progress import SILENT, Progress
@@ -174,12 +175,6 @@ def _conda_part(store: PackageStore, packages: list[PackageEntry], progress: Pro
             size=made.stat().st_size,
             sha256=digest.hex,
         )
-
-
-def tag(folder: str) -> str:
-    """The name that an environment's image has in an engine: `timeproof/<name>:<12 of the lock>`."""
-    name, _, short = folder.rpartition("-")
-    return f"timeproof/{name}:{short}"
 
 
 def _first_build(

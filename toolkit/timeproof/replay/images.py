@@ -21,7 +21,7 @@ from timeproof.errors import (
     WrongImage,
     WrongPlatform,
 )
-from timeproof.image import build
+from timeproof.image.naming import tag
 from timeproof.progress import SILENT, Progress
 
 Source = Literal["engine", "rebuilt", "stored"]
@@ -61,7 +61,9 @@ def _rebuilt(
     if engine.version()["engine"] == "podman":
         # Its socket speaks Docker's language, but holds no BuildKit: a build would go to another engine.
         raise BuildFailed("podman can't build these images", advice="take the stored copy: --image stored")
-    build.rebuild(archive, record, no_cache=no_cache, progress=progress)
+    from timeproof.image.build import rebuild  # with all of the builder's code: only a rebuild needs it
+
+    rebuild(archive, record, no_cache=no_cache, progress=progress)
     found = find(engine, record.image)
     if found is None:
         raise WrongImage(
@@ -72,7 +74,7 @@ def _rebuilt(
 
 def _loaded(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
     progress.step("Loading the stored copy of the image")
-    engine.load(oci.as_tar(archive.images, record.image, build.tag(record.folder)))
+    engine.load(oci.as_tar(archive.images, record.image, tag(record.folder)))
     found = find(engine, record.image)
     if found is None:
         raise WrongImage(
@@ -126,6 +128,6 @@ def provide(
 
 def drop(engine: Engine, record: ImageRecord) -> None:
     """Forget the environment's image in the engine; the archive keeps its copy."""
-    engine.drop(build.tag(record.folder))
+    engine.drop(tag(record.folder))
     for digest in (record.image.manifest, record.image.config):
         engine.drop(digest)

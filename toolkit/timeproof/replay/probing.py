@@ -6,6 +6,7 @@ dtypes checked before an array is made of them.
 
 from __future__ import annotations
 
+import importlib
 import math
 import shutil
 import stat
@@ -14,20 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from timeproof import strictjson
 from timeproof.archive.model import FileEntry, ProfileRecord
-from timeproof.archive.reference import dtype_of
 from timeproof.engine.base import Engine, Mount, ReadExactly, RunResult, RunSpec
 from timeproof.limits import LIMITS, Limits
 from timeproof.probe import wire
 from timeproof.replay.verdict import Verdict
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from timeproof.archive.reference import Array
 
 _STATUS = {
     "refused": Verdict.refused,
@@ -96,6 +94,8 @@ class _Reader:
         self.greeted = False
 
     def __call__(self, read: ReadExactly) -> None:
+        # NumPy is imported here, by when the container runs: a tenth of a second that nobody waits for.
+        importlib.import_module("timeproof.replay.compare")
         while True:
             header = wire.read_frame(read, self.limits.frame_header_bytes)
             kind = header.get("kind")
@@ -121,6 +121,10 @@ class _Reader:
         return found
 
     def _output(self, header: Mapping[str, Any], read: ReadExactly) -> None:
+        import numpy as np
+
+        from timeproof.archive.reference import dtype_of
+
         outcome = self._outcome(header)
         name, runner, shape = header.get("name"), header.get("runner"), header.get("shape")
         if not isinstance(name, str) or not isinstance(runner, str) or not isinstance(shape, list):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from timeproof.archive import reference
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
 from timeproof.archive.verify import check_artifact, read_environment
@@ -16,9 +15,12 @@ from timeproof.limits import LIMITS, Limits
 from timeproof.paths import open_regular
 from timeproof.progress import SILENT, Progress
 from timeproof.replay import images
-from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.probing import Outcome, Task, run_probe
 from timeproof.replay.verdict import Verdict
+
+if TYPE_CHECKING:
+    from timeproof.archive.reference import Array
+    from timeproof.replay.difference import OutputsDiff
 
 
 @dataclass(slots=True)
@@ -105,11 +107,13 @@ def task_of(archive: Archive, ref: Ref, metadata: Metadata) -> Task:
     )
 
 
-def expected_outputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str, reference.Array]:
+def expected_outputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str, Array]:
     """Read the recorded outputs. Raises BadArchive."""
+    from timeproof.archive.reference import read  # with NumPy: not before the container runs
+
     path = f"{ref.folder}/{metadata.file('reference').path}"
     with open_regular(archive.root, path) as stream:
-        return reference.read(stream, metadata.outputs, archive.root / path)
+        return read(stream, metadata.outputs, archive.root / path)
 
 
 def _check_environment_ref(metadata: Metadata, record: ImageRecord) -> None:
@@ -244,6 +248,8 @@ def _judged(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outcome) ->
     except BadArchive as error:
         one.verdict, one.reason, one.error = Verdict.altered, error.message, error
         return one
+    from timeproof.replay.compare import compare_outputs  # with NumPy, as above
+
     one.diff = compare_outputs(expected, outcome.native)
     one.verdict, one.reason = one.diff.verdict, one.diff.summary()
     one.outputs = len(expected)
