@@ -10,6 +10,7 @@ class Limits:
     json_bytes: int = 16 * 2**20  # bytes: a metadata file, an image.json, an index.json
     json_depth: int = 64  # levels of nesting
     json_digits: int = 40  # decimal digits in one number
+    report_bytes: int = 2**30  # bytes: a regression's report.json
     lock_bytes: int = 64 * 2**20  # bytes: a conda-lock.yml
     integer: int = 2**53  # the largest integer: what every JSON reader holds exactly
     path_bytes: int = 1024  # bytes of a whole relative path, UTF-8
