@@ -17,6 +17,7 @@ class Limits:
     name_bytes: int = 200  # bytes of one component, UTF-8
     array_bytes: int = 8 * 2**30  # bytes of one input or output array
     output_bytes: int = 2 * 2**30  # bytes that one artifact's outputs may take
+    cell_log_bytes: int = 4096  # characters kept of what one artifact printed, in a report
     log_bytes: int = 64 * 2**10  # bytes kept of what a process printed
     frame_header_bytes: int = 4 * 2**20  # bytes of one header in the probe's stream
     artifact_seconds: float = 300.0  # seconds for one artifact inside the container

@@ -213,7 +213,7 @@ def _replay_group(
 
     def judge(outcome: Outcome) -> None:
         ref, metadata = known[outcome.id]
-        one = _judged(archive, ref, metadata, outcome)
+        one = judge_outcome(archive, ref, metadata, outcome)
         one.environment, one.image_source, one.profile = name, provided.source, settings.name
         if settings != metadata.profile:
             one.notes.append(
@@ -236,7 +236,8 @@ def _replay_group(
     )
 
 
-def _judged(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outcome) -> Replayed:
+def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outcome) -> Replayed:
+    """Grade what the probe gave for one artifact against its reference."""
     one = Replayed(ref, Verdict.lost, outcome.reason, seconds=outcome.seconds, log=outcome.log)
     if outcome.failure is not None:
         one.verdict = outcome.failure

@@ -1,0 +1,128 @@
+"""One piece of a regression: some artifacts in one environment, in one container. Cells come out.
+
+This is all that a worker does, here or on another machine. It decides nothing about retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from timeproof.archive import reference
+from timeproof.archive.layout import Archive, Ref
+from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
+from timeproof.archive.verify import check_artifact
+from timeproof.digests import Digest
+from timeproof.engine.base import Engine
+from timeproof.errors import BadArchive
+from timeproof.limits import LIMITS, Limits
+from timeproof.regress.result import Cell
+from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.replaying import judge_outcome, task_of
+from timeproof.replay.verdict import Verdict
+
+OnCell = Callable[[Cell, Mapping[str, Any]], None]
+"""Called with each cell as soon as it is known, and with what the container says of its machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Artifacts that go into one container: one environment, one profile."""
+
+    environment: str  # its folder in the archive
+    profile: ProfileRecord
+    refs: tuple[str, ...]
+    attempt: int = 1
+
+
+def answer_of(outputs: Mapping[str, reference.Array]) -> str:
+    """The SHA-256 over all outputs: names, dtypes, shapes and bytes."""
+    specs = [reference.spec_of(name, "output_0", array) for name, array in outputs.items()]
+    told = "".join(f"{s.name}\0{s.dtype}\0{s.shape}\0{s.sha256}\n" for s in specs)
+    return Digest.of(told.encode("utf-8", "surrogatepass")).hex
+
+
+def run_batch(
+    archive: Archive,
+    batch: Batch,
+    record: ImageRecord,
+    image: str,
+    engine: Engine,
+    on_cell: OnCell,
+    *,
+    limits: Limits = LIMITS,
+) -> None:
+    """Run every artifact of `batch` in one container of `image`, each judged as soon as it is done.
+
+    An artifact whose bytes are not the recorded ones is `altered`, and is never loaded.
+
+    Args:
+        record: of the batch's environment.
+        image: an id that the engine holds.
+
+    Raises EngineLost / EngineFailed: the cells that were given before stay given.
+    """
+    known: dict[str, tuple[Ref, Metadata]] = {}
+    for name in batch.refs:
+        ref = Ref.parse(name)
+        try:
+            known[name] = ref, check_artifact(archive, ref)
+        except BadArchive as error:
+            on_cell(_cell(batch, name, Verdict.altered, error.message), {})
+    if not known:
+        return
+    hello: dict[str, Any] = {}
+
+    def done(outcome: Outcome) -> None:
+        ref, metadata = known[outcome.id]
+        on_cell(_judged(archive, batch, ref, metadata, outcome), machine_of(hello))
+        outcome.outputs = {}  # memory is bounded by one artifact
+
+    tasks = [task_of(archive, ref, metadata) for ref, metadata in known.values()]
+    run_probe(engine, image, tasks, batch.profile, limits=limits, on_outcome=done, hello=hello)
+
+
+def machine_of(hello: Mapping[str, Any]) -> Mapping[str, Any]:
+    told = hello.get("machine")
+    return told if isinstance(told, dict) else {}
+
+
+def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcome: Outcome) -> Cell:
+    answer = answer_of(outcome.native) if outcome.failure is None else None
+    found = judge_outcome(archive, ref, metadata, outcome)
+    notes = list(found.notes)
+    if batch.profile != metadata.profile:
+        notes.append(f"run under the profile {batch.profile.name}; recorded under {metadata.profile.name}")
+    return Cell(
+        artifact=str(ref),
+        environment=batch.environment,
+        verdict=found.verdict,
+        reason=found.reason,
+        profile=batch.profile.name,
+        own=batch.environment == metadata.environment.name,
+        answer=answer,
+        signal=outcome.signal,
+        versions=outcome.versions,
+        difference=found.diff.to_json() if found.diff is not None else None,
+        notes=notes,
+        log="" if found.verdict.graded else outcome.log[-LIMITS.cell_log_bytes :],
+        seconds=round(outcome.seconds, 3),
+        attempts=batch.attempt,
+    )
+
+
+def _cell(batch: Batch, name: str, verdict: Verdict, reason: str) -> Cell:
+    return Cell(
+        artifact=name,
+        environment=batch.environment,
+        verdict=verdict,
+        reason=reason,
+        profile=batch.profile.name,
+        attempts=batch.attempt,
+    )
+
+
+def lost(batch: Batch, names: Sequence[str], reason: str) -> list[Cell]:
+    """The cells of artifacts of whose answer nobody knows: their machine, or their environment, is gone."""
+    return [_cell(batch, name, Verdict.lost, reason) for name in names]
