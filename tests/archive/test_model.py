@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from archive_making import (
@@ -35,6 +35,8 @@ from timeproof.archive.model import (
     Metadata,
     Model,
     ProfileRecord,
+    Threshold,
+    Witness,
 )
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NewerSchema
 
@@ -57,7 +59,7 @@ PATHS = st.lists(st.from_regex(r"[a-z]{1,8}(_v[1-9])?\.[a-z]{2,4}", fullmatch=Tr
 @st.composite
 def documents(draw) -> Metadata:
     paths = draw(PATHS)
-    roles = ["model", "reference", *("source" for _ in paths[2:])]
+    roles = ["model", "reference", *("source" for _ in paths[2:-1]), *("witness" for _ in paths[2:][-1:])]
     files = [
         FileEntry(path=p, role=r, format=draw(NAME), size=draw(st.integers(0, 2**53)), sha256=draw(SHA))
         for p, r in zip(paths, roles, strict=True)
@@ -98,6 +100,14 @@ def documents(draw) -> Metadata:
         seal=draw(OBJECT),
         tags=draw(st.dictionaries(TEXT, TEXT, max_size=3)),
         notes=draw(st.lists(TEXT, max_size=3)),
+        witnesses=[
+            Witness(kind="margin", file=paths[1], outputs=specs["output"][:1], facts=draw(OBJECT)),
+            *(
+                Witness(kind="float64", file=p, outputs=specs["output"], options=draw(OBJECT))
+                for p in paths[2:][-1:]
+            ),
+        ],
+        thresholds=draw(st.dictionaries(st.sampled_from(get_args(Threshold)), st.floats(0, 9), max_size=3)),
     )
 
 
@@ -137,6 +147,10 @@ def papers(tmp_path_factory) -> dict[str, tuple[type, bytes]]:
             Copy(name="c", framework="onnx", file="model_xgb_v1.json", options={}, facts={}, distance={})
         ],
         training={"verdict": "identical"},
+        witnesses=[
+            Witness(kind="margin", file="reference_xgb_v1.npz", outputs=reference.specs_of("output", Y))
+        ],
+        thresholds={"rounding": 64.0},
     )
     return {
         "metadata": (Metadata, (archive.root / ref.metadata).read_bytes()),
@@ -224,6 +238,8 @@ def accepted(at: tuple[Any, ...], what: str) -> bool:
         text |= {"framework"} if at[0] == "copies" else set()
         inside = {"tags", "variables", "notes", "source", "builder", "left_out"}
         return last in text | inside or any(part in inside for part in at) or last == "dtype"
+    if at[0] == "thresholds":
+        return what == "1.5"
     if what == "list":
         return last == "dtype" or last in {"left_out"}
     return False
@@ -288,6 +304,14 @@ def with_digits(data: bytes) -> bytes:
         (lambda m: m["copies"][0].update(file="../model.onnx"), "not among the files"),
         (lambda m: m["inputs"][0].update(member="input_7"), "input 0 is member"),
         (lambda m: m["inputs"][0].update(member="../x"), "inputs[0].member"),
+        (lambda m: m["witnesses"][0].update(file="model_xgb_v1.json"), "witnesses[0]: 'model_xgb_v1.json'"),
+        (lambda m: m["witnesses"][0].update(file="elsewhere.npz"), "witnesses[0]: 'elsewhere.npz'"),
+        (lambda m: m["witnesses"][0].update(outputs=[]), "witnesses[0]: its outputs"),
+        (lambda m: m["witnesses"][0]["outputs"][0].update(name="z"), "witnesses[0]: its outputs"),
+        (lambda m: m["witnesses"][0].update(kind="float64"), "is no witness of the files"),
+        (lambda m: m["witnesses"][0].update(kind="a guess"), "witnesses[0].kind"),
+        (lambda m: m["thresholds"].update(rounding=-1), "thresholds.rounding"),
+        (lambda m: m["thresholds"].update(charity=1), "thresholds.charity"),
         (lambda m: m["environment"].update(name="../../etc-0123456789ab"), "environment.name"),
         (lambda m: m.pop("outputs"), "outputs"),
         (lambda m: m["environment"]["image"]["diff_ids"].append("sha256:"), "environment.image.diff_ids[2]"),

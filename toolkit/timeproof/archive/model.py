@@ -29,6 +29,8 @@ Positive = Annotated[int, Field(ge=1, le=LIMITS.integer)]
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 Name = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonObject = dict[str, Any]
+Threshold = Literal["rounding", "drift", "drift_16bit", "row", "few", "few_of", "broken"]
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Record(BaseModel):
@@ -83,6 +85,20 @@ class Copy(Record):
     options: JsonObject
     facts: JsonObject
     distance: JsonObject
+
+
+class Witness(Record):
+    """A second reference, for where the native one can't hold: see docs/numerics.md.
+
+    A margin's outputs are some of the reference's own; the others have a file of their own, with an
+    output for each of the reference's, of the same name.
+    """
+
+    kind: Literal["float64", "emulated", "margin"]
+    file: str  # the .npz that holds its outputs
+    outputs: list[ArraySpec]
+    options: JsonObject = {}  # how it is made: what the probe is told, or which CPU is simulated
+    facts: JsonObject = {}  # what was found when it was sealed
 
 
 class ImageIdentity(Record):
@@ -176,6 +192,18 @@ def _check_files(entries: list[FileEntry]) -> None:
         raise ValueError(f"UnsafePath: {error.message}") from error
 
 
+def _check_witness(witness: Witness, where: str, roles: dict[str, str], reference: list[ArraySpec]) -> None:
+    """A witness that could not be judged must not look like one."""
+    own = witness.kind != "margin"
+    if roles.get(witness.file) != ("witness" if own else "reference"):
+        raise ValueError(f"{where}: {witness.file!r} is no {'witness' if own else 'reference'} of the files")
+    names = [spec.name for spec in witness.outputs]
+    if own and sorted(names) != sorted(spec.name for spec in reference):
+        raise ValueError(f"{where}: its outputs are not those of the reference")
+    if not own and (not names or any(spec not in reference for spec in witness.outputs)):
+        raise ValueError(f"{where}: its outputs are none of the reference's")
+
+
 class Metadata(Document):
     """`metadata_<short>_v<N>.json`: one artifact."""
 
@@ -195,6 +223,8 @@ class Metadata(Document):
     seal: JsonObject
     tags: dict[str, str]
     notes: list[str]
+    witnesses: list[Witness] = []  # the one to be asked first stands first
+    thresholds: dict[Threshold, Figure] = {}  # those that are not the toolkit's own
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -211,6 +241,8 @@ class Metadata(Document):
                     raise ValueError(f"{kind} {index} is member {spec.member!r}")
             if len({spec.name for spec in specs}) != len(specs):
                 raise ValueError(f"{kind}s: two have one name")
+        for k, witness in enumerate(self.witnesses):
+            _check_witness(witness, f"witnesses[{k}]", {e.path: e.role for e in self.files}, self.outputs)
         return self
 
     def file(self, role: str) -> FileEntry:

@@ -22,7 +22,7 @@ from timeproof.errors import Exists, Malformed
 from timeproof.paths import check_collisions, check_relative, open_regular
 
 STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)-")
-OWNED = re.compile(r"(?:metadata|model|reference|source)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
+OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
 _LOCK = ".lock"
 
 
