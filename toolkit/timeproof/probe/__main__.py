@@ -43,7 +43,8 @@ class Servers:
     def run(self, index: int, copy: Optional[int], out: BinaryIO) -> Dict[str, Any]:
         """Run one task; its outputs go to `out`, its outcome comes back."""
         artifact = self._job["artifacts"][index]
-        framework = (artifact if copy is None else artifact["copies"][copy])["framework"]
+        task = artifact if copy is None else artifact["copies"][copy]
+        framework = task["framework"]
         ours = self._servers[framework]
         ours.warm(max(artifact["timeout"], warmed.IMPORT_SECONDS))
         if ours.failure is not None:
@@ -51,7 +52,8 @@ class Servers:
             failed.update(ours.failure)
             return failed
         runner = "native" if copy is None else artifact["copies"][copy]["name"]
-        run = supervisor.Run(ours, index, copy, artifact["timeout"], artifact["output_bytes"])
+        timeout = task.get("timeout", artifact["timeout"])
+        run = supervisor.Run(ours, index, copy, timeout, artifact["output_bytes"])
         outcome = run.follow(out, {"id": artifact["id"], "runner": runner})
         if run.lost:
             ours.close()
@@ -89,7 +91,7 @@ def main(arguments: List[str]) -> int:
         return 2
     with os.fdopen(private, "wb") as out:
         hello = {"kind": "hello", "contract": wire.CONTRACT, "python": platform.python_version()}
-        wire.write_frame(out, dict(hello, machine=machine.describe()))
+        wire.write_frame(out, dict(hello, machine=machine.describe(), witnesses=list(wire.WITNESSES)))
         servers = Servers(job)
         try:
             for index, artifact in enumerate(job["artifacts"]):

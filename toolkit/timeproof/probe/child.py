@@ -109,9 +109,9 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     """Run one model of `artifact` and write what came of it to `stream`.
 
     Args:
-        task: `model` and `options`: the artifact's own, or one of its copies'.
+        task: `model`, `options` and `witness`: the artifact's own, or one of its copies'.
     """
-    loader: Any = importlib.import_module("load_" + framework)
+    loader: Any = importlib.import_module(("load_" if task["witness"] is None else "double_") + framework)
     end: Dict[str, Any] = {"kind": "end", "status": "ok", "reason": ""}
     try:
         directory = artifact["directory"]

@@ -9,6 +9,7 @@ else:
     import wire
 
 FRAMEWORKS = ("pytorch", "xgboost", "lightgbm", "onnx")
+DOUBLE = ("pytorch", "onnx")  # which of them can be asked in float64
 JOB_LIMIT = 256 * 2**20  # bytes
 
 
@@ -25,11 +26,18 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value <= wire.PAYLOAD_LIMIT
 
 
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < 1e6
+
+
 def _task(task: Any, where: str) -> None:
     _need(isinstance(task, dict), where + " is not an object")
     _need(task.get("framework") in FRAMEWORKS, where + ".framework is none of " + ", ".join(FRAMEWORKS))
     _need(isinstance(task.get("model"), str), where + ".model is not a path")
     _need(isinstance(task.get("options"), dict), where + ".options is not an object")
+    witness = task.setdefault("witness", None)
+    _need(witness is None or witness in wire.WITNESSES, where + ".witness is not known")
+    _need(witness is None or task["framework"] in DOUBLE, where + ".witness is not one of its framework")
 
 
 def _artifact(artifact: Any, where: str) -> None:
@@ -55,8 +63,9 @@ def _artifact(artifact: Any, where: str) -> None:
     for k, copy in enumerate(artifact["copies"]):
         _task(copy, "{}.copies[{}]".format(where, k))
         _need(isinstance(copy.get("name"), str), "{}.copies[{}].name is not a string".format(where, k))
-    timeout = artifact.get("timeout")
-    _need(type(timeout) in (int, float) and 0 < timeout < 1e6, where + ".timeout is not seconds")
+        if "timeout" in copy:
+            _need(_is_time(copy["timeout"]), "{}.copies[{}].timeout is not seconds".format(where, k))
+    _need(_is_time(artifact.get("timeout")), where + ".timeout is not seconds")
     _need(_is_size(artifact.get("output_bytes")), where + ".output_bytes is not a size")
 
 

@@ -19,7 +19,7 @@ def warm() -> None:
     importlib.import_module("onnxruntime")
 
 
-def _check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
+def check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
     """Refuse external data that isn't wholly inside a listed file, before onnxruntime opens anything."""
     with open(os.path.join(directory, model), "rb") as stream:
         found = onnxfile.inspect(stream.read())
@@ -33,6 +33,25 @@ def _check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
     onnxfile.check_external(found, listed)
 
 
+def plain_settings(onnxruntime: Any, threads: Optional[int]) -> Any:
+    settings = onnxruntime.SessionOptions()
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+        settings.inter_op_num_threads = 1
+    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    return settings
+
+
+def feed_of(wanted: List[str], inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> Dict[str, Any]:
+    """Name the inputs as the graph does. Raises Refused."""
+    given = [name for name, _ in inputs]
+    if set(given) != set(wanted):
+        if len(given) != len(wanted) or not options.get("by_position"):
+            raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, given))
+        given = wanted
+    return {name: array for name, (_, array) in zip(given, inputs)}  # noqa: B905 - Python 3.6
+
+
 def run(
     directory: str,
     model: str,
@@ -42,13 +61,9 @@ def run(
     sizes: Dict[str, int],
 ) -> List[Tuple[str, Any, str]]:
     """Give the model's outputs as (name, array, the type it was made from or "")."""
-    _check_external(directory, model, sizes)
+    check_external(directory, model, sizes)
     onnxruntime: Any = importlib.import_module("onnxruntime")
-    settings = onnxruntime.SessionOptions()
-    if threads is not None:
-        settings.intra_op_num_threads = threads
-        settings.inter_op_num_threads = 1
-    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    settings = plain_settings(onnxruntime, threads)
     levels = {
         "disable": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
         "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -62,13 +77,7 @@ def run(
     session = onnxruntime.InferenceSession(
         os.path.join(directory, model), settings, providers=["CPUExecutionProvider"]
     )
-    wanted = [item.name for item in session.get_inputs()]
-    given = [name for name, _ in inputs]
-    if set(given) != set(wanted):
-        if len(given) != len(wanted) or not options.get("by_position"):
-            raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, given))
-        given = wanted
-    feed = {name: array for name, (_, array) in zip(given, inputs)}  # noqa: B905 - Python 3.6
+    feed = feed_of([item.name for item in session.get_inputs()], inputs, options)
     names = [item.name for item in session.get_outputs()]
     outputs: List[Tuple[str, Any, str]] = []
     for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6

@@ -6,7 +6,7 @@ import inspect
 import os
 import random
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set, Tuple
 
 if TYPE_CHECKING:
     from timeproof.probe import naming, tensors
@@ -52,7 +52,8 @@ def _serve_source(root: str, listed: Set[str]) -> None:
     sys.dont_write_bytecode = True
 
 
-def _build(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
+def _find(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
+    """Find the model's class, in its archived source or in an installed library."""
     if options.get("source") is not None:
         root = os.path.join(os.path.abspath(directory), options["source"])
         listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
@@ -60,7 +61,7 @@ def _build(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> An
     found: Any = importlib.import_module(options["module"])
     for part in options["qualname"].split("."):
         found = getattr(found, part)
-    return found(**options.get("init_args", {}))
+    return found
 
 
 def _load(path: str) -> Any:
@@ -69,6 +70,47 @@ def _load(path: str) -> Any:
     # Old releases lack weights_only; there as everywhere the container is the boundary.
     extra = {"weights_only": True} if "weights_only" in inspect.signature(torch.load).parameters else {}
     return torch.load(path, map_location="cpu", **extra)
+
+
+def prepare(
+    directory: str, model: str, options: Dict[str, Any], threads: Optional[int], sizes: Dict[str, int]
+) -> Callable[[], Any]:
+    """Read the state and find the class; what comes back builds the module, each time anew."""
+    torch: Any = importlib.import_module("torch")
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # it can be set only once
+            pass
+    state = _load(os.path.join(directory, model))
+    if not isinstance(state, dict) or "model_state" not in state:
+        raise Refused("{} holds no 'model_state'".format(model))
+    kind = _find(options, directory, sizes)
+
+    def build() -> Any:
+        module = kind(**options.get("init_args", {}))
+        module.load_state_dict(state["model_state"], strict=True)
+        module.eval()
+        return module
+
+    return build
+
+
+def tensors_of(inputs: List[Tuple[str, Any]]) -> List[Any]:
+    torch: Any = importlib.import_module("torch")
+    # clone: torch's own allocator aligns to 64 bytes, and kernels choose their path by alignment.
+    return [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+
+
+def ask(module: Any, given: List[Any]) -> List[Tuple[str, Any]]:
+    """Give the module's outputs as (name, tensor); the caller has switched gradients off."""
+    torch: Any = importlib.import_module("torch")
+    # A model that draws random numbers gets the same ones at every replay.
+    random.seed(0)
+    torch.manual_seed(0)
+    return naming.flatten(module(*given), torch.is_tensor)
 
 
 def run(
@@ -82,27 +124,7 @@ def run(
     """Give the model's outputs as (name, array, the type it was made from or "")."""
     torch: Any = importlib.import_module("torch")
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-        try:
-            torch.set_num_interop_threads(1)
-        except RuntimeError:  # it can be set only once
-            pass
-    state = _load(os.path.join(directory, model))
-    if not isinstance(state, dict) or "model_state" not in state:
-        raise Refused("{} holds no 'model_state'".format(model))
-    module = _build(options, directory, sizes)
-    module.load_state_dict(state["model_state"], strict=True)
-    module.eval()
-    # A model that draws random numbers gets the same ones at every replay.
-    random.seed(0)
-    torch.manual_seed(0)
-    # clone: torch's own allocator aligns to 64 bytes, and kernels choose their path by alignment.
-    given = [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+    module = prepare(directory, model, options, threads, sizes)()
     with getattr(torch, "inference_mode", torch.no_grad)():
-        answer = module(*given)
-    outputs = []
-    for name, tensor in naming.flatten(answer, torch.is_tensor):
-        array, made_from = tensors.to_array(tensor)
-        outputs.append((name, array, made_from))
-    return outputs
+        answer = ask(module, tensors_of(inputs))
+    return [(name, *tensors.to_array(tensor)) for name, tensor in answer]

@@ -15,6 +15,7 @@ REASON_LIMIT = 4096  # characters of a result's `reason`
 LOG_LIMIT = 8192  # bytes kept of what a child printed
 PAYLOAD_LIMIT = 2**53  # the largest integer that every JSON reader holds exactly
 
+WITNESSES = ("float64",)  # how else than natively a model can be asked; told in the first frame
 STATUSES = ("ok", "refused", "altered", "crashed", "timeout", "out_of_memory", "too_large")
 
 _PREFIX = struct.Struct(">4sI")

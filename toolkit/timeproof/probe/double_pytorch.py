@@ -1,0 +1,105 @@
+"""Ask a PyTorch model in float64: every parameter and input widened, every output rounded once at the end.
+
+Sums of float32 depend on the CPU in their last bits; those of float64 do, too, but far below what is
+left after rounding. So this answer holds where the native one can't.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
+
+if TYPE_CHECKING:
+    from timeproof.probe import load_pytorch, tensors
+    from timeproof.probe.files import Refused
+else:
+    import load_pytorch
+    import tensors
+    from files import Refused
+
+MODULES = load_pytorch.MODULES
+
+# They hand values on as they are: a float32 constant may pass through them, and is exact in float64.
+_HANDING_ON = frozenset(
+    {
+        *("alias", "as_strided", "clone", "contiguous", "copy_", "detach", "lift_fresh", "lift_fresh_copy"),
+        *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"),
+        *("full", "full_like", "new_full", "fill_", "masked_fill", "masked_fill_", "scalar_tensor"),
+        *("zeros", "zeros_like", "new_zeros", "zero_", "ones", "ones_like", "new_ones"),
+        *("cat", "stack", "flip", "index", "index_select", "narrow", "select", "slice", "unfold"),
+        *("split", "split_with_sizes", "unsafe_split", "unbind", "expand", "repeat"),
+        *("permute", "t", "transpose", "reshape", "_reshape_alias", "view", "_unsafe_view"),
+        *("squeeze", "unsqueeze"),
+    }
+)
+
+
+def _watcher(torch: Any) -> Any:
+    """Give a mode that notes each operator with a result narrower than float64."""
+    try:
+        modes: Any = importlib.import_module("torch.utils._python_dispatch")
+        base: Any = modes.TorchDispatchMode
+    except (ImportError, AttributeError):
+        raise Refused("this torch can't tell whether it computed in float64 throughout")
+    wide = (torch.float64, torch.complex128)
+
+    class Watch(base):  # type: ignore[misc]  # torch is not installed where types are checked
+        def __init__(self) -> None:
+            super().__init__()
+            self.narrow: Set[str] = set()
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+            found = func(*args, **(kwargs or {}))
+            name = func.overloadpacket.__name__
+            if name not in _HANDING_ON:
+                parts = found if isinstance(found, (list, tuple)) else [found]
+                floats = [
+                    p for p in parts if torch.is_tensor(p) and (p.is_floating_point() or p.is_complex())
+                ]
+                if any(part.dtype not in wide for part in floats):
+                    self.narrow.add(name)
+            return found
+
+    return Watch()
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],
+) -> List[Tuple[str, Any, str]]:
+    """Give the outputs in the native ones' types, as (name, array, the type it was made from or "").
+
+    The native types are found by asking natively first. Raises Refused where float64 is nothing new,
+    or where the model goes through something narrower.
+    """
+    torch: Any = importlib.import_module("torch")
+
+    build = load_pytorch.prepare(directory, model, options, threads, sizes)
+    given = load_pytorch.tensors_of(inputs)
+    with torch.no_grad():
+        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given)}
+    if torch.float64 in kinds.values() or torch.complex128 in kinds.values():
+        raise Refused("an output is of float64 natively: there is nothing wider to round from")
+    module = build().double()
+    wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in given]
+    watch = _watcher(torch)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), watch:
+            answer = load_pytorch.ask(module, wide)
+    finally:
+        torch.set_default_dtype(before)
+    if watch.narrow:
+        raise Refused(
+            "it computes in less than float64 on the way: {}".format(", ".join(sorted(watch.narrow)))
+        )
+    if [name for name, _ in answer] != list(kinds):
+        raise Refused("in float64 it gives other outputs")
+    outputs = []
+    for name, tensor in answer:
+        array, made_from = tensors.to_array(tensor.to(kinds[name]))
+        outputs.append((name, array, made_from))
+    return outputs
