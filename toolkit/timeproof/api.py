@@ -28,7 +28,7 @@ def archive(
     format: str | None = None,
     onnx: bool = True,
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
-    profile: Literal["portable", "native"] = "portable",
+    profile: str | Path = "portable",
     tags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Archived:
@@ -48,7 +48,7 @@ def archive(
         format: `json` or `ubj` for XGBoost, `text` or `json` for LightGBM.
         onnx: whether a PyTorch model also gets an ONNX copy.
         graph_optimization: of onnxruntime, for ONNX models and copies.
-        profile: the numeric settings in the container.
+        profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.
         tags: your own.
 
     Returns:
@@ -88,7 +88,7 @@ def replay(
     *,
     root: str | Path = _DEFAULT,
     image: Literal["auto", "rebuild", "stored"] = "auto",
-    profile: Literal["portable", "native"] | None = None,
+    profile: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run artifacts again in their own environment, without a network, and compare the answers.

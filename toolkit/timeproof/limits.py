@@ -22,6 +22,7 @@ class Limits:
     frame_header_bytes: int = 4 * 2**20  # bytes of one header in the probe's stream
     artifact_seconds: float = 300.0  # seconds for one artifact inside the container
     container_seconds: float = 3600.0  # seconds for one container
+    simulated_factor: float = 12.0  # how many times longer a simulated CPU may take
     container_memory: int = 8 * 2**30  # bytes
     container_pids: int = 512  # processes and threads
     npy_header_bytes: int = 65536  # bytes of one .npy header

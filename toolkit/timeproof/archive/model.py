@@ -124,6 +124,28 @@ class ProfileRecord(Record):
     variables: dict[str, str]
 
 
+class EmulatorRecord(Record):
+    """The program that simulated a CPU: one static file of the package store."""
+
+    file: str
+    version: str
+    machine: str  # the architecture that it runs on, such as x86_64
+    size: Count  # bytes
+    sha256: Sha256
+
+
+class Proof(Record):
+    """What the probe answered on one simulated CPU, output by output, against the reference."""
+
+    cpu: Name
+    profile: Name
+    emulator: Sha256  # of an entry of `emulators`
+    verdict: Name  # the worst of its outputs', or why there are none
+    reason: str
+    outputs: dict[str, JsonObject]
+    seconds: float
+
+
 class Document(Record):
     """A record that is a whole file, and carries its own checksum."""
 
@@ -225,10 +247,16 @@ class Metadata(Document):
     notes: list[str]
     witnesses: list[Witness] = []  # the one to be asked first stands first
     thresholds: dict[Threshold, Figure] = {}  # those that are not the toolkit's own
+    proofs: list[Proof] = []  # other CPUs on which it was run while it was sealed
+    emulators: list[EmulatorRecord] = []  # in the package store
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_files(self.files)
+        for emulator in self.emulators:
+            check_relative(emulator.file)
+        if unknown := {p.emulator for p in self.proofs} - {e.sha256 for e in self.emulators}:
+            raise ValueError(f"proofs: made by {min(unknown)}, which is no emulator here")
         listed = {e.path for e in self.files}
         for file in [self.model.file, *(c.file for c in self.copies)]:
             if file not in listed:

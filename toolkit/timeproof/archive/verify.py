@@ -132,6 +132,14 @@ def artifact_claims(ref: Ref, metadata: Metadata) -> list[Claim]:
     return [Claim(f"{ref.folder}/{f.path}", f.size, f.sha256) for f in metadata.files]
 
 
+def emulator_claims(metadata: Metadata) -> list[Claim]:
+    """What an artifact says of the programs that simulated CPUs for it; a replay natively needs none."""
+    return [
+        Claim(f"packages/sha256/{e.sha256[:2]}/{e.sha256}/{e.file}", e.size, e.sha256)
+        for e in metadata.emulators
+    ]
+
+
 def environment_claims(record: ImageRecord) -> list[Claim]:
     return [Claim(f"environments/{record.folder}/{f.path}", f.size, f.sha256) for f in record.files]
 
@@ -207,6 +215,7 @@ class _Walk:
                 self.report.findings.append(error)
                 continue
             self.claim(artifact_claims(ref, metadata))
+            self.claim(emulator_claims(metadata))
             needed.setdefault(metadata.environment.name, ref)
         there = set(self.archive.environment_names())
         for name in sorted(set(needed) - there):

@@ -59,7 +59,7 @@ def command(
     without: Annotated[
         list[str] | None, typer.Option(help="Leave this distribution out of a capture.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="portable or native.")] = "portable",
+    profile: Annotated[str, typer.Option(help="portable, native, or a .toml file of your own.")] = "portable",
     format: Annotated[
         str | None, typer.Option(help="json or ubj (XGBoost); text or json (LightGBM).")
     ] = None,

@@ -22,10 +22,13 @@ from timeproof.environment.packages import PackageStore, check_file_name
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
 from timeproof.image.files import bake_file, image_file, installer_zip, probe_files
 from timeproof.image.grammar import check_dockerfile
+from timeproof.image.profiles import BUILT_IN, env_file
 from timeproof.paths import open_regular
 
 PREFIX = "opt/env"
 PROBE = "/opt/timeproof/probe"
+# Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
+ENTRYPOINT = ("/opt/env/bin/python3", "-s", "-B", PROBE)
 EPOCH = 315532800  # 1980-01-01T00:00:00Z, the oldest that a zip can hold
 LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one with others
 
@@ -111,8 +114,7 @@ def dockerfile(what: Ingredients, tools: str, installer: str, probe: str) -> str
         f"ADD --link {probe} /",
         "ENV PATH=/opt/env/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0",
         "USER 65534:65534",
-        # Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
-        f'ENTRYPOINT ["/opt/env/bin/python3", "-s", "-B", "{PROBE}"]',
+        f"ENTRYPOINT [{', '.join(strictjson.compact(word) for word in ENTRYPOINT)}]",
     ]
     return "\n".join(lines) + "\n"
 
@@ -137,6 +139,8 @@ def write(folder: Path, what: Ingredients) -> None:
         installer: zipped,
         "probe.tar": probe,
         "recipe.json": strictjson.dumps(recipe),
+        # For `docker run --env-file`; the build doesn't read them.
+        **{f"profile-{name}.env": env_file(name) for name in BUILT_IN},
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)

@@ -47,7 +47,7 @@ class Request:
     environment: str | Path | None = None
     python: Path | None = None
     without: Sequence[str] = ()
-    profile: str = "portable"
+    profile: str | Path = "portable"
     tags: Mapping[str, str] = field(default_factory=dict)
     options: SaveOptions = field(default_factory=SaveOptions)
 

@@ -1,44 +1,74 @@
-"""Profiles: the numeric settings under which outputs are made. Values only, no IO.
+"""Profiles: the numeric settings under which outputs are made, by name or from a file of one's own.
 
-The variables of `portable` are those that were measured to hold the bits over simulated CPUs, each of
-them necessary (docs/numerics.md); they are put into the container before the process starts.
+They are put into the container before its process starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
 
 from timeproof.archive.model import ProfileRecord
 from timeproof.errors import BadRequest
+from timeproof.image.profiles import BUILT_IN
 
-# NumPy renamed its features between 1.26 and 2.4; a name that it doesn't know is ignored.
-_NUMPY_FEATURES = (
-    "X86_V3 X86_V4 AVX512_ICL AVX512_SPR AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL"
-)
+NAMES = tuple(BUILT_IN)
 
-PORTABLE: Mapping[str, str] = MappingProxyType(
-    {
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "ATEN_CPU_CAPABILITY": "default",
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "MKL_CBWR": "COMPATIBLE",
-        "OPENBLAS_CORETYPE": "Nehalem",
-        "NPY_DISABLE_CPU_FEATURES": _NUMPY_FEATURES,
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4",
-        "FBGEMM_ENABLE_INSTRUCTIONS": "AVX2",  # quantized torch: a VNNI CPU differs by 1e-3 without it
-    }
-)
-
-NAMES = ("portable", "native")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# These choose which code runs, not how it rounds: an environment is its image's alone.
+_NOT_NUMERIC = re.compile(r"(?:LD_|PYTHON).*|PATH|HOME|LC_ALL")
+_EXAMPLE = 'name = "avx2", threads = 1, and a table [variables] of NAME = "value"'
+_BYTES = 65536
 
 
-def profile_named(name: str) -> ProfileRecord:
-    """The profile of that name. Raises BadRequest."""
-    if name == "portable":
-        return ProfileRecord(name=name, threads=1, variables=dict(PORTABLE))
-    if name == "native":
-        return ProfileRecord(name=name, threads=None, variables={})
-    raise BadRequest(f"there is no profile {name!r}", advice=f"take one of: {', '.join(NAMES)}")
+def profile_named(name: str | Path) -> ProfileRecord:
+    """The profile of that name, or the one that a `.toml` file describes. Raises BadRequest.
+
+    Such a file holds `name`, `threads` (left out: each framework's own default) and `[variables]`.
+    """
+    if isinstance(name, str) and name in BUILT_IN:
+        threads, variables = BUILT_IN[name]
+        return ProfileRecord(name=name, threads=threads, variables=dict(variables))
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _from_file(path)
+    raise BadRequest(
+        f"there is no profile {str(name)!r}",
+        advice=f"take one of: {', '.join(NAMES)}; or give a .toml file of your own",
+    )
+
+
+def _from_file(path: Path) -> ProfileRecord:
+    try:
+        with path.open("rb") as stream:
+            told = tomllib.loads(stream.read(_BYTES).decode())
+    except (OSError, ValueError) as error:
+        raise BadRequest(
+            f"the profile {path} can't be read: {error}", advice=f"it holds {_EXAMPLE}"
+        ) from error
+    issues = list(_issues(told))
+    if issues:
+        raise BadRequest(f"the profile {path}: {'; '.join(issues)}", advice=f"it holds {_EXAMPLE}")
+    return ProfileRecord(name=told["name"], threads=told.get("threads"), variables=told.get("variables", {}))
+
+
+def _issues(told: dict[str, Any]) -> list[str]:
+    issues = [f"{key!r} is nothing of a profile" for key in told.keys() - {"name", "threads", "variables"}]
+    name, threads, variables = told.get("name"), told.get("threads", 1), told.get("variables", {})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        issues.append("it has no name of letters, digits, '.', '_' and '-'")
+    elif name in BUILT_IN:
+        issues.append(f"the name {name!r} is taken")
+    if type(threads) is not int or not 1 <= threads <= 4096:
+        issues.append("threads is no whole number from 1 to 4096")
+    if not isinstance(variables, dict):
+        return [*issues, "variables is no table"]
+    for variable, value in variables.items():
+        if not _VARIABLE.fullmatch(variable) or _NOT_NUMERIC.fullmatch(variable):
+            issues.append(f"{variable} is no numeric setting")
+        if not isinstance(value, str) or not value.isprintable():
+            issues.append(f"{variable}'s value is not a text of one line")
+    return issues
