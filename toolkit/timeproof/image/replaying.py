@@ -39,8 +39,9 @@ The image's entry point is the probe. It takes a job file, and writes frames to 
 JSON header and raw array bytes each. This runs grid-size-8/pytorch/v1; the sizes and hashes of
 `files`, the `options` and the profile's variables (`--env`) stand in that artifact's metadata.
 
-    docker run --rm --network none --read-only --cap-drop ALL \\
+    docker run --rm --pull never --network none --read-only --cap-drop ALL \\
       --security-opt no-new-privileges --user 65534 --tmpfs /tmp:mode=1777 \\
+      --ulimit nofile=4096:4096 \\
       --mount type=bind,source="$PWD/grid-size-8/pytorch",target=/in/0,readonly \\
       --mount type=bind,source="$PWD/job.json",target=/job/job.json,readonly \\
       --env OMP_NUM_THREADS=1 … \\
