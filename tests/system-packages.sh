@@ -14,6 +14,9 @@ need openssl openssl        # keys and certificates
 need mkfs.ext4 e2fsprogs    # file systems that fill up
 need mount mount
 need unshare util-linux
+need ip iproute2            # network namespaces, a worker each
+need docker-registry docker-registry  # a real registry, on loopback
+need htpasswd apache2-utils           # its password
 
 [ -n "$missing" ] || exit 0
 
@@ -29,5 +32,12 @@ as_root() {
 }
 echo "tests: installing with apt:$missing"
 as_root apt-get update -qq
+# No package may start its service: the tests start their own, on loopback.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod +x "$policy"
+    trap 'as_root rm -f "$policy"' EXIT
+fi
 # shellcheck disable=SC2086
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -27,10 +27,12 @@ FAMILIES = {
     errors.BadModel: 5,
     errors.EngineFailed: 6,
     errors.StorageFailed: 7,
+    errors.RemoteFailed: 7,
 }
 SAMPLES = {
     "value": "abc",
     "path": "a/b",
+    "address": "s3://bucket",
     "what": "a link",
     "why": "no space",
     "expected": 1,

@@ -87,7 +87,8 @@ def replay(
     ref: str | Iterable[str] | None = None,
     *,
     root: str | Path = _DEFAULT,
-    image: Literal["auto", "rebuild", "stored"] = "auto",
+    image: Literal["auto", "ready", "registry", "rebuild", "stored"] = "auto",
+    registry: str = "",
     profile: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
@@ -96,7 +97,9 @@ def replay(
     Args:
         ref: `grid-size-8/pytorch/v1`, or without the version for the newest; several; None for all.
         root: the archive's folder.
-        image: `auto` takes the engine's, else rebuilds, else loads the stored copy; `rebuild` insists.
+        image: `auto` takes the engine's, else pulls from `registry`, else rebuilds, else loads the stored
+            copy; `ready` is the same, and builds nothing; `registry`, `rebuild` and `stored` insist.
+        registry: `HOST/NAME` of an OCI registry; images are pulled from it by digest.
         profile: other numeric settings than the recorded ones.
 
     Returns:
@@ -123,6 +126,7 @@ def replay(
         refs,
         connect(),
         image=image,
+        registry=registry,
         profile=profile_named(profile) if profile else None,
         progress=progress or SILENT,
     )

@@ -26,7 +26,9 @@ A difference between two outputs is a *verdict*, never one of these.
     ├── EngineFailed                       6   the container engine is missing or failed
     │   ├── EngineMissing / EngineLost
     │   └── ToolMissing / ToolFailed
-    └── StorageFailed                      7   disk full, read-only, I/O error
+    ├── StorageFailed                      7   disk full, read-only, I/O error
+    └── RemoteFailed                       7   a bucket or a registry can't be reached, or gives other bytes
+        └── AccessDenied
 """
 
 from __future__ import annotations
@@ -340,3 +342,17 @@ class StorageFailed(TimeproofError):
             advice="nothing was published; free space or mend the disk, and run the same command again",
         )
         self.path, self.why = str(path), why
+
+
+class RemoteFailed(TimeproofError):
+    """A bucket or a registry can't be reached, broke off, or refused. Nothing half-read is kept."""
+
+    exit_code = 7
+
+    def __init__(self, address: object, why: str, *, advice: str = "") -> None:
+        super().__init__(f"{address}: {why}", advice=advice or "see that the address is right and answers")
+        self.address, self.why = str(address), why
+
+
+class AccessDenied(RemoteFailed):
+    """It answers, and does not let us in."""

@@ -13,6 +13,10 @@ class Limits:
     report_bytes: int = 2**30  # bytes: a regression's report.json
     lock_bytes: int = 64 * 2**20  # bytes: a conda-lock.yml
     integer: int = 2**53  # the largest integer: what every JSON reader holds exactly
+    layer_bytes: int = 32 * 2**30  # bytes of one layer that a registry may send
+    image_bytes: int = 128 * 2**30  # bytes of all layers of one image that a registry may send
+    remote_tries: int = 3  # times that a transfer which was cut is begun again
+    remote_seconds: float = 60.0  # seconds that a registry may be silent
     path_bytes: int = 1024  # bytes of a whole relative path, UTF-8
     name_bytes: int = 200  # bytes of one component, UTF-8
     array_bytes: int = 8 * 2**30  # bytes of one input or output array

@@ -27,6 +27,15 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
 ]
+RegistryOption = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        help="HOST/NAME in an OCI registry; images are pulled from it by digest.",
+        envvar="TIMEPROOF_REGISTRY",
+        show_default=False,
+    ),
+]
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
 
 

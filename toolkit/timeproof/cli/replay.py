@@ -11,6 +11,7 @@ from timeproof.cli.console import (
     DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
+    RegistryOption,
     TerminalProgress,
     print_json,
     run_command,
@@ -26,6 +27,8 @@ timeproof replay grid-size-8/xgboost          the newest version
 
 timeproof replay --all --image rebuild        insists on rebuilding each image to the same digest
 
+timeproof replay --all --registry registry.example.org/models     pulls images by digest
+
 timeproof replay --all --allow rounding --json
 """
 
@@ -37,8 +40,13 @@ def command(
     all_: Annotated[bool, typer.Option("--all", help="Every artifact of the archive.")] = False,
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     image: Annotated[
-        str, typer.Option(help="auto: the engine's, else rebuilt, else the stored copy; rebuild; stored.")
+        str,
+        typer.Option(
+            help="auto: the engine's, else pulled from --registry, else rebuilt, else the stored copy;"
+            " ready: the same, and builds nothing; registry, rebuild, stored insist."
+        ),
     ] = "auto",
+    registry: RegistryOption = "",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="A rebuild runs every step again.")] = False,
     allow: Annotated[
         str,
@@ -81,6 +89,7 @@ def command(
             chosen,
             connect(),
             image=image,
+            registry=registry,
             no_cache=no_cache,
             profile=profile_named(profile) if profile else None,
             limits=limits,

@@ -1,8 +1,10 @@
-"""Getting the recorded image into the engine: it is there, or is rebuilt, or the stored copy is loaded."""
+"""Getting the recorded image into the engine: there already, pulled, rebuilt, or the stored copy loaded."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from timeproof.archive import oci
@@ -17,15 +19,15 @@ from timeproof.errors import (
     BuildFailed,
     EngineFailed,
     EngineLost,
-    TimeproofError,
+    RemoteFailed,
     WrongImage,
     WrongPlatform,
 )
 from timeproof.image.naming import tag
 from timeproof.progress import SILENT, Progress
 
-Source = Literal["engine", "rebuilt", "stored"]
-MODES = ("auto", "rebuild", "stored")
+Source = Literal["engine", "registry", "rebuilt", "stored"]
+MODES = ("auto", "ready", "registry", "rebuild", "stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Provided:
 
     id: str  # what `RunSpec.image` takes
     source: Source
-    note: str = ""  # why the stored copy had to do
+    note: str = ""  # why it had to come from there
 
 
 def find(engine: Engine, image: ImageIdentity) -> str | None:
@@ -74,16 +76,32 @@ def _rebuilt(
 
 def _loaded(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
     progress.step("Loading the stored copy of the image")
-    engine.load(oci.as_tar(archive.images, record.image, tag(record.folder)))
+    return _load(engine, archive.images, record)
+
+
+def _load(engine: Engine, layout: Path, record: ImageRecord) -> str:
+    engine.load(oci.as_tar(layout, record.image, tag(record.folder)))
     found = find(engine, record.image)
     if found is None:
         raise WrongImage(
             "place",
             "the engine",
             "nowhere",
-            advice="the engine loaded the stored copy, but knows it by neither of its digests",
+            advice="the engine loaded the image, but knows it by neither of its digests",
         )
     return found
+
+
+def _pulled(engine: Engine, registry: str, record: ImageRecord, progress: Progress) -> str:
+    """Bring the image from a registry by its digest: into a folder, checked, and only then to the engine."""
+    from timeproof.archive.registry import Registry, Repository
+
+    with tempfile.TemporaryDirectory(prefix="timeproof-pull-") as name:
+        layout = Path(name) / "layout"
+        with Registry(Repository.parse(registry)) as there:
+            there.pull(record.image, layout, progress=progress)
+        progress.step("Loading the pulled image")
+        return _load(engine, layout, record)
 
 
 def provide(
@@ -92,38 +110,53 @@ def provide(
     record: ImageRecord,
     *,
     mode: str = "auto",
+    registry: str = "",
     no_cache: bool = False,
     progress: Progress = SILENT,
 ) -> Provided:
     """See that the engine holds the recorded image.
 
     Args:
-        mode: `auto` takes what the engine has, else rebuilds, else loads the stored copy and says so;
-            `rebuild` insists on the rebuild; `stored` on the stored copy.
+        mode: `auto` takes what the engine has, else pulls it (where a registry is named), else rebuilds,
+            else loads the stored copy and says so; `ready` is the same, and builds nothing; `registry`,
+            `rebuild` and `stored` insist.
+        registry: `HOST/NAME`, asked by digest. The engine itself never pulls.
         no_cache: a rebuild runs every step again.
 
     Raises:
-        WrongImage: what was rebuilt, loaded or found is not the recorded image.
-        BadArchive: the recipe, a package or a stored blob is not what was recorded.
+        WrongImage: what was pulled, rebuilt, loaded or found is not the recorded image.
+        BadArchive: the recipe, a package or a blob is not what was recorded.
+        RemoteFailed: the registry was insisted on, and does not give it.
         BuildFailed / EngineLost / EngineFailed.
     """
     if mode not in MODES:
         raise BadRequest(f"{mode!r} is no way to get an image", advice=f"take one of: {', '.join(MODES)}")
+    if mode == "registry" and not registry:
+        raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")
     check_environment(archive, record, packages=False)
     if mode == "rebuild":
         return Provided(_rebuilt(engine, archive, record, no_cache, progress), "rebuilt")
-    if mode == "auto":
-        if found := find(engine, record.image):
-            return Provided(found, "engine")
+    if mode == "registry":
+        return Provided(_pulled(engine, registry, record, progress), "registry")
+    if mode == "stored":
+        return Provided(_loaded(engine, archive, record, progress), "stored")
+    if found := find(engine, record.image):
+        return Provided(found, "engine")
+    failed: list[str] = []
+    if registry:
         try:
-            return Provided(_rebuilt(engine, archive, record, no_cache, progress), "rebuilt")
+            return Provided(_pulled(engine, registry, record, progress), "registry")
+        except (BadArchive, BadEnvironment, RemoteFailed) as error:
+            failed.append(f"it could not be pulled: {error.message}")
+    if mode == "auto":
+        try:
+            found = _rebuilt(engine, archive, record, no_cache, progress)
+            return Provided(found, "rebuilt", "; ".join(failed))
         except EngineLost:
             raise
         except (BadArchive, BadEnvironment, EngineFailed) as error:
-            failed: TimeproofError = error
-        found = _loaded(engine, archive, record, progress)
-        return Provided(found, "stored", f"it could not be rebuilt: {failed.message}")
-    return Provided(_loaded(engine, archive, record, progress), "stored")
+            failed.append(f"it could not be rebuilt: {error.message}")
+    return Provided(_loaded(engine, archive, record, progress), "stored", "; ".join(failed))
 
 
 def drop(engine: Engine, record: ImageRecord) -> None:

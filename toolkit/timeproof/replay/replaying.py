@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from timeproof.archive.reference import Array
     from timeproof.replay.difference import OutputsDiff
 
+_HOW = {
+    "engine": "the engine has the image",
+    "registry": "the image was pulled",
+    "rebuilt": "the image was rebuilt",
+    "stored": "the stored copy of the image was loaded",
+}
+
 
 @dataclass(slots=True)
 class Replayed:
@@ -31,7 +38,7 @@ class Replayed:
     verdict: Verdict
     reason: str = ""
     environment: str = ""
-    image_source: str = ""  # engine, rebuilt or stored
+    image_source: str = ""  # engine, registry, rebuilt or stored
     diff: OutputsDiff | None = None
     seconds: float = 0.0  # inside the container
     outputs: int = 0
@@ -133,6 +140,7 @@ def replay(
     *,
     image: str = "auto",
     no_cache: bool = False,
+    registry: str = "",
     profile: ProfileRecord | None = None,
     limits: Limits = LIMITS,
     on_replayed: Callable[[Replayed], None] = lambda _: None,
@@ -144,7 +152,7 @@ def replay(
     never loaded; the others go on.
 
     Args:
-        image: how to get each image: see `images.provide`.
+        image, registry: how to get each image: see `images.provide`.
         profile: other numeric settings than the recorded ones; the notes say so.
         on_replayed: called as soon as an artifact is done.
 
@@ -168,7 +176,7 @@ def replay(
         groups.setdefault((metadata.environment.name, settings.model_dump_json()), []).append((ref, metadata))
     for (name, _), members in groups.items():
         _replay_group(
-            archive, name, members, engine, result, image, no_cache, profile, limits, done, progress
+            archive, name, members, engine, result, image, no_cache, registry, profile, limits, done, progress
         )
     order = {ref: k for k, ref in enumerate(dict.fromkeys(refs))}
     result.replayed.sort(key=lambda r: order[r.ref])
@@ -183,6 +191,7 @@ def _replay_group(
     result: Result,
     mode: str,
     no_cache: bool,
+    registry: str,
     profile: ProfileRecord | None,
     limits: Limits,
     done: Callable[[Replayed], None],
@@ -195,7 +204,9 @@ def _replay_group(
             _check_environment_ref(metadata, record)
         # An environment is rebuilt once a run, however many profiles its artifacts have.
         again = "auto" if name in result.environments else mode
-        provided = images.provide(engine, archive, record, mode=again, no_cache=no_cache, progress=progress)
+        provided = images.provide(
+            engine, archive, record, mode=again, registry=registry, no_cache=no_cache, progress=progress
+        )
     except TimeproofError as error:
         if error.exit_code == 6:  # the engine: nothing else will work either
             raise
@@ -205,7 +216,7 @@ def _replay_group(
         return
     result.environments.setdefault(name, provided.source)
     if provided.note:
-        result.notes.append(f"{name}: the stored copy of the image was loaded; {provided.note}")
+        result.notes.append(f"{name}: {_HOW[provided.source]}; {provided.note}")
     progress.step(f"Replaying {len(members)} in {name}")
     known = {str(ref): (ref, metadata) for ref, metadata in members}
     settings = profile or members[0][1].profile
