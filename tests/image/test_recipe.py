@@ -37,7 +37,7 @@ BASE, PART = package("base", "base"), package("conda-part", "conda-part")
 
 def text(*wheels: PackageEntry) -> str:
     made = recipe.Ingredients(BASE, PART, wheels)
-    return recipe.dockerfile(made, "t" * 64, "installer-1.zip", "p" * 64 + ".tar")
+    return recipe.dockerfile(made, "t" * 64, "p" * 64 + ".tar")
 
 
 def layers(dockerfile: str) -> int:

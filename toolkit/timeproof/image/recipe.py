@@ -1,7 +1,8 @@
 """The recipe of an image: made once, from a lock's packages, then frozen. Runs no engine.
 
-A recipe folder holds the Dockerfile, the bake file, the wheel installer, the probe, and `recipe.json`
-that names every package by SHA-256. `stage` turns it, with the package store, into a build context.
+A recipe folder holds the Dockerfile, the bake file, the script that installs a wheel, the probe, and
+`recipe.json` that names every package by SHA-256. `stage` turns it, with the package store, into a build
+context.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from timeproof.archive.model import PackageEntry
 from timeproof.digests import Digest
 from timeproof.environment.packages import PackageStore, check_file_name
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
-from timeproof.image.files import bake_file, image_file, installer_zip, probe_files
+from timeproof.image.files import bake_file, image_file, probe_files
 from timeproof.image.grammar import check_dockerfile
 from timeproof.image.profiles import BUILT_IN, env_file
 from timeproof.paths import open_regular
@@ -35,7 +36,7 @@ LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What one image is made of. All of it lies in the package store, but the installer."""
+    """What one image is made of. All of it lies in the package store."""
 
     base: PackageEntry
     conda_part: PackageEntry
@@ -63,26 +64,18 @@ def _stage_name(wheel: PackageEntry) -> str:
     return "wheel-" + re.sub(r"[^a-z0-9]+", "-", wheel.name.lower()).strip("-")
 
 
-def _install(wheel: PackageEntry, tools: str, installer: str) -> str:
+def _install(wheel: PackageEntry, tools: str) -> str:
     places = {tools: "/tools", wheel.sha256: "/wheel"}
     mounts = " ".join(f"--mount=type=bind,source={source},target={at}" for source, at in places.items())
-    words = [
-        "/opt/env/bin/python3",
-        "-I",
-        "/tools/install_wheel.py",
-        wheel.sha256,
-        f"/wheel/{wheel.file}",
-        f"/tools/{installer}",
-    ]
+    words = [f"/{PREFIX}/bin/python3", "-I", "/tools/install_wheel.py", wheel.sha256, f"/wheel/{wheel.file}"]
     return f"RUN --network=none {mounts} {strictjson.compact(words)}"
 
 
-def dockerfile(what: Ingredients, tools: str, installer: str, probe: str) -> str:
+def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
     """Write the Dockerfile: one stage and one linked layer a wheel.
 
     Args:
-        tools: the context folder of the wheel installer, named by its content.
-        installer: the file name of the `installer` package in that folder.
+        tools: the context folder of the script that installs a wheel, named by its content.
         probe: the context file of the probe's tar, named by its content.
     """
     largest_first = sorted(what.wheels, key=lambda w: (-w.size, w.name))
@@ -98,11 +91,11 @@ def dockerfile(what: Ingredients, tools: str, installer: str, probe: str) -> str
     for wheel in what.wheels:
         if wheel.sha256 in alone:
             stages.append(_stage_name(wheel))
-            lines += ["", f"FROM python AS {stages[-1]}", _install(wheel, tools, installer)]
+            lines += ["", f"FROM python AS {stages[-1]}", _install(wheel, tools)]
     if together:
         stages.append("small-wheels")
         lines += ["", "FROM python AS small-wheels"]
-        lines += [_install(wheel, tools, installer) for wheel in together]
+        lines += [_install(wheel, tools) for wheel in together]
     lines += [
         "",
         "FROM scratch",
@@ -122,21 +115,19 @@ def dockerfile(what: Ingredients, tools: str, installer: str, probe: str) -> str
 def write(folder: Path, what: Ingredients) -> None:
     """Make the recipe in `folder`, which is empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
-    installer, zipped = installer_zip()
     script = image_file("environment/install_wheel.py").read_bytes()
     probe = probe_tar()
-    tools = Digest.of(script + zipped).hex
+    tools = Digest.of(script).hex
     recipe = {
         "schema": 1,
-        "tools": {"folder": tools, "files": ["install_wheel.py", installer]},
+        "tools": {"folder": tools, "files": ["install_wheel.py"]},
         "probe": {"file": "probe.tar", "sha256": Digest.of(probe).hex},
         "packages": [p.model_dump() for p in (what.base, what.conda_part, *what.wheels)],
     }
     files = {
-        "Dockerfile": dockerfile(what, tools, installer, f"{Digest.of(probe).hex}.tar").encode(),
+        "Dockerfile": dockerfile(what, tools, f"{Digest.of(probe).hex}.tar").encode(),
         "docker-bake.hcl": bake_file().read_bytes(),
         "install_wheel.py": script,
-        installer: zipped,
         "probe.tar": probe,
         "recipe.json": strictjson.dumps(recipe),
         # For `docker run --env-file`; the build doesn't read them.
