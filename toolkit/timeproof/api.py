@@ -29,6 +29,7 @@ def archive(
     onnx: bool = True,
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
     profile: str | Path = "portable",
+    prove_portable: bool = False,
     tags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Archived:
@@ -49,6 +50,7 @@ def archive(
         onnx: whether a PyTorch model also gets an ONNX copy.
         graph_optimization: of onnxruntime, for ONNX models and copies.
         profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.
+        prove_portable: also run it on simulated CPUs (5 to 90 times slower), and record what moved.
         tags: your own.
 
     Returns:
@@ -70,6 +72,7 @@ def archive(
         environment=environment,
         without=without,
         profile=profile,
+        prove_portable=prove_portable,
         tags=tags or {},
         options=SaveOptions(
             format=format,

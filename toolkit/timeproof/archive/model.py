@@ -135,11 +135,11 @@ class EmulatorRecord(Record):
 
 
 class Proof(Record):
-    """What the probe answered on one simulated CPU, output by output, against the reference."""
+    """What the probe answered on one CPU under one profile, output by output, against the reference."""
 
     cpu: Name
     profile: Name
-    emulator: Sha256  # of an entry of `emulators`
+    emulator: Sha256 | None  # of an entry of `emulators`; None where the CPU was the machine's own
     verdict: Name  # the worst of its outputs', or why there are none
     reason: str
     outputs: dict[str, JsonObject]
@@ -255,7 +255,7 @@ class Metadata(Document):
         _check_files(self.files)
         for emulator in self.emulators:
             check_relative(emulator.file)
-        if unknown := {p.emulator for p in self.proofs} - {e.sha256 for e in self.emulators}:
+        if unknown := {p.emulator for p in self.proofs if p.emulator} - {e.sha256 for e in self.emulators}:
             raise ValueError(f"proofs: made by {min(unknown)}, which is no emulator here")
         listed = {e.path for e in self.files}
         for file in [self.model.file, *(c.file for c in self.copies)]:

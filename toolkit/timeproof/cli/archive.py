@@ -36,6 +36,8 @@ timeproof archive train.py:cnn --grid-size 12                calls cnn(): it ret
 
 timeproof archive mypackage.train:forest -n 8 --tag run=42
 
+timeproof archive train.py --grid-size 8 --prove-portable    says whether the answer holds on other CPUs
+
 timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
 """
 
@@ -60,6 +62,12 @@ def command(
         list[str] | None, typer.Option(help="Leave this distribution out of a capture.")
     ] = None,
     profile: Annotated[str, typer.Option(help="portable, native, or a .toml file of your own.")] = "portable",
+    prove_portable: Annotated[
+        bool,
+        typer.Option(
+            "--prove-portable", help="Also run it on simulated CPUs (slow), and record what moves there."
+        ),
+    ] = False,
     format: Annotated[
         str | None, typer.Option(help="json or ubj (XGBoost); text or json (LightGBM).")
     ] = None,
@@ -72,6 +80,7 @@ def command(
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.archive.layout import Archive, check_grid_size
+        from timeproof.archive.promise import promise
         from timeproof.engine.containers import connect
         from timeproof.frameworks.base import SaveOptions
         from timeproof.replay.archiving import Request, archive_model
@@ -93,6 +102,7 @@ def command(
             python=interpreter(python),
             without=without or (),
             profile=profile,
+            prove_portable=prove_portable,
             tags={**more.get("tags", {}), **tags},
             options=replace(options, **known),
         )
@@ -113,6 +123,8 @@ def command(
         for copy in done.metadata.copies:
             told = copy.distance.get("summary") or copy.distance.get("reason") or ""
             out.print(f"  {escape(copy.name)} copy: {copy.distance.get('verdict')}: {escape(str(told))}")
+        if done.metadata.proofs:
+            out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
         for note in done.metadata.notes:
             out.print(f"  [yellow]note:[/yellow] {escape(note)}")
         return 0

@@ -35,6 +35,7 @@ def command(
 ) -> None:
     def work(_: TerminalProgress) -> int:
         from timeproof.archive.layout import Archive
+        from timeproof.archive.promise import held_by, promise
         from timeproof.archive.verify import read_environment, read_metadata
 
         there = Archive(archive)
@@ -83,11 +84,14 @@ def command(
         table.add_row("created", metadata.created)
         table.add_row("environment", metadata.environment.name)
         table.add_row("image", metadata.environment.image.manifest)
-        table.add_row("profile", metadata.profile.name)
+        table.add_row("profile", escape(metadata.profile.name))
+        table.add_row(escape(metadata.profile.name), escape(promise(metadata)))
         for spec in metadata.inputs:
             table.add_row("input", escape(f"{spec.name}: {spec.dtype} {spec.shape}"))
         for spec in metadata.outputs:
-            table.add_row("output", escape(f"{spec.name}: {spec.dtype} {spec.shape}"))
+            held = ", ".join(held_by(metadata, spec.name)) or "none"
+            promised = f"; held under: {held}" if metadata.proofs else ""
+            table.add_row("output", escape(f"{spec.name}: {spec.dtype} {spec.shape}{promised}"))
         if metadata.training is not None:
             table.add_row(
                 "training process",

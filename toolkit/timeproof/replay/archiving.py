@@ -31,8 +31,10 @@ from timeproof.progress import SILENT, Progress
 from timeproof.replay import images
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
+from timeproof.replay.emulation import find, keep
 from timeproof.replay.probing import Outcome, ProbeRun, Task
 from timeproof.replay.profile import profile_named
+from timeproof.replay.proving import prove
 from timeproof.replay.sealing import Arrays, agreed, seal
 from timeproof.version import VERSION
 
@@ -48,6 +50,7 @@ class Request:
     python: Path | None = None
     without: Sequence[str] = ()
     profile: str | Path = "portable"
+    prove_portable: bool = False  # also run it on simulated CPUs, and record what moved
     tags: Mapping[str, str] = field(default_factory=dict)
     options: SaveOptions = field(default_factory=SaveOptions)
 
@@ -88,6 +91,7 @@ def archive_model(
     for input_name, array in inputs.items():
         reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
     engine = connect()
+    emulator = find(progress) if request.prove_portable else None
     environment = choose(
         archive,
         request.environment,
@@ -108,7 +112,13 @@ def archive_model(
         progress.step("Sealing: two replays in two fresh containers")
         runs = seal(connect, provided.id, task, profile, limits)
         outputs, last = agreed(runs, environment.left_out)
+        proofs = []
+        if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
+            proofs = prove(connect, provided.id, task, profile, outputs, emulator, limits, progress)
         metadata = _metadata(draft, saved, inputs, outputs, own, last, runs, environment, profile, request)
+        if emulator is not None:
+            kept = keep(archive, emulator)
+            metadata = metadata.model_copy(update={"proofs": proofs, "emulators": [kept]})
         progress.step("Publishing")
         return Archived(draft.ref, metadata, draft.publish(metadata))
 
