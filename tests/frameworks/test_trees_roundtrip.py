@@ -131,13 +131,28 @@ def test_an_early_stopped_wrapper_uses_its_best_trees_only(xgb: dict[str, Both])
     loaded = xgboost.Booster(model_file=str(xgb["stopped"].folder / xgb["stopped"].saved.model))
     assert trees is not None
     assert trees[1] < loaded.num_boosted_rounds()
+    assert xgb["stopped"].saved.options["trees"] == {"used": trees[1], "of": loaded.num_boosted_rounds()}
     everything = loaded.predict(xgboost.DMatrix(TABLE))
     assert not np.array_equal(everything, xgb["stopped"].outputs["native"]["predict_proba"][:, 1])
 
 
 def test_an_early_stopped_booster_uses_all_trees_and_says_so(xgb: dict[str, Both]) -> None:
     assert xgb["stopped booster"].saved.options["iteration_range"] is None
+    told = xgb["stopped booster"].saved.options["trees"]
+    assert told == {"used": told["of"], "of": told["of"]}
     assert any("stopped early" in note for note in xgb["stopped booster"].saved.notes)
+    assert not any("stopped early" in note for note in xgb["booster"].saved.notes)
+
+
+@pytest.mark.parametrize("suffix", ["json", "ubj"])
+def test_a_file_of_an_early_stopped_model_says_that_its_wrapper_answers_otherwise(
+    tmp_path: Path, suffix: str
+) -> None:
+    model = early_stopped()
+    model.save_model(tmp_path / f"stopped.{suffix}")
+    saved, _, _ = save(Case(tmp_path / f"stopped.{suffix}", TABLE), tmp_path / "m")
+    assert saved.options["best_iteration"] == model.best_iteration
+    assert any(f"the first {model.best_iteration + 1} rounds" in note for note in saved.notes)
 
 
 def test_formats_and_names_on_disk(xgb: dict[str, Both]) -> None:
@@ -154,6 +169,11 @@ def test_hyper_parameters_are_kept_as_json_values(xgb: dict[str, Both]) -> None:
     assert kept["missing"] is None
     assert json.loads(json.dumps(kept, allow_nan=False)) == kept
     assert xgb["dart"].saved.notes == ()
+
+
+def logistic(truth: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    guess = 1 / (1 + np.exp(-raw))
+    return guess - truth, guess * (1 - guess)
 
 
 def objective(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,6 +202,7 @@ def lgb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
         "categories": Case(
             lightgbm.LGBMClassifier(**LGB).fit(CODES, BINARY, categorical_feature=[0]), CODES.astype(np.int64)
         ),
+        "custom": Case(lightgbm.LGBMClassifier(**LGB, objective=logistic).fit(TABLE, BINARY), TABLE),
         "booster": Case(
             lightgbm.train(
                 {"num_threads": 1, "verbose": -1, "alpha": float("inf")}, lightgbm.Dataset(TABLE, REAL), 5
@@ -194,11 +215,31 @@ def lgb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
 
 
 @pytest.mark.parametrize(
-    "name", ["binary", "classes", "regressor", "linear", "json", "categories", "booster", "stopped"]
+    "name", ["binary", "classes", "regressor", "linear", "json", "categories", "custom", "booster", "stopped"]
 )
 def test_lightgbm_answers_as_the_users_object(lgb: dict[str, Both], name: str) -> None:
     lgb[name].assert_identical()
-    assert list(lgb[name].expected) == ["predict", "raw_score"]
+    classifies = name in {"binary", "classes", "categories", "custom"}
+    assert list(lgb[name].expected) == ["predict_proba" if classifies else "predict", "raw_score"]
+
+
+def test_a_classifier_of_two_classes_gives_a_column_for_each(lgb: dict[str, Both]) -> None:
+    given = lgb["binary"].outputs["native"]["predict_proba"]
+    assert given.shape == (150, 2)
+    assert np.array_equal(given[:, 0], 1 - given[:, 1])
+    assert lgb["classes"].outputs["native"]["predict_proba"].shape == (150, 3)
+    assert lgb["custom"].outputs["native"]["predict_proba"].shape == (150,)  # raw scores, as LightGBM's own
+
+
+def test_linear_trees_are_told_from_the_file_and_noted(lgb: dict[str, Both], tmp_path: Path) -> None:
+    assert lgb["linear"].saved.options["linear_tree"] is True
+    assert any("linear_tree" in note for note in lgb["linear"].saved.notes)
+    assert lgb["regressor"].saved.options["linear_tree"] is False
+    text = tmp_path / "linear.txt"
+    text.write_bytes((lgb["linear"].folder / "model_lgb_v1.txt").read_bytes())
+    saved, _, _ = save(Case(text, TABLE), tmp_path / "again")
+    assert saved.options["linear_tree"] is True
+    assert any("linear_tree" in note for note in saved.notes)
 
 
 def test_an_early_stopped_lightgbm_keeps_all_trees_and_answers_with_the_best(lgb: dict[str, Both]) -> None:
@@ -206,6 +247,9 @@ def test_an_early_stopped_lightgbm_keeps_all_trees_and_answers_with_the_best(lgb
     loaded = lightgbm.Booster(model_file=str(both.folder / both.saved.model))
     assert loaded.num_trees() > both.saved.options["num_iteration"]
     assert not np.array_equal(loaded.predict(TABLE), both.outputs["native"]["predict"])
+    used = both.saved.options["num_iteration"]
+    assert both.saved.options["trees"] == {"used": used, "of": loaded.current_iteration()}
+    assert any("stopped early" in note for note in both.saved.notes)
 
 
 def test_a_json_dump_is_kept_beside_the_text_that_is_replayed(lgb: dict[str, Both]) -> None:

@@ -42,7 +42,7 @@ def ask(archive: Archive, folder: Path, *engines: FakeEngine, **more: Any):
     """Archive the tiny graph; the first engine is asked for the image, the others run the seals."""
     path, inputs = tiny_models.graph(folder)
     ours = list(engines) or [engine()]
-    given = iter([ours[0], *ours]) if len(ours) > 1 else iter([ours[0]] * 3)
+    given = iter([ours[0], *ours, ours[-1]] if len(ours) > 1 else [ours[0]] * 4)
     fields = {"model": path, "inputs": inputs, "grid_size": 8, "environment": ENVIRONMENT, **more}
     return archive_model(archive, Request(**fields), lambda: next(given))
 
@@ -62,6 +62,9 @@ def test_what_replays_twice_the_same_is_published_with_its_answer(small, tmp_pat
     assert fake.calls.count("run") == 2
     assert done.metadata.tags == {"run": "42"}
     assert done.metadata.seal["runs"] == 2
+    seeds = [job["artifacts"][0]["options"]["seed"] for job in fake.jobs]
+    assert sorted(seeds) == sorted(done.metadata.seal["seeds"])
+    assert len(set(seeds)) == 2, "one seed for both would hide a model that draws random numbers"
     assert done.metadata.environment.image == IMAGE
     assert done.metadata.machine == {"cpu": "a CPU"}
     assert check_artifact(small, done.ref) == done.metadata.model_copy(

@@ -31,6 +31,10 @@ def archive(
     profile: str | Path = "portable",
     prove_portable: bool = False,
     tags: Mapping[str, str] | None = None,
+    copies: Mapping[str, object] | None = None,
+    keep_inexact: bool = False,
+    keep_random: bool = False,
+    keep_saturating: bool = False,
     progress: Progress | None = None,
 ) -> Archived:
     """Archive a model with its answers and its environment; it is published only once it has replayed.
@@ -52,6 +56,11 @@ def archive(
         profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.
         prove_portable: also run it on simulated CPUs (5 to 90 times slower), and record what moved.
         tags: your own.
+        copies: conversions of the model that you made, by format: `{"onnx": Path("model.onnx")}`. The
+            container runs them on the same inputs, and the metadata says how far each is from the model.
+        keep_inexact: keep a copy that is further than rounding from the model, and mark it.
+        keep_random: keep a model that draws random numbers, with one seed's answer, and mark it.
+        keep_saturating: keep int8 weights that a CPU without VNNI adds up otherwise, and mark them.
 
     Returns:
         Archived: `ref` (prints as `grid-size-8/pytorch/v1`), `metadata`, and the metadata's `path`.
@@ -81,7 +90,11 @@ def archive(
             epoch=epoch,
             onnx=onnx,
             graph_optimization=graph_optimization,
+            keep_saturating=keep_saturating,
         ),
+        copies=copies or {},
+        keep_inexact=keep_inexact,
+        keep_random=keep_random,
     )
     return archive_model(Archive(root), request, connect, progress=progress or SILENT)
 

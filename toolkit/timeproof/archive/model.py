@@ -245,6 +245,7 @@ class Metadata(Document):
     seal: JsonObject
     tags: dict[str, str]
     notes: list[str]
+    kept: list[Name] = []  # what was kept only on request: inexact, random, saturating
     witnesses: list[Witness] = []  # the one to be asked first stands first
     thresholds: dict[Threshold, Figure] = {}  # those that are not the toolkit's own
     proofs: list[Proof] = []  # other CPUs on which it was run while it was sealed

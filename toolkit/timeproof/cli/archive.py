@@ -39,6 +39,8 @@ timeproof archive mypackage.train:forest -n 8 --tag run=42
 timeproof archive train.py --grid-size 8 --prove-portable    says whether the answer holds on other CPUs
 
 timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
+
+timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    how far is the conversion?
 """
 
 _FUNCTION = "model_and_inputs"
@@ -76,6 +78,19 @@ def command(
     ] = "basic",
     onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept in the metadata.")] = None,
+    copy: Annotated[
+        list[str] | None,
+        typer.Option(help="onnx=PATH: a conversion of the model, kept with its distance from it."),
+    ] = None,
+    keep_inexact: Annotated[
+        bool, typer.Option("--keep-inexact", help="Keep a copy that is further than rounding from the model.")
+    ] = False,
+    keep_random: Annotated[
+        bool, typer.Option("--keep-random", help="Keep a model that draws random numbers: one seed's answer.")
+    ] = False,
+    keep_saturating: Annotated[
+        bool, typer.Option("--keep-saturating", help="Keep int8 weights that saturate on a CPU without VNNI.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
@@ -86,10 +101,15 @@ def command(
         from timeproof.replay.archiving import Request, archive_model
 
         number = check_grid_size(grid_size)
-        tags = dict(_tag(t) for t in tag or ())
+        tags = _pairs(tag, "tag", "KEY=VALUE")
         if graph_optimization not in {"disable", "basic", "extended", "all"}:
             raise BadRequest(f"{graph_optimization!r} is no graph optimisation level")
-        options = SaveOptions(format=format, onnx=onnx, graph_optimization=graph_optimization)  # type: ignore[arg-type]  # checked above
+        options = SaveOptions(
+            format=format,
+            onnx=onnx,
+            graph_optimization=graph_optimization,  # type: ignore[arg-type]  # checked above
+            keep_saturating=keep_saturating,
+        )
         model, arrays, more = _load(target, inputs)
         known = {k: v for k, v in more.items() if k in _OPTIONS}
         if unknown := set(more) - set(known) - {"tags"}:
@@ -105,6 +125,9 @@ def command(
             prove_portable=prove_portable,
             tags={**more.get("tags", {}), **tags},
             options=replace(options, **known),
+            copies=_pairs(copy, "copy", "onnx=PATH"),
+            keep_inexact=keep_inexact,
+            keep_random=keep_random,
         )
         done = archive_model(Archive(archive), request, connect, progress=progress)
         if json:
@@ -120,11 +143,13 @@ def command(
         out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{escape(str(done.path))}[/dim]")
         if training is not None and training.get("verdict") != "identical":
             out.print(f"  your process's own outputs: {escape(str(training.get('summary')))}")
-        for copy in done.metadata.copies:
-            told = copy.distance.get("summary") or copy.distance.get("reason") or ""
-            out.print(f"  {escape(copy.name)} copy: {copy.distance.get('verdict')}: {escape(str(told))}")
+        for made in done.metadata.copies:
+            told = made.distance.get("summary") or made.distance.get("reason") or ""
+            out.print(f"  {escape(made.name)} copy: {made.distance.get('verdict')}: {escape(str(told))}")
         if done.metadata.proofs:
             out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
+        for kept in done.metadata.kept:
+            out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
         for note in done.metadata.notes:
             out.print(f"  [yellow]note:[/yellow] {escape(note)}")
         return 0
@@ -132,11 +157,15 @@ def command(
     run_command(json, work)
 
 
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise BadRequest(f"the tag {text!r} is not KEY=VALUE")
-    return key, value
+def _pairs(given: list[str] | None, what: str, form: str) -> dict[str, str]:
+    """Read options of the form KEY=VALUE. Raises BadRequest."""
+    found = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise BadRequest(f"the {what} {text!r} is not {form}")
+        found[key] = value
+    return found
 
 
 def _load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]:

@@ -28,6 +28,14 @@ timeproof show captured-0123456789ab --json
 """
 
 
+# What the metadata's `kept` means.
+KEPT = {
+    "inexact": "inexact: a copy is further than rounding from the model",
+    "random": "random: it draws random numbers; the answer is that of one seed",
+    "saturating": "saturating: int8 weights that a CPU without VNNI adds up otherwise",
+}
+
+
 def command(
     name: Annotated[str, typer.Argument(help="An artifact, or an environment's folder name.")],
     archive: ArchiveOption = DEFAULT_ARCHIVE,
@@ -103,6 +111,8 @@ def command(
         table.add_row("sealed on", escape(str(metadata.machine.get("cpu", "?"))))
         for key, value in metadata.tags.items():
             table.add_row(f"tag {escape(key)}", escape(value))
+        for kept in metadata.kept:
+            table.add_row("kept on request", f"[yellow]{escape(KEPT.get(kept, kept))}[/yellow]")
         for note in metadata.notes:
             table.add_row("note", escape(note))
         out.print(table)

@@ -20,6 +20,11 @@ Array = npt.NDArray[Any]
 Role = Literal["model", "interchange", "source", "external", "optional"]
 GraphOptimization = Literal["disable", "basic", "extended", "all"]
 
+# What is kept only on request, as the metadata's `kept` spells it.
+INEXACT = "inexact"  # an interchange copy further than rounding from the native answer
+RANDOM = "random"  # a model that draws random numbers
+SATURATING = "saturating"  # int8 weights that a CPU without VNNI adds up otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
@@ -32,13 +37,17 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An interchange copy, which the probe runs on the same inputs. `facts`: what the file says of itself."""
+    """An interchange copy, which the probe runs on the same inputs. `facts`: what the file says of itself.
+
+    `given`: the user handed it in; ours are left out where nothing in the environment runs them.
+    """
 
     name: str
     framework: str
     model: str
     options: Mapping[str, Json] = field(default_factory=dict)
     facts: Mapping[str, Json] = field(default_factory=dict)
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class Saved:
     """What an adapter has written, and what the probe must be told to run it.
 
     `options` go to the probe as they are; `init_args` are the class's arguments or the
-    hyper-parameters, JSON values both. `notes` are sentences that the user should see.
+    hyper-parameters, JSON values both. `notes` are sentences that the user should see; `kept` names what
+    was kept only because it was asked for.
     """
 
     framework: str
@@ -61,6 +71,7 @@ class Saved:
     source_files: tuple[str, ...]
     notes: tuple[str, ...]
     input_names: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class SaveOptions:
     onnx: bool = True
     timestamp: str = ""
     graph_optimization: GraphOptimization = "basic"
+    keep_saturating: bool = False
 
     def __post_init__(self) -> None:
         if self.graph_optimization not in get_args(GraphOptimization):

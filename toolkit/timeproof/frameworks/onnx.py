@@ -8,19 +8,17 @@ from __future__ import annotations
 import importlib
 import mmap
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
+from timeproof.frameworks import onnx_graph, onnx_traps
 from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from, copy_bytes
 from timeproof.probe import onnxfile, tensors
 from timeproof.strictjson import Json
-
-# Domains whose operators only onnxruntime's own optimiser makes, for one instruction set.
-_OPTIMISED = re.compile(r"com\.microsoft\.(nchwc|nhwc|.*internal.*)|com\.ms\.internal.*")
 
 
 class Onnx:
@@ -36,31 +34,38 @@ class Onnx:
 
     def input_name(self, model: object) -> str | None:
         """Name the graph's input, where it has just one."""
-        found = _read(model) if not isinstance(model, (str, os.PathLike)) else inspect_file(_path(model))
-        return found.inputs[0].name if len(found.inputs) == 1 else None
+        names = self.input_names(model)
+        return names[0] if len(names) == 1 else None
+
+    def input_names(self, model: Any) -> list[str]:
+        """Name the graph's inputs, in its order."""
+        if isinstance(model, (str, os.PathLike)):
+            return [value.name for value in inspect_file(_path(model)).inputs]
+        return [value.name for value in _inspect(_bytes(model), "the model").inputs]
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Write `model_<tag>.onnx`, and `model_<tag>_<k>.data` for external data.
 
-        Raises NotArchivable for a file that isn't ONNX, was optimised for one processor, or refers to
-        data that it may not have.
+        Raises NotArchivable for a file that isn't ONNX, holds a trap, or refers to data it may not have.
         """
         if isinstance(model, (str, os.PathLike)):
             return self.save_file(_path(model), inputs, folder, tag, options)
         _check_options(options)
-        found = _read(model)
-        _check(found, inputs)
+        data = _bytes(model)
+        found = _inspect(data, "the model")
+        _check_inputs(found, inputs)
         if found.external:
             raise NotArchivable(
                 "the model's external data lies in files, and only a path says where",
                 advice="archive the .onnx file by its path, or load it with its data (onnx.load)",
             )
+        looked = _Looked.at(found, data, None, options)
         file = f"model_{tag}.onnx"
         with (folder / file).open("xb") as writer:
-            writer.write(_bytes(model))
-        return self._saved(found, (SavedFile(file, "model", "onnx"),), inputs, options, ())
+            writer.write(data)
+        return self._saved(looked, (SavedFile(file, "model", "onnx"),), inputs, options, ())
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Run the model here, with this process's onnxruntime."""
@@ -91,22 +96,25 @@ class Onnx:
     ) -> Saved:
         """Copy an existing `.onnx` file and the files that hold its external data."""
         _check_options(options)
-        found = inspect_file(path)
-        _check(found, inputs)
+        data = _mapped(path)
+        found = _inspect(data, str(path))
+        _check_inputs(found, inputs)
+        renamed = _external_names(path, found, tag)
+        looked = _Looked.at(found, data, path.parent, options)
         file = f"model_{tag}.onnx"
-        if not found.external:
+        for location, name in renamed.items():
+            copy_bytes(path.parent / location, folder / name)
+        if renamed:
+            _relocate(path, folder / file, renamed)
+        else:
             copy_bytes(path, folder / file)
-            return self._saved(found, (SavedFile(file, "model", "onnx"),), inputs, options, ())
-        renamed = _copy_external(path, found, folder, tag)
-        _relocate(path, folder / file, renamed)
-        files = [SavedFile(file, "model", "onnx")]
-        files += [SavedFile(name, "external", "onnx-external-data") for name in renamed.values()]
+        more = [SavedFile(name, "external", "onnx-external-data") for name in renamed.values()]
         notes = tuple(f"{name} holds the external data of {old}" for old, name in renamed.items())
-        return self._saved(found, tuple(files), inputs, options, notes)
+        return self._saved(looked, (SavedFile(file, "model", "onnx"), *more), inputs, options, notes)
 
     def _saved(
         self,
-        found: onnxfile.OnnxFile,
+        looked: _Looked,
         files: tuple[SavedFile, ...],
         inputs: Mapping[str, Array],
         options: SaveOptions,
@@ -121,12 +129,33 @@ class Onnx:
             class_module=None,
             class_name=None,
             init_args={},
-            options={"graph_optimization": options.graph_optimization, "facts": facts(found)},
+            options={"graph_optimization": options.graph_optimization, "facts": looked.facts},
             copies=(),
             source_files=(),
-            notes=notes,
+            notes=notes + looked.notes,
             input_names=tuple(inputs),
+            kept=looked.kept,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A file that holds no trap, or only such as are to be kept."""
+
+    facts: dict[str, Json]
+    notes: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    @classmethod
+    def at(
+        cls, found: onnxfile.OnnxFile, data: bytes | memoryview, folder: Path | None, options: SaveOptions
+    ) -> _Looked:
+        """Look for traps. Raises NotArchivable."""
+        graph = onnx_graph.read(data, folder)
+        onnx_traps.check_processor(found.domains, graph)
+        notes = onnx_traps.remarks(graph)
+        kept = onnx_traps.check_int8(graph, options, notes)
+        return cls({**facts(found), **onnx_traps.facts(graph)}, tuple(notes), kept)
 
 
 def facts(found: onnxfile.OnnxFile) -> dict[str, Json]:
@@ -149,14 +178,17 @@ def _described(value: onnxfile.Value) -> Json:
 
 def inspect_file(path: Path) -> onnxfile.OnnxFile:
     """Walk the file without reading tensors into memory. Raises NotFound and NotArchivable."""
+    return _inspect(_mapped(path), str(path))
+
+
+def _mapped(path: Path) -> memoryview:
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     with path.open("rb") as stream:
         if os.fstat(stream.fileno()).st_size == 0:
             raise NotArchivable(f"{path} is empty", advice="give the .onnx file as it was exported")
         # Not closed by hand: an error on its way up still holds pieces of it.
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        return _inspect(memoryview(mapped), str(path))
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _inspect(data: bytes | memoryview, what: str) -> onnxfile.OnnxFile:
@@ -182,23 +214,12 @@ def _bytes(model: Any) -> bytes:
         ) from None
 
 
-def _read(model: Any) -> onnxfile.OnnxFile:
-    return _inspect(_bytes(model), "the model")
-
-
 def _check_options(options: SaveOptions) -> None:
     if options.format not in {None, "onnx"}:
         raise BadRequest(f"ONNX models are not saved as {options.format!r}", advice="leave the format out")
 
 
-def _check(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
-    optimised = sorted(domain for domain in found.domains if _OPTIMISED.fullmatch(domain))
-    if optimised:
-        raise NotArchivable(
-            f"the model was optimised by onnxruntime for one processor (it holds {', '.join(optimised)}): "
-            "on another it opens without error and answers wrong",
-            advice="archive the unoptimised file",
-        )
+def _check_inputs(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
     wanted = [value.name for value in found.inputs]
     if set(wanted) != set(inputs):
         raise NotArchivable(
@@ -207,8 +228,8 @@ def _check(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
         )
 
 
-def _copy_external(path: Path, found: onnxfile.OnnxFile, folder: Path, tag: str) -> dict[str, str]:
-    """Copy each data file to `model_<tag>_<k>.data`; return the new names by place."""
+def _external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, str]:
+    """Check each data file, and name it `model_<tag>_<k>.data`; gives the new names by place."""
     renamed: dict[str, str] = {}
     sizes: dict[str, int] = {}
     for item in found.external:
@@ -237,8 +258,6 @@ def _copy_external(path: Path, found: onnxfile.OnnxFile, folder: Path, tag: str)
         onnxfile.check_external(found, sizes)
     except onnxfile.BadOnnx as error:
         raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
-    for location, name in renamed.items():
-        copy_bytes(path.parent / location, folder / name)
     return renamed
 
 

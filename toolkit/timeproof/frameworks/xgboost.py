@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
+import mmap
+import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,6 +93,9 @@ class XGBoost:
             )
         file = f"model_{tag}.{chosen}"
         copy_bytes(path, folder / file)
+        notes = ["answers are the plain Booster's, with all its trees"]
+        if (best := _best_iteration(path)) is not None:
+            notes.append(_stopped(best) + " all of them. Archive the wrapper itself to have its answer")
         return Saved(
             framework=self.name,
             framework_version=None,
@@ -103,17 +109,39 @@ class XGBoost:
                 "methods": ["predict"],
                 "feature_names": None,
                 "feature_types": None,
-                "best_iteration": None,
+                "best_iteration": best,
                 "iteration_range": None,
+                "trees": None,
                 "missing": None,
                 "in_place": False,
                 "probability": None,
             },
             copies=(),
             source_files=(),
-            notes=("answers are the plain Booster's, with all its trees",),
+            notes=tuple(notes),
             input_names=tuple(inputs),
         )
+
+
+def _stopped(best: int) -> str:
+    return (
+        f"the training was stopped early: the scikit-learn wrapper answers with the first {best + 1} rounds"
+        " of trees (best_iteration), the Booster, as it is archived here, with"
+    )
+
+
+# The attribute as JSON and as UBJSON spell it; the latter with the length of the string in between.
+_BEST = re.compile(rb'"?best_iteration"?(?:\s*:\s*"|S[iUIlL][\x00-\xff]{1,8}?)(\d{1,9})')
+
+
+def _best_iteration(path: Path) -> int | None:
+    """Read where the training stopped from the file's bytes; it is not loaded."""
+    with path.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return None
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = _BEST.search(data)
+            return None if found is None else int(found[1])
 
 
 def _format(asked: str | None) -> str:
@@ -154,10 +182,10 @@ def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -
     """Say how the probe must ask the Booster to give what the user's object gives."""
     best = getattr(model, "best_iteration", None) if wrapper else None
     linear = getattr(model, "booster", None) == "gblinear"
-    if wrapper is None and booster.attr("best_iteration") is not None:
-        notes.append(
-            "the Booster was stopped early; Booster.predict uses all its trees, and so does the replay"
-        )
+    rounds = int(booster.num_boosted_rounds())
+    stopped = booster.attr("best_iteration")
+    if wrapper is None and stopped is not None and int(stopped) + 1 < rounds:
+        notes.append(_stopped(int(stopped)) + f" all {rounds} of them, and so does the replay")
     classifies = hasattr(model, "predict_proba")
     missing = getattr(model, "missing", None)
     plain = (
@@ -170,6 +198,7 @@ def _settings(model: Any, booster: Any, wrapper: str | None, notes: list[str]) -
         "feature_types": booster.feature_types,
         "best_iteration": None if best is None else int(best),
         "iteration_range": None if best is None or linear else [0, int(best) + 1],
+        "trees": {"used": rounds if best is None or linear else int(best) + 1, "of": rounds},
         "missing": plain,
         # The wrappers predict in place; on dart that differs in the last bit from a DMatrix's answer.
         "in_place": wrapper is not None and not linear,

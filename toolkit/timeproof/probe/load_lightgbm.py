@@ -33,7 +33,16 @@ def run(
     given = {} if threads is None else {"num_threads": threads}
     trees = options.get("num_iteration")
     data = inputs[0][1]
-    return [
-        ("predict", booster.predict(data, num_iteration=trees, **given), ""),
-        ("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""),
-    ]
+    values = booster.predict(data, num_iteration=trees, **given)
+    outputs: List[Tuple[str, Any, str]] = []
+    for method in options.get("methods", ["predict"]):
+        if method not in ("predict", "predict_proba"):
+            raise Refused("the method {!r} is not known".format(method))
+        if method == "predict_proba" and options.get("two_columns"):
+            # What LGBMClassifier.predict_proba does with the Booster's values (lightgbm/sklearn.py).
+            numpy: Any = importlib.import_module("numpy")
+            outputs.append((method, numpy.vstack((1.0 - values, values)).transpose(), ""))
+        else:
+            outputs.append((method, values, ""))
+    outputs.append(("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""))
+    return outputs

@@ -13,6 +13,12 @@ else:
     from files import Refused
 
 MODULES = ("onnxruntime", "numpy")
+_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+}
 
 
 def warm() -> None:
@@ -74,10 +80,17 @@ def run(
     if level not in levels:
         raise Refused("the graph optimisation {!r} is none of {}".format(level, ", ".join(sorted(levels))))
     settings.graph_optimization_level = levels[level]
+    if hasattr(onnxruntime, "set_seed"):  # for operators that draw random numbers without a seed of their own
+        onnxruntime.set_seed(options.get("seed", 0))
     session = onnxruntime.InferenceSession(
         os.path.join(directory, model), settings, providers=["CPUExecutionProvider"]
     )
-    feed = feed_of([item.name for item in session.get_inputs()], inputs, options)
+    graph_inputs = session.get_inputs()
+    feed = feed_of([item.name for item in graph_inputs], inputs, options)
+    if options.get("cast"):  # a copy of a model that takes wider numbers
+        for item in graph_inputs:
+            kind = _TYPES.get(item.type)
+            feed[item.name] = feed[item.name] if kind is None else feed[item.name].astype(kind)
     names = [item.name for item in session.get_outputs()]
     outputs: List[Tuple[str, Any, str]] = []
     for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6

@@ -104,12 +104,13 @@ def tensors_of(inputs: List[Tuple[str, Any]]) -> List[Any]:
     return [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
 
 
-def ask(module: Any, given: List[Any]) -> List[Tuple[str, Any]]:
+def ask(module: Any, given: List[Any], seed: int = 0) -> List[Tuple[str, Any]]:
     """Give the module's outputs as (name, tensor); the caller has switched gradients off."""
     torch: Any = importlib.import_module("torch")
-    # A model that draws random numbers gets the same ones at every replay.
-    random.seed(0)
-    torch.manual_seed(0)
+    # A model that draws random numbers gets the same ones at every replay; sealing asks with two seeds.
+    random.seed(seed)
+    importlib.import_module("numpy").random.seed(seed)
+    torch.manual_seed(seed)
     return naming.flatten(module(*given), torch.is_tensor)
 
 
@@ -126,5 +127,5 @@ def run(
 
     module = prepare(directory, model, options, threads, sizes)()
     with getattr(torch, "inference_mode", torch.no_grad)():
-        answer = ask(module, tensors_of(inputs))
+        answer = ask(module, tensors_of(inputs), options.get("seed", 0))
     return [(name, *tensors.to_array(tensor)) for name, tensor in answer]

@@ -60,7 +60,7 @@ class OnnxFile(NamedTuple):
     external: Tuple[External, ...]
 
 
-def _varint(data: memoryview, at: int) -> Tuple[int, int]:
+def varint(data: memoryview, at: int) -> Tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
@@ -73,20 +73,20 @@ def _varint(data: memoryview, at: int) -> Tuple[int, int]:
         shift += 7
 
 
-def _fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
+def fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
     """Give each field's number, wire type and value: an int, or a memoryview for bytes."""
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
+        key, at = varint(data, at)
         number, wire = key >> 3, key & 7
         if number == 0:
             raise BadOnnx("not an ONNX file: field number 0")
         if wire == _VARINT:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             yield number, wire, value
             continue
         if wire == _BYTES:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
         elif wire == _FIXED64:
             size = 8
         elif wire == _FIXED32:
@@ -99,7 +99,8 @@ def _fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
         at += size
 
 
-def _text(view: memoryview) -> str:
+def text(view: memoryview) -> str:
+    """Decode a name. Raises BadOnnx."""
     try:
         return bytes(view).decode("utf-8")
     except UnicodeDecodeError:
@@ -112,11 +113,11 @@ def _signed(value: int) -> int:
 
 def _entry(view: memoryview) -> Tuple[str, str]:
     key = value = ""
-    for number, wire, item in _fields(view):
+    for number, wire, item in fields(view):
         if wire == _BYTES and number == 1:
-            key = _text(item)
+            key = text(item)
         elif wire == _BYTES and number == 2:
-            value = _text(item)
+            value = text(item)
     return key, value
 
 
@@ -134,9 +135,9 @@ def _external(view: memoryview) -> Optional[External]:
     """
     name, marked = "", False
     entries: Dict[str, str] = {}
-    for number, wire, item in _fields(view):
+    for number, wire, item in fields(view):
         if number == 8 and wire == _BYTES:
-            name = _text(item)
+            name = text(item)
         elif number == 14 and wire == _VARINT:
             marked = marked or item == _EXTERNAL
         elif number == 13 and wire == _BYTES:
@@ -160,39 +161,55 @@ def _external(view: memoryview) -> Optional[External]:
 def _value(view: memoryview) -> Value:
     name, elem_type = "", 0
     dims: Optional[List[Dim]] = None
-    for number, wire, item in _fields(view):
+    for number, wire, item in fields(view):
         if wire != _BYTES:
             continue
         if number == 1:
-            name = _text(item)
+            name = text(item)
         elif number == 2:
-            for kind, wire_1, tensor in _fields(item):
+            for kind, wire_1, tensor in fields(item):
                 if kind != 1 or wire_1 != _BYTES:  # only tensor_type has a shape that we report
                     continue
-                for field, wire_2, below in _fields(tensor):
+                for field, wire_2, below in fields(tensor):
                     if field == 1 and wire_2 == _VARINT:
                         elem_type = below
                     elif field == 2 and wire_2 == _BYTES:
-                        dims = [_dim(dim) for one, w, dim in _fields(below) if one == 1 and w == _BYTES]
+                        dims = [_dim(dim) for one, w, dim in fields(below) if one == 1 and w == _BYTES]
     return Value(name, elem_type, None if dims is None else tuple(dims))
 
 
 def _dim(view: memoryview) -> Dim:
     found: Dim = None
-    for number, wire, item in _fields(view):
+    for number, wire, item in fields(view):
         if number == 1 and wire == _VARINT:
             found = _signed(item)
         elif number == 2 and wire == _BYTES:
-            found = _text(item)
+            found = text(item)
     return found
 
 
 def _tensor_name(view: memoryview) -> str:
     name = ""
-    for number, wire, item in _fields(view):
+    for number, wire, item in fields(view):
         if number == 8 and wire == _BYTES:
-            name = _text(item)
+            name = text(item)
     return name
+
+
+def messages(data: Union[bytes, memoryview]) -> Iterator[Tuple[str, int, memoryview]]:
+    """Give each message that may lead to a tensor or is reported: its kind (of `_BELOW`), depth, bytes.
+
+    Time is linear, memory is that of one message's children, nesting is bounded. Raises BadOnnx.
+    """
+    stack = [("model", 0, memoryview(data))]
+    while stack:
+        kind, depth, view = stack.pop()
+        if depth > _DEPTH:
+            raise BadOnnx("the graphs are nested too deeply")
+        yield kind, depth, view
+        for number, wire, item in fields(view) if _BELOW[kind] else ():
+            if wire == _BYTES and number in _BELOW[kind]:
+                stack.append((_BELOW[kind][number], depth + 1, item))
 
 
 def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
@@ -209,36 +226,30 @@ def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
     initialised: Set[str] = set()
     external: List[External] = []
     graphs = 0
-    stack = [("model", memoryview(data), 0)]
-    while stack:
-        kind, view, depth = stack.pop()
-        if depth > _DEPTH:
-            raise BadOnnx("the graphs are nested too deeply")
+    for kind, depth, view in messages(data):
         if kind == "tensor":
             place = _external(view)
             if place is not None:
                 external.append(place)
             continue
         domain, version = "", 0
-        for number, wire, item in _fields(view):
-            if wire == _BYTES and number in _BELOW[kind]:
-                below = _BELOW[kind][number]
-                stack.append((below, item, depth + 1))
-                if kind == "model" and number == 7:
-                    graphs += 1
-                if depth == 1 and kind == "graph" and below == "tensor":
-                    initialised.add(_tensor_name(item))
-            elif kind == "model":
+        for number, wire, item in fields(view):
+            if kind == "model":
                 if number == 1 and wire == _VARINT:
                     ir_version = _signed(item)
                 elif number == 2 and wire == _BYTES:
-                    producer = _text(item)
-            elif kind == "graph" and depth == 1 and wire == _BYTES and number in (11, 12):
-                (inputs if number == 11 else outputs).append(_value(item))
+                    producer = text(item)
+                elif number == 7 and wire == _BYTES:
+                    graphs += 1
+            elif kind == "graph" and depth == 1 and wire == _BYTES:
+                if number == 5:
+                    initialised.add(_tensor_name(item))
+                elif number in (11, 12):
+                    (inputs if number == 11 else outputs).append(_value(item))
             elif wire == _BYTES and (kind, number) in (("node", 7), ("function", 10)):
-                domains.add(_text(item))
+                domains.add(text(item))
             elif kind == "opset" and number == 1 and wire == _BYTES:
-                domain = _text(item)
+                domain = text(item)
             elif kind == "opset" and number == 2 and wire == _VARINT:
                 version = _signed(item)
         if kind == "opset" and depth == 1:

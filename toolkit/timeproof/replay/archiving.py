@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from timeproof import atomic
 from timeproof.archive import reference, writer
@@ -24,18 +23,19 @@ from timeproof.engine.base import Engine
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Saved, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
+from timeproof.frameworks.conversions import with_copies
 from timeproof.frameworks.inputs import normalise_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
-from timeproof.replay import images
+from timeproof.replay import copies, images
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.emulation import find, keep
 from timeproof.replay.probing import Outcome, ProbeRun, Task
 from timeproof.replay.profile import profile_named
 from timeproof.replay.proving import prove
-from timeproof.replay.sealing import Arrays, agreed, seal
+from timeproof.replay.sealing import SEEDS, Arrays, seal, settled
 from timeproof.version import VERSION
 
 
@@ -53,6 +53,9 @@ class Request:
     prove_portable: bool = False  # also run it on simulated CPUs, and record what moved
     tags: Mapping[str, str] = field(default_factory=dict)
     options: SaveOptions = field(default_factory=SaveOptions)
+    copies: Mapping[str, object] = field(default_factory=dict)  # format → path: somebody's conversion
+    keep_inexact: bool = False  # a copy further than rounding from the model
+    keep_random: bool = False  # a model whose answer depends on a seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,22 +106,41 @@ def archive_model(
     provided = images.provide(engine, archive, environment, progress=progress)
     with writer.draft(archive, grid_size, adapter.name) as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
-        options = replace(request.options, timestamp=utc_now())
+        own_onnx = request.options.onnx and not request.copies
+        options = replace(request.options, timestamp=utc_now(), onnx=own_onnx)
         saving = adapter.save_file if from_file else adapter.save
         saved = saving(request.model, inputs, draft.folder, draft.ref.tag, options)  # type: ignore[arg-type]  # a path where from_file
+        saved = with_copies(
+            saved, request.copies, inputs, draft.folder, draft.ref.tag, options, inexact=request.keep_inexact
+        )
         inputs = {new: inputs[old] for new, old in zip(saved.input_names, inputs, strict=True)}
         own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
         task = _task(draft, saved, inputs)
         progress.step("Sealing: two replays in two fresh containers")
         runs = seal(connect, provided.id, task, profile, limits)
-        outputs, last = agreed(runs, environment.left_out)
+        outputs, first, random = settled(
+            runs,
+            environment.left_out,
+            saved,
+            draft.folder,
+            lambda: seal(connect, provided.id, task, profile, limits, SEEDS[:1])[0],
+            keep_random=request.keep_random,
+        )
+        measured = copies.runnable(saved, first)
+        records = [copies.record(outputs, c, first) for c in measured.copies]
+        inexact = copies.check(measured.copies, records, keep_inexact=request.keep_inexact)
         proofs = []
         if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
             proofs = prove(connect, provided.id, task, profile, outputs, emulator, limits, progress)
-        metadata = _metadata(draft, saved, inputs, outputs, own, last, runs, environment, profile, request)
+        for file in set(saved.files) - set(measured.files):
+            (draft.folder / file.path).unlink()
+        saved = replace(measured, kept=(*saved.kept, *random, *inexact))
+        metadata = _metadata(
+            draft, saved, inputs, outputs, own, first, runs, records, environment, profile, request
+        )
         if emulator is not None:
-            kept = keep(archive, emulator)
-            metadata = metadata.model_copy(update={"proofs": proofs, "emulators": [kept]})
+            emulated = keep(archive, emulator)
+            metadata = metadata.model_copy(update={"proofs": proofs, "emulators": [emulated]})
         progress.step("Publishing")
         return Archived(draft.ref, metadata, draft.publish(metadata))
 
@@ -169,34 +191,15 @@ def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
     )
 
 
-def _copy(copy: Any, outputs: Arrays, outcome: Outcome) -> Copy:
-    """An interchange copy's distance from the native answer, output by output in order."""
-    told = outcome.copies.get(copy.name, {})
-    theirs = outcome.outputs.get(copy.name, {})
-    if told.get("status") != "ok":
-        distance: dict[str, Any] = {"verdict": "refused", "reason": str(told.get("reason", ""))}
-    elif len(theirs) != len(outputs):
-        distance = {"verdict": "broken", "reason": f"{len(theirs)} outputs instead of {len(outputs)}"}
-    else:
-        distance = compare_outputs(outputs, dict(zip(outputs, theirs.values(), strict=True))).to_json()
-    return Copy(
-        name=copy.name,
-        framework=copy.framework,
-        file=copy.model,
-        options=dict(copy.options),
-        facts=dict(copy.facts),
-        distance=distance,
-    )
-
-
 def _metadata(
     draft: writer.Draft,
     saved: Saved,
     inputs: Arrays,
     outputs: Arrays,
     own: Arrays | None,
-    last: Outcome,
+    first: Outcome,
     runs: Sequence[ProbeRun],
+    records: list[Copy],
     environment: ImageRecord,
     profile: ProfileRecord,
     request: Request,
@@ -204,7 +207,7 @@ def _metadata(
     _write_reference(draft, input=inputs, output=outputs)
     files = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
     files.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
-    hello = runs[-1].hello
+    hello = runs[0].hello
     machine = hello.get("machine")
     training: OutputsDiff | None = None if own is None else compare_outputs(own, outputs)
     library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(saved.framework, saved.framework)
@@ -215,7 +218,7 @@ def _metadata(
         version=draft.ref.version,
         framework=Framework(
             name=saved.framework,  # type: ignore[arg-type]  # the schema checks it
-            version=last.versions.get(library, saved.framework_version),
+            version=first.versions.get(library, saved.framework_version),
             python=str(hello.get("python", "")),
         ),
         model=Model(
@@ -229,7 +232,7 @@ def _metadata(
         files=files,
         inputs=reference.specs_of("input", inputs),
         outputs=reference.specs_of("output", outputs),
-        copies=[_copy(c, outputs, last) for c in saved.copies],
+        copies=records,
         environment=EnvironmentRef(
             name=environment.folder, lock_sha256=environment.lock_sha256, image=environment.image
         ),
@@ -238,9 +241,11 @@ def _metadata(
         machine=machine if isinstance(machine, dict) else {},
         seal={
             "runs": len(runs),
+            "seeds": list(SEEDS),
             "seconds": [round(r.result.seconds, 3) for r in runs],
             "toolkit": VERSION,
         },
         tags={str(k): str(v) for k, v in request.tags.items()},
         notes=list(saved.notes),
+        kept=sorted(set(saved.kept)),
     )

@@ -1,0 +1,83 @@
+"""Why a model may not answer twice alike, or not at all in its container: told from its files, as text.
+
+Guesses, and says so. Nothing is loaded, imported or run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from timeproof.frameworks.base import Saved
+
+_DRAWS = re.compile(
+    r"\b(?:dropout[123]?d?|alpha_dropout|rand(?:n|int|perm|_like|n_like|int_like)?|normal_?|uniform_?"
+    r"|bernoulli_?|multinomial|default_rng|RandomState|Generator|rsample|sample|shuffle|urandom|token_bytes"
+    r"|getrandbits|time|time_ns|perf_counter|uuid4)\s*\(|\bnp\.random\b|\bnumpy\.random\b|\bimport random\b"
+)
+_NAMED = 3
+_SOURCE_BYTES = 1 << 20  # of one file
+
+
+def suspects(saved: Saved, folder: Path) -> list[str]:
+    """Name what probably draws random numbers: operators of a graph, or lines of the source."""
+    facts = saved.options.get("facts")
+    random = facts.get("random") if isinstance(facts, dict) else None
+    if isinstance(random, list):
+        return [f"the operator {name}" for name in random]
+    found = []
+    for path in saved.source_files:
+        text = (folder / path).read_bytes()[:_SOURCE_BYTES].decode("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if _DRAWS.search(line.partition("#")[0]) and not line.lstrip().startswith(("def ", "class ")):
+                found.append(f"{Path(path).name}:{number}: {line.strip()[:80]}")
+    return found
+
+
+def named(found: Sequence[str]) -> str:
+    """Put suspects into a sentence; empty where there are none."""
+    if not found:
+        return ""
+    more = f" (and {len(found) - _NAMED} more)" if len(found) > _NAMED else ""
+    return f"; probably {', '.join(found[:_NAMED])}{more}"
+
+
+_NO_MODULE = re.compile(r"No module named '([A-Za-z0-9_]+)([A-Za-z0-9_.]*)")
+_NO_FILE = re.compile(r"(?:No such file or directory|can't find resource)[^']*'([^']+)'")
+
+
+def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None = None) -> str:
+    """Say what to do about an artifact that does not replay."""
+    lost = _NO_FILE.search(reason)
+    if lost is not None:
+        return (
+            f"{Path(lost[1]).name} is not in the container: data files beside the source are not archived."
+            " Keep what the model reads in its state (register_buffer) or in init_args"
+        )
+    found = _NO_MODULE.search(reason)
+    if found is None:
+        return "nothing was published; the container holds only what is installed in the environment"
+    module = found[1]
+    if module == "timeproof":
+        return (
+            "the file that defines the model imports timeproof, which is not in the container: define the"
+            " model in a file of its own, and archive it from another"
+        )
+    for name, why in left_out:
+        if canonicalize_name(name) == canonicalize_name(module):
+            return f"{module} was left out ({why}): pip install it by its own name, then try again"
+    if saved is not None and any(
+        Path(p).stem == module or module in Path(p).parts for p in saved.source_files
+    ):
+        whole = found[1] + found[2]
+        return (
+            f"{whole} is a module of yours that is imported by a name made at run time, which can't be"
+            f" followed: add a plain 'import {whole}' to the model's module"
+        )
+    return (
+        f"install {module} into the environment, or don't import it where the model is defined; a module of"
+        " your own is archived where an import statement names it"
+    )

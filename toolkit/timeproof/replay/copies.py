@@ -1,0 +1,174 @@
+"""Interchange copies: which of a copy's outputs answers which of the model's own, and how far it is off.
+
+Arrays in, a record out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from timeproof.archive.model import Copy as CopyRecord
+from timeproof.archive.reference import Array
+from timeproof.errors import SealFailed
+from timeproof.frameworks.base import INEXACT, Copy, Saved
+from timeproof.replay.compare import compare_outputs
+from timeproof.replay.probing import Outcome
+from timeproof.replay.verdict import Verdict
+
+_COLUMN = re.compile(r"(.+)_([^_]+)")
+
+
+def pair(native: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, tuple[str, Array]]:
+    """Find, for each of the model's own outputs, the copy's: by name, else by shape, each taken once.
+
+    A converter's column of one is taken for a vector, a vector for each class (onnxruntime's ZipMap) for a
+    table, the second of two columns for a probability, and whole numbers (labels) for nothing. Where every
+    output has its like by place, that decides.
+
+    Returns:
+        dict: native name → the copy's name and array, shaped as the native one; what has none is missing.
+    """
+    if len(native) == len(theirs) and all(
+        a.shape == b.shape and a.dtype.kind == b.dtype.kind
+        for a, b in zip(native.values(), theirs.values(), strict=True)
+    ):
+        return dict(zip(native, theirs.items(), strict=True))
+    waiting = {**theirs, **_tables(theirs)}
+    found: dict[str, tuple[str, Array]] = {}
+    for by_name in (True, False):
+        for name, array in native.items():
+            if name in found:
+                continue
+            for other, values in waiting.items():
+                if by_name and other != name:
+                    continue
+                shaped = _shaped(array, values)
+                if shaped is not None:
+                    found[name] = (other, shaped)
+                    del waiting[other]
+                    break
+    return found
+
+
+def _tables(theirs: Mapping[str, Array]) -> dict[str, Array]:
+    """Put the vectors `p_0`, `p_1`, … of a ZipMap side by side, as the table `p`."""
+    columns: dict[str, list[Array]] = {}
+    for name, array in theirs.items():
+        told = _COLUMN.fullmatch(name)
+        if told and array.ndim == 1 and array.dtype.kind == "f":
+            columns.setdefault(told[1], []).append(array)
+    return {
+        name: np.stack(parts, axis=1)
+        for name, parts in columns.items()
+        if len(parts) > 1 and len({part.shape for part in parts}) == 1
+    }
+
+
+def _shaped(native: Array, values: Array) -> Array | None:
+    if values.dtype.kind != native.dtype.kind:
+        return None
+    if values.shape == native.shape:
+        return values
+    if values.shape == (*native.shape, 1) or (values.ndim == 2 and (*values.shape, 1) == native.shape):
+        return values.reshape(native.shape)
+    if values.shape == (*native.shape, 2) and native.ndim == 1:
+        return np.ascontiguousarray(values[:, 1])
+    return None
+
+
+def distance(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> dict[str, Any]:
+    """Compare a copy's answer with the native one, in the narrower of the two float types."""
+    told = outcome.copies.get(copy.name, {})
+    theirs = outcome.outputs.get(copy.name, {})
+    if told.get("status") != "ok":
+        return {"verdict": "refused", "reason": str(told.get("reason", ""))}
+    pairs = pair(native, theirs)
+    # A copy that was handed in gives what its converter gives; ours gives everything.
+    if not pairs or (not copy.given and len(pairs) < len(native)):
+        shapes = ", ".join(f"{name} {list(a.shape)}" for name, a in theirs.items())
+        return {"verdict": "broken", "reason": f"its outputs ({shapes or 'none'}) are not the model's"}
+    expected = {
+        name: native[name].astype(values.dtype) if _narrower(values, native[name]) else native[name]
+        for name, (_, values) in pairs.items()
+    }
+    diff = compare_outputs(expected, {name: values for name, (_, values) in pairs.items()})
+    return {**diff.to_json(), "compared": {name: other for name, (other, _) in pairs.items()}}
+
+
+def _narrower(values: Array, native: Array) -> bool:
+    return values.dtype.kind == "f" and values.dtype.itemsize < native.dtype.itemsize
+
+
+def record(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> CopyRecord:
+    """What the metadata says of a copy."""
+    return CopyRecord(
+        name=copy.name,
+        framework=copy.framework,
+        file=copy.model,
+        options=dict(copy.options),
+        facts=dict(copy.facts),
+        distance=distance(native, copy, outcome),
+    )
+
+
+def runnable(saved: Saved, outcome: Outcome) -> Saved:
+    """Leave out a copy of our own making that nothing in the environment runs, and say so.
+
+    How far it is from the model, nobody could tell.
+    """
+    gone = [c for c in saved.copies if not c.given and _lacks_runtime(outcome.copies.get(c.name, {}))]
+    if not gone:
+        return saved
+    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
+    notes = tuple(
+        f"there is no {c.name} copy: the environment holds no onnxruntime, so its distance can't be measured"
+        for c in gone
+    )
+    return replace(
+        saved,
+        files=tuple(f for f in saved.files if f.path not in files),
+        copies=tuple(c for c in saved.copies if c not in gone),
+        notes=saved.notes + notes,
+    )
+
+
+def _lacks_runtime(told: Mapping[str, Any]) -> bool:
+    return told.get("status") == "refused" and "No module named 'onnxruntime'" in str(told.get("reason"))
+
+
+def check(copies: Sequence[Copy], records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple[str, ...]:
+    """Refuse copies that are further than rounding from the native answer, unless they are to be kept.
+
+    Returns:
+        tuple: `inexact`, where one is kept.
+
+    Raises:
+        SealFailed: naming the distance, and both ways out.
+    """
+    far = [r for r in records if not _near(r)]
+    if not far or keep_inexact:
+        return (INEXACT,) if far else ()
+    told = "; ".join(f"{r.name}: {r.distance['verdict']}: {_said(r)}" for r in far)
+    ours = not all(c.given for c in copies)
+    without = "--no-onnx (onnx=False)" if ours else f"leave out --copy {far[0].name}=…"
+    raise SealFailed(
+        f"the model replays, but its copy in another format is further than rounding from it: {told}",
+        advice=f"archive the model without the copy ({without}), or keep the copy, marked, with"
+        " --keep-inexact (keep_inexact=True). Nothing was published",
+    )
+
+
+def _near(record: CopyRecord) -> bool:
+    try:
+        return Verdict(str(record.distance.get("verdict"))).allowed_by(Verdict.rounding)
+    except ValueError:
+        return False
+
+
+def _said(record: CopyRecord) -> str:
+    return str(record.distance.get("summary") or record.distance.get("reason") or "")
