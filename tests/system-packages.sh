@@ -14,6 +14,10 @@ need openssl openssl        # keys and certificates
 need mkfs.ext4 e2fsprogs    # file systems that fill up
 need mount mount
 need unshare util-linux
+for browser in chromium chromium-browser google-chrome ""; do  # any one of them will do
+    [ -n "$browser" ] || need chromium "chromium fonts-dejavu-core"
+    command -v "$browser" >/dev/null 2>&1 && break
+done
 need ip iproute2            # network namespaces, a worker each
 need docker-registry docker-registry  # a real registry, on loopback
 need htpasswd apache2-utils           # its password

@@ -197,3 +197,39 @@ def test_the_ends_of_the_range_neither_overflow_nor_warn(data: st.DataObject, dt
     diff = compare(left.reshape(2, 3), right.reshape(2, 3))
     assert diff.verdict.graded
     assert not any(isinstance(v, float) and not np.isfinite(v) for v in diff.to_json().values())
+
+
+@given(st.data(), st.sampled_from(["f2", "f4", "f8", "c8", "g"]))
+@LAW
+def test_the_histogram_counts_every_finite_element_once(data: st.DataObject, dtype: str) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=5))
+    left, right = (data.draw(hnp.arrays(dtype, shape)) for _ in range(2))
+    diff = compare(left, right)
+    if diff.histogram is None:
+        assert diff.verdict is Verdict.identical
+        return
+    parts = [np.atleast_1d(a).view(a.real.dtype) for a in (left, right)]
+    assert sum(diff.histogram) == np.count_nonzero(np.isfinite(parts[0]) & np.isfinite(parts[1]))
+    assert not diff.histogram or diff.histogram[-1] > 0
+    assert len(diff.histogram) <= 65
+
+
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=20))
+@LAW
+def test_the_histogram_is_by_powers_of_two_of_the_scales_step(steps: list[int]) -> None:
+    left = np.full(len(steps) + 1, 0.75)  # one step is 2**-53
+    moved = left - np.array([*steps, 1]) * 2.0**-53
+    diff = compare(left, moved)
+    told = np.zeros(65, int)
+    for step in [*steps, 1]:
+        told[step.bit_length() - 1 + 10 if step else 0] += 1
+    assert diff.histogram == tuple(np.trim_zeros(told, "b"))
+
+
+def test_the_ends_of_the_histogram_take_what_lies_beyond() -> None:
+    left = np.array([1.0, 0.0, 0.0, 0.0])
+    right = np.array([1.0, 2.0**-52 * 2.0**-8, 2.0**-52 * 2.0**-9, 2.0**40])
+    found = compare(left, right).histogram
+    assert found is not None
+    assert (found[0], found[1], found[2], found[64], len(found)) == (1, 1, 1, 1, 65)
+    assert compare(np.array([1, 2]), np.array([1, 3])).histogram is None

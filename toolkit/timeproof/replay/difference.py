@@ -65,6 +65,9 @@ class ArrayDiff:
     flips: int | None = None  # other argmax along the last axis; ties among them
     tie_flips: int | None = None
     smallest_margin: float | None = None  # between the reference's top two along the last axis
+    # Elements by |difference| in sULP: [0] equal in value, [1] below 2^-8, [k] from 2^(k-10) up to 2^(k-9).
+    # 65 bins at most, the last without an upper end; zeros at the end are left out.
+    histogram: tuple[int, ...] | None = None
 
     @property
     def elements(self) -> int:

@@ -14,6 +14,9 @@ from timeproof.replay.bits import FLOAT32, Array, Format, differing, steps
 from timeproof.replay.verdict import Thresholds, Verdict
 
 _FIRST = 5  # row numbers that are kept
+# The histogram of |difference| in sULP: [0] counts what is equal in value, [1] what is below 2^-8, and
+# [k] what lies from 2^(k-10) up to, not including, 2^(k-9). The last one has no upper end.
+_LEAST, _BINS = -8, 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Measured:
     flips: int = 0
     tie_flips: int = 0
     margin: Any = np.inf
+    bins: Array = field(default_factory=lambda: np.zeros(_BINS, np.int64))
 
     @property
     def relative(self) -> float:
@@ -171,7 +175,17 @@ class Measured:
             "flips": self.flips if self.ranked else None,
             "tie_flips": self.tie_flips if self.ranked else None,
             "smallest_margin": float(self.margin) if self.ranked else None,
+            "histogram": tuple(int(n) for n in np.trim_zeros(self.bins, "b")),
         }
+
+    def count(self, apart: Array, finite: Array) -> None:
+        """Add distances to the histogram. Exponents are exact: no distance is near the edge of a bin."""
+        far = apart[apart > 0]
+        self.bins[0] += int(np.count_nonzero(finite)) - far.size
+        _, exponents = np.frexp(far)
+        _, unit = np.frexp(self.form.ulp(self.scale) * self.half)
+        places = np.clip(exponents - unit, _LEAST - 1, _BINS - 3 + _LEAST) + (2 - _LEAST)
+        self.bins += np.bincount(places, minlength=_BINS)
 
 
 def measure(pair: Pair, form: Format, thresholds: Thresholds) -> Measured:
@@ -207,6 +221,7 @@ def _chunk(found: Measured, pair: Pair, span: slice, wide: Any, thresholds: Thre
     if apart.flat[at] > found.max_abs:
         found.max_abs = apart.flat[at]
         found.at = span.start * left.shape[1] + at
+    found.count(apart, finite)
     stepped = steps(raw_left, raw_right)
     if stepped is None or found.max_ulp is None:
         found.max_ulp = None
