@@ -112,7 +112,7 @@ def replay(
 
     Args:
         ref: `grid-size-8/pytorch/v1`, or without the version for the newest; several; None for all.
-        root: the archive's folder.
+        root: the archive's folder, or an address such as `s3://bucket/models`.
         image: `auto` takes the engine's, else pulls from `registry`, else rebuilds, else loads the stored
             copy; `ready` is the same, and builds nothing; `registry`, `rebuild` and `stored` insist.
         registry: `HOST/NAME` of an OCI registry; images are pulled from it by digest.
@@ -125,13 +125,13 @@ def replay(
     Raises:
         timeproof.errors.TimeproofError: no such artifact, or the engine failed.
     """
-    from timeproof.archive.layout import Archive
+    from timeproof.archive.remote import open_archive
     from timeproof.engine.containers import connect
     from timeproof.progress import SILENT
     from timeproof.replay.profile import profile_named
     from timeproof.replay.replaying import replay as run
 
-    archive = Archive(root)
+    archive = open_archive(root, progress=progress or SILENT)
     archive.require()
     if ref is None:
         refs = list(archive.refs())

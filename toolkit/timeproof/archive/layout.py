@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timeproof.errors import BadGridSize, BadRequest, NotFound
+from timeproof.progress import Progress
+
+if TYPE_CHECKING:
+    from timeproof.archive.verify import Claim
 
 DEFAULT = Path("logs/extensions/models")
 SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
@@ -17,6 +24,7 @@ _REF = re.compile(
     rf"(?:.*/)?grid-size-({_NUMBER})/([a-z]+)(?:/v({_NUMBER})|/metadata_([a-z]+)_v({_NUMBER})\.json)?/?"
 )
 _METADATA = re.compile(r"metadata_([a-z]+)_v([1-9]\d*)\.json")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/].*", re.DOTALL)
 _GRID = re.compile(r"grid-size-([1-9]\d*)")
 
 
@@ -33,6 +41,11 @@ def check_grid_size(value: object) -> int:
     if number < 1 or number > 10**15:
         raise BadGridSize(value)
     return number
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an address, such as `s3://bucket/models`, and no path. A drive is one letter."""
+    return bool(_ADDRESS.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,7 +97,26 @@ class Archive:
     """The folder that holds everything."""
 
     def __init__(self, root: Path | str = DEFAULT) -> None:
+        if is_address(os.fspath(root)):
+            raise BadRequest(
+                f"{root} is not on this machine, and this needs an archive in a folder",
+                advice="archive into a folder, then copy it there as it is; it can be read from there",
+            )
         self.root = Path(root)
+
+    @property
+    def name(self) -> str:
+        """What people call it: its folder, or its address."""
+        return str(self.root)
+
+    def bring(self, claims: Iterable[Claim]) -> None:
+        """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
+
+    @contextmanager
+    def whole(self, refs: Sequence[Ref] | None, progress: Progress) -> Iterator[Archive]:
+        """The archive with every file on this machine: of these artifacts, or of all."""
+        del refs, progress  # all of it is here
+        yield self
 
     @property
     def packages(self) -> Path:

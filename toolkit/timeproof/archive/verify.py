@@ -17,7 +17,7 @@ from typing import TypeVar
 from timeproof import atomic
 from timeproof.archive import oci
 from timeproof.archive.layout import SHORT, Archive, Ref
-from timeproof.archive.model import Document, ImageRecord, Metadata
+from timeproof.archive.model import Document, ImageIdentity, ImageRecord, Metadata
 from timeproof.archive.writer import OWNED, STAGED
 from timeproof.digests import Digest
 from timeproof.errors import (
@@ -166,6 +166,7 @@ def check_artifact(archive: Archive, ref: Ref) -> Metadata:
     """
     metadata = read_metadata(archive, ref)
     claims = artifact_claims(ref, metadata)
+    archive.bring(claims)
     findings = check_claims(archive.root, claims)
     folders = {c.path.split("/")[2] for c in claims if c.path.count("/") > 2}
     for folder in sorted(folders):
@@ -178,12 +179,21 @@ def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) 
     """Check an environment's own files and, where asked, every package that it is built from."""
     claims = environment_claims(record)
     folder = f"environments/{record.folder}"
-    findings = check_claims(archive.root, claims + (package_claims(record) if packages else []))
+    every = claims + (package_claims(record) if packages else [])
+    archive.bring(every)
+    findings = check_claims(archive.root, every)
     findings += _unlisted(archive.root, folder, [c.path for c in claims] + [f"{folder}/image.json"])
     lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
     if lock is None or lock.sha256 != record.lock_sha256:
         findings.append(Malformed(archive.root / folder, ["its conda-lock.yml is not the lock it names"]))
     raise_findings(archive.environments / record.folder, findings)
+
+
+def bring_image(archive: Archive, image: ImageIdentity) -> None:
+    """See that every blob of an image is on this machine."""
+    claims = (Claim(*c) for c in oci.claims(archive.images, image))
+    archive.bring([next(claims)])  # the manifest: what the others are stands in it
+    archive.bring(claims)
 
 
 class _Walk:

@@ -21,7 +21,11 @@ from timeproof.errors import StorageFailed, TimeproofError
 ArchiveOption = Annotated[
     Path,
     typer.Option(
-        "--archive", "-a", help="The archive's folder.", envvar="TIMEPROOF_ARCHIVE", show_default=True
+        "--archive",
+        "-a",
+        help="The archive's folder; to read, also an address: s3://bucket/models.",
+        envvar="TIMEPROOF_ARCHIVE",
+        show_default=True,
     ),
 ]
 JsonOption = Annotated[

@@ -28,12 +28,12 @@ timeproof ls --archive /mnt/models --json
 
 
 def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) -> None:
-    def work(_: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
+    def work(progress: TerminalProgress) -> int:
+        from timeproof.archive.remote import open_archive
         from timeproof.archive.verify import read_environment, read_metadata
         from timeproof.errors import BadArchive
 
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         there.require()
         rows: list[dict[str, Any]] = []
         broken: list[BadArchive] = []

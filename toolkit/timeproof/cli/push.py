@@ -40,9 +40,9 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
         from timeproof.archive.registry import Registry, Repository
-        from timeproof.archive.verify import read_environment
+        from timeproof.archive.remote import open_archive
+        from timeproof.archive.verify import bring_image, read_environment
         from timeproof.replay.choosing import by_name
 
         if not registry:
@@ -50,7 +50,7 @@ def command(
         if bool(environments) == all_:
             raise BadRequest("name environments, or give --all", advice="'timeproof ls' lists them")
         repository = Repository.parse(registry)
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         there.require()
         if all_:
             records = [read_environment(there, name) for name in there.environment_names()]
@@ -61,6 +61,7 @@ def command(
         rows = []
         with Registry(repository) as remote:
             for record in records:
+                bring_image(there, record.image)
                 pushed = remote.push(there.images, record.image, record.folder, progress=progress)
                 rows.append(
                     {

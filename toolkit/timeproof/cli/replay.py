@@ -62,7 +62,7 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
+        from timeproof.archive.remote import open_archive
         from timeproof.engine.containers import connect
         from timeproof.limits import LIMITS
         from timeproof.replay.profile import profile_named
@@ -74,7 +74,7 @@ def command(
             raise BadRequest(f"{allow!r} can't be allowed", advice=f"take one of: {', '.join(graded)}")
         if bool(refs) == all_:
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         there.require()
         chosen = list(there.refs()) if all_ else [there.find(r) for r in refs or ()]
         if not chosen:

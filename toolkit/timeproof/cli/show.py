@@ -41,12 +41,12 @@ def command(
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     json: JsonOption = False,
 ) -> None:
-    def work(_: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
+    def work(progress: TerminalProgress) -> int:
         from timeproof.archive.promise import held_by, promise
+        from timeproof.archive.remote import open_archive
         from timeproof.archive.verify import read_environment, read_metadata
 
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         there.require()
         if name in there.environment_names():
             record = read_environment(there, name)

@@ -34,13 +34,18 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
+        from timeproof.archive.remote import open_archive
         from timeproof.archive.verify import verify
 
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         there.require()
         begun = time.monotonic()
-        report = verify(there, [there.find(r) for r in refs] if refs else None, progress=progress)
+        chosen = [there.find(r) for r in refs] if refs else None
+        with there.whole(chosen, progress) as every:
+            report = verify(every, chosen, progress=progress)
+            for finding in report.findings:  # a copy is named after what it is a copy of
+                finding.message = finding.message.replace(str(every.root), there.name)
+                finding.path = finding.path.replace(str(every.root), there.name)
         took = time.monotonic() - begun
         progress.close()
         if json:

@@ -14,7 +14,7 @@ from timeproof import atomic
 from timeproof.archive import oci, writer
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity, ImageRecord, PackageEntry
-from timeproof.archive.verify import read_environment
+from timeproof.archive.verify import package_claims, read_environment
 from timeproof.digests import Digest
 from timeproof.environment.conda_part import conda_part
 from timeproof.environment.lock import Lock, Package
@@ -255,6 +255,7 @@ def rebuild(
         WrongImage: the result is not the recorded one: which of the digests, and both values.
         and what `build_environment` raises.
     """
+    archive.bring(package_claims(record))
     with _workplace(archive) as contexts:
         progress.step("Rebuilding the image from its recipe, without a network")
         frozen = archive.environments / record.folder / "recipe"

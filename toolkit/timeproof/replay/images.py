@@ -10,7 +10,7 @@ from typing import Literal
 from timeproof.archive import oci
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity, ImageRecord
-from timeproof.archive.verify import check_environment
+from timeproof.archive.verify import bring_image, check_environment
 from timeproof.engine.base import Engine
 from timeproof.errors import (
     BadArchive,
@@ -76,6 +76,7 @@ def _rebuilt(
 
 def _loaded(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
     progress.step("Loading the stored copy of the image")
+    bring_image(archive, record.image)
     return _load(engine, archive.images, record)
 
 
