@@ -38,35 +38,34 @@ def pair(native: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, 
         for a, b in zip(native.values(), theirs.values(), strict=True)
     ):
         return dict(zip(native, theirs.items(), strict=True))
-    waiting = {**theirs, **_tables(theirs)}
     found: dict[str, tuple[str, Array]] = {}
-    for by_name in (True, False):
-        for name, array in native.items():
-            if name in found:
-                continue
-            for other, values in waiting.items():
-                if by_name and other != name:
-                    continue
-                shaped = _shaped(array, values)
-                if shaped is not None:
-                    found[name] = (other, shaped)
-                    del waiting[other]
-                    break
+    for name, array in native.items():
+        if name in theirs and (shaped := _shaped(array, theirs[name])) is not None:
+            found[name] = (name, shaped)
+    waiting = _tables({name: array for name, array in theirs.items() if name not in found})
+    for name, array in native.items():
+        for other, values in waiting.items() if name not in found else ():
+            if (shaped := _shaped(array, values)) is not None:
+                found[name] = (other, shaped)
+                del waiting[other]
+                break
     return found
 
 
 def _tables(theirs: Mapping[str, Array]) -> dict[str, Array]:
-    """Put the vectors `p_0`, `p_1`, … of a ZipMap side by side, as the table `p`."""
-    columns: dict[str, list[Array]] = {}
+    """Put the vectors `p_0`, `p_1`, … of a ZipMap side by side, as the table `p`; the rest stays."""
+    columns: dict[str, list[str]] = {}
     for name, array in theirs.items():
         told = _COLUMN.fullmatch(name)
         if told and array.ndim == 1 and array.dtype.kind == "f":
-            columns.setdefault(told[1], []).append(array)
-    return {
-        name: np.stack(parts, axis=1)
-        for name, parts in columns.items()
-        if len(parts) > 1 and len({part.shape for part in parts}) == 1
-    }
+            columns.setdefault(told[1], []).append(name)
+    made = dict(theirs)
+    for table, names in columns.items():
+        parts = [theirs[name] for name in names]
+        if len(parts) > 1 and len({part.shape for part in parts}) == 1:
+            made = {name: array for name, array in made.items() if name not in names}
+            made[table] = np.stack(parts, axis=1)
+    return made
 
 
 def _shaped(native: Array, values: Array) -> Array | None:
