@@ -230,3 +230,19 @@ def test_a_class_of_the_running_script_or_notebook_is_refused(before: str, messa
     said, _, advised = ended.stdout.partition("|")
     assert message in said
     assert advice in advised
+
+
+def test_what_can_not_be_followed_is_told_by_file_and_line(project: Project) -> None:
+    kind = project(
+        {
+            "@net.py": "import importlib, @data\n"
+            "HELP = importlib.import_module('js' + 'on')\n"
+            "import_by_statement = importlib.import_module('json')\n" + NET,
+            "@data.py": "import pkgutil\nfrom pathlib import Path\nHERE = Path(__file__).parent\n"
+            "TABLE = pkgutil.get_data('json', '__init__.py')\n",
+        }
+    )
+    told = [doubt.split("_", 1)[1] for doubt in sources.doubts(sources.capture(kind))]
+    assert [doubt.split(" ")[0] for doubt in told] == ["data.py:3", "data.py:4", "net.py:2"]
+    assert "data files are not archived" in told[0]
+    assert "made at run time" in told[2]

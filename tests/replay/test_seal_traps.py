@@ -281,3 +281,34 @@ def test_int8_that_is_kept_is_marked_in_the_metadata(small: Archive) -> None:
         seal(small, model, ROWS)
     done = seal(small, model, ROWS, options=SaveOptions(keep_saturating=True))
     assert done.metadata.kept == ["saturating"]
+
+
+QUANTISED = """
+import torch
+from torch.ao.nn.quantized.dynamic import Linear
+
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = Linear(6, 3)
+
+    def forward(self, x):
+        return self.lin(x)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_modules_are_refused_where_no_profile_holds_their_kernels(
+    small: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "traps_quantised.py").write_text(QUANTISED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = importlib.import_module("traps_quantised").Small()
+    with pytest.raises(NotArchivable, match=r"quantized modules \(Linear\).*native") as caught:
+        seal(small, model, ROWS, options=NO_COPY, profile="native")
+    assert "portable" in caught.value.advice
+    done = seal(small, model, ROWS, options=NO_COPY)
+    assert done.metadata.kept == []
+    assert any("holds under portable" in note for note in done.metadata.notes)
+    del sys.modules["traps_quantised"]

@@ -79,6 +79,8 @@ class PyTorch:
         root = f"source_{tag}"
         written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
         files += [SavedFile(path, "source", "python") for path in written]
+        notes += sources.doubts(captured)
+        quantised = quantised_modules(model)
         if not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
         copies: tuple[Copy, ...] = ()
@@ -104,6 +106,7 @@ class PyTorch:
                 "qualname": kind.__qualname__,
                 "init_args": init_args,
                 "source": root if captured else None,
+                "quantized": quantised,
             },
             copies=copies,
             source_files=tuple(written),
@@ -131,6 +134,13 @@ class PyTorch:
             f"{path} holds weights without their class, or code that runs when it is loaded",
             advice="give a Python function that returns the model and its inputs",
         )
+
+
+def quantised_modules(model: Any) -> list[Json]:
+    """Name the kinds of quantized modules in it: their kernels are FBGEMM's, which differ by CPU."""
+    kinds = {type(module) for module in model.modules()}
+    names = {kind.__name__ for kind in kinds if ".quantized" in kind.__module__}
+    return [*sorted(name for name in names if not name.endswith("PackedParams"))]
 
 
 def named_outputs(answer: object) -> list[tuple[str, Any]]:

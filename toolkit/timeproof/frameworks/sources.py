@@ -6,7 +6,6 @@ found by the finders that `import` itself asks.
 
 from __future__ import annotations
 
-import ast
 import importlib.machinery
 import site
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 
 from timeproof.errors import NotArchivable
+from timeproof.frameworks import source_text
 
 _MOVE = "put the class into a module of its own (a .py file), import it from there, and archive again"
 _OURSELVES = "timeproof"
@@ -46,6 +46,11 @@ def capture(kind: type) -> list[Source]:
         return []
     _check_unchanged(kind, spec)
     return _closure(module)
+
+
+def doubts(sources: list[Source]) -> list[str]:
+    """Say what the sources use that can't be followed: modules named at run time, and data files."""
+    return [doubt for source in sources for doubt in source_text.doubts(source.file, source.target)]
 
 
 def write(sources: list[Source], folder: Path) -> list[str]:
@@ -155,7 +160,7 @@ def _closure(first: str) -> list[Source]:
         package = spec.submodule_search_locations is not None
         target = "/".join([*parts, "__init__.py"] if package else [*parts[:-1], f"{parts[-1]}.py"])
         found[name] = Source(name, path, target)
-        waiting += _imports(path, name, package)
+        waiting += source_text.imports(path, name, package)
     return sorted(found.values(), key=lambda source: source.target)
 
 
@@ -231,56 +236,3 @@ def _installed() -> set[Path]:
     names |= set(site.getsitepackages())
     roots = {Path(name) for name in names if name}
     return roots | {root.resolve() for root in roots}
-
-
-# --- import statements ----------------------------------------------------------------------
-
-
-def _imports(path: Path, name: str, package: bool) -> list[str]:
-    """Name the modules that the file at `path` may import, submodules taken by `from` included."""
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError) as error:
-        raise NotArchivable(
-            f"{path} can't be parsed: {error}", advice="mend the file, restart the process, and archive again"
-        ) from None
-    found: list[str] = []
-    parent = name if package else name.rpartition(".")[0]
-    for node in _nodes(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = parent.split(".")[: len(parent.split(".")) - node.level + 1]
-                base = ".".join([*above, base] if base else above)
-            found.append(base)
-            found += [f"{base}.{alias.name}" for alias in node.names if alias.name != "*"]
-        elif isinstance(node, ast.Call) and _imports_by_name(node.func) and node.args:
-            argument = node.args[0]
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                text = argument.value
-                found.append(parent + text if text.startswith(".") else text)
-    return [item for item in found if item]
-
-
-def _imports_by_name(function: ast.expr) -> bool:
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name in {"import_module", "__import__"}
-
-
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree, leaving out what never runs in the container: TYPE_CHECKING and __main__ blocks."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and _never(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _nodes(other)
-            continue
-        yield child
-        yield from _nodes(child)
-
-
-def _never(test: ast.expr) -> bool:
-    text = ast.unparse(test)
-    return text in {"TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'"}

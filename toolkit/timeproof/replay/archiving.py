@@ -28,7 +28,7 @@ from timeproof.frameworks.inputs import normalise_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
-from timeproof.replay import copies, images
+from timeproof.replay import copies, images, quantised
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.emulation import find, keep
@@ -110,6 +110,7 @@ def archive_model(
         options = replace(request.options, timestamp=utc_now(), onnx=own_onnx)
         saving = adapter.save_file if from_file else adapter.save
         saved = saving(request.model, inputs, draft.folder, draft.ref.tag, options)  # type: ignore[arg-type]  # a path where from_file
+        saved = quantised.check(saved, profile, keep=options.keep_saturating)
         saved = with_copies(
             saved, request.copies, inputs, draft.folder, draft.ref.tag, options, inexact=request.keep_inexact
         )

@@ -1,0 +1,38 @@
+"""Quantized PyTorch modules: which profile holds their answer. Decisions only, no IO."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from timeproof.archive.model import ProfileRecord
+from timeproof.errors import NotArchivable
+from timeproof.frameworks.base import SATURATING, Saved
+
+_HOLDS = "FBGEMM_ENABLE_INSTRUCTIONS"  # keeps FBGEMM to one instruction set
+
+
+def check(saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
+    """Note what holds a quantized model's answer; refuse it where nothing does, unless it is to be kept.
+
+    A quantized LSTM moved by 1e-3 and more on a CPU with VNNI until that was switched off (docs/numerics.md).
+
+    Raises:
+        NotArchivable: the profile leaves FBGEMM its choice.
+    """
+    kinds = saved.options.get("quantized")
+    if not isinstance(kinds, list) or not kinds:
+        return saved
+    what = f"it holds quantized modules ({', '.join(map(str, kinds))})"
+    if _HOLDS in profile.variables:
+        note = f"{what}: their answer holds under {profile.name}, which keeps FBGEMM to one instruction set"
+        return replace(saved, notes=(*saved.notes, f"{note}; elsewhere it moves by 1e-3 on a CPU with VNNI"))
+    if not keep:
+        raise NotArchivable(
+            f"{what}, and the profile {profile.name} lets FBGEMM choose its kernels: with and without VNNI"
+            " the answers differ by 1e-3 and more",
+            advice="archive it under the profile portable, or keep it, marked, with --keep-saturating"
+            " (keep_saturating=True)",
+        )
+    return replace(
+        saved, kept=(*saved.kept, SATURATING), notes=(*saved.notes, f"{what}; kept under {profile.name}")
+    )
