@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from archive_making import copy_archive, flip
 
 from timeproof import atomic
 from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment, verify
+from timeproof.archive.verify import read_environment, read_metadata, verify
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BuildFailed
 from timeproof.image import bake, build, recipe
@@ -211,64 +213,62 @@ def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, 
     assert timeproof.replay("grid-size-3/lightgbm", root=archive.root).passes()
 
 
-def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, tmp_path):
-    """REPLAY.md, step by step, without a line of the toolkit but the reading of the frames."""
-    archive = copy_of(sealed)
+@pytest.fixture
+def without_us(tmp_path) -> dict[str, str]:
+    """Variables for a shell that finds the tools which REPLAY.md names, and no others."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    for name in (
+        "docker",
+        "tar",
+        "sha256sum",
+        "sed",
+        "awk",
+        "grep",
+        "mktemp",
+        "mkdir",
+        "dirname",
+        "basename",
+    ):
+        found = shutil.which(name)
+        assert found, name
+        (bin / name).symlink_to(found)
+    kept = {k: v for k, v in os.environ.items() if k in {"DOCKER_HOST", "HOME", "TMPDIR"}}
+    return {**kept, "PATH": str(bin)}
+
+
+def told_commands(text: str) -> str:
+    """The commands of REPLAY.md, in order: its indented lines."""
+    return "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+
+
+def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, without_us):
+    """REPLAY.md to the letter, on a copy elsewhere, without the toolkit and without Python."""
+    archive = copy_of(sealed, "another place")
     record = read_environment(archive, sealed.environment)
-    told = (archive.environments / sealed.environment / "REPLAY.md").read_text()
+    script = told_commands((archive.environments / sealed.environment / "REPLAY.md").read_text())
     images.drop(real_engine, record)
-    load = next(line.strip() for line in told.splitlines() if line.strip().startswith("tar "))
-    subprocess.run(load, shell=True, cwd=archive.root, check=True, capture_output=True)
-    subprocess.run(["docker", "image", "inspect", record.image.manifest], check=True, capture_output=True)
-    import io
 
-    from timeproof import strictjson
-    from timeproof.archive.verify import read_metadata
-    from timeproof.probe import wire
+    def follow() -> tuple[list[str], str]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", script], cwd=archive.root, env=without_us, capture_output=True, check=False
+        )
+        said = done.stdout.decode(errors="replace")
+        return said.splitlines(), f"{said}\n{done.stderr.decode(errors='replace')}"
 
-    ref = archive.find("grid-size-3/lightgbm")
-    metadata = read_metadata(archive, ref)
-    job = {
-        "contract": 1,
-        "threads": 1,
-        "artifacts": [
-            {
-                "id": "mine",
-                "framework": "lightgbm",
-                "directory": "/in/0",
-                "files": [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in metadata.files],
-                "model": metadata.model.file,
-                "inputs": {
-                    "file": metadata.file("reference").path,
-                    "names": [i.name for i in metadata.inputs],
-                },
-                "options": metadata.model.options,
-                "timeout": 60,
-                "output_bytes": 1 << 20,
-            }
-        ],
-    }
-    (tmp_path / "job.json").write_bytes(strictjson.dumps(job))
-    words = ["docker", "run", "--rm", "--pull", "never", "--network", "none", "--read-only"]
-    words += ["--cap-drop", "ALL", "--ulimit", "nofile=4096:4096"]
-    words += ["--security-opt", "no-new-privileges", "--user", "65534", "--tmpfs", "/tmp:mode=1777"]
-    words += ["--mount", f"type=bind,source={archive.root / ref.folder},target=/in/0,readonly"]
-    words += ["--mount", f"type=bind,source={tmp_path / 'job.json'},target=/job/job.json,readonly"]
-    for name, value in metadata.profile.variables.items():
-        words += ["--env", f"{name}={value}"]
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001 and Path("/tmp") in parent.parents:
-            parent.chmod(0o755)
-    words += [record.image.manifest, "/job/job.json"]
-    done = subprocess.run(words, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode(errors="replace")
-    stream = io.BytesIO(done.stdout)
-    found: dict[str, bytes] = {}
-    while (header := wire.read_frame(stream.read))["kind"] != "done":
-        payload = stream.read(header["payload"])
-        if header["kind"] == "output":
-            found[header["name"]] = payload
-    from timeproof.replay.replaying import expected_outputs
+    assert subprocess.run(["/bin/sh", "-c", "command -v python3"], env=without_us, check=False).returncode
+    lines, everything_said = follow()
+    assert [line for line in lines if line.endswith(": identical")] == [
+        f"grid-size-3/{folder}/metadata_{tag}_v1.json: identical"
+        for folder, tag in (("lightgbm", "lgb"), ("onnx", "onnx"), ("pytorch", "pt"), ("xgboost", "xgb"))
+    ], everything_said
+    assert not re.search("ALTERED|DIFFERENT|damaged", everything_said)
 
-    expected = expected_outputs(archive, ref, metadata)
-    assert found == {name: array.tobytes() for name, array in expected.items()}
+    flip(archive.root / "grid-size-3/xgboost/model_xgb_v1.json")
+    recorded = archive.root / "grid-size-3/lightgbm/metadata_lgb_v1.json"
+    spec = read_metadata(archive, archive.find("grid-size-3/lightgbm")).outputs[-1]
+    recorded.write_text(recorded.read_text().replace(spec.sha256, "0" * 64))
+    lines, everything_said = follow()
+    assert "grid-size-3/xgboost/metadata_xgb_v1.json: FILES ALTERED" in lines, everything_said
+    assert "grid-size-3/lightgbm/metadata_lgb_v1.json: DIFFERENT" in lines, everything_said
+    assert len([line for line in lines if line.endswith(": identical")]) == 2, everything_said

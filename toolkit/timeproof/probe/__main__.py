@@ -1,7 +1,9 @@
 """The probe: `python -s <this folder> job.json` replays the job's artifacts and tells what they answered.
 
 Frames go to stdout (see `wire`), everything that anybody prints goes to stderr. Exit code 0 means that
-every artifact has a result, whatever it is; 2 that the job can't be read.
+every artifact has a result, whatever it is; 2 that the job can't be read; 124 that its time was over.
+
+`--artifact metadata_pt_v1.json` asks that one artifact instead, and gives plain files (see `plain`).
 """
 
 import os
@@ -10,12 +12,13 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
 
 if TYPE_CHECKING:
-    from timeproof.probe import guard, machine, supervisor, warmed, wire
+    from timeproof.probe import guard, machine, plain, supervisor, warmed, wire
     from timeproof.probe import job as jobs
 else:
     import guard
     import job as jobs
     import machine
+    import plain
     import supervisor
     import warmed
     import wire
@@ -79,16 +82,44 @@ def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryI
     return result
 
 
-def main(arguments: List[str]) -> int:
-    # Libraries print to stdout; the stream must be out of their reach before any is loaded.
+def _plain(path: str) -> int:
+    """Ask the one artifact whose metadata lies at `path`."""
+    metadata = plain.read_metadata(path)
+    plain.enter_profile(metadata)
     guard.private()
+    job = plain.job_of(metadata, os.path.dirname(os.path.abspath(path)))
+    with os.fdopen(_private(), "wb") as out:
+        guard.end_after(job["seconds"])
+        servers = Servers(job)
+        try:
+            return plain.give(lambda frames: servers.run(0, None, frames), out)
+        finally:
+            servers.close()
+
+
+def _private() -> int:
+    """Take stdout away from libraries, which print to it, before any is loaded; give it to the caller."""
     private = os.dup(1)
     os.dup2(2, 1)
+    return private
+
+
+def main(arguments: List[str]) -> int:
+    if len(arguments) == 2 and arguments[0] == "--artifact":
+        try:
+            return _plain(arguments[1])
+        except (jobs.BadJob, OSError) as error:
+            print("{} can't be asked: {}".format(arguments[1], error), file=sys.stderr)
+            return 2
+    guard.private()
+    private = _private()
     try:
         job = jobs.read(arguments[0] if len(arguments) == 1 else "/job/job.json")
     except (jobs.BadJob, OSError) as error:
         print("the job can't be read: {}".format(error), file=sys.stderr)
         return 2
+    if job["seconds"] is not None:
+        guard.end_after(job["seconds"])
     with os.fdopen(private, "wb") as out:
         hello = {"kind": "hello", "contract": wire.CONTRACT, "python": platform.python_version()}
         wire.write_frame(out, dict(hello, machine=machine.describe(), witnesses=list(wire.WITNESSES)))

@@ -78,17 +78,22 @@ def read(path: str) -> Dict[str, Any]:
         job = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadJob("it is not JSON: {}".format(error))
-    _need(isinstance(job, dict), "it is not an object")
-    job = dict(job)
+    return check(job)
+
+
+def check(value: Any) -> Dict[str, Any]:
+    """Return the job, its defaults filled in. Raises BadJob."""
+    _need(isinstance(value, dict), "it is not an object")
+    job = dict(value)
     found = job.get("contract")
     _need(found == wire.CONTRACT, "it has contract {!r}; this probe keeps {}".format(found, wire.CONTRACT))
     threads = job.setdefault("threads", None)
     _need(threads is None or (type(threads) is int and 0 < threads < 4096), "threads is no number of threads")
+    _need(job.setdefault("seconds", None) is None or _is_time(job["seconds"]), "seconds is no time")
     _need(isinstance(job.get("artifacts"), list), "artifacts is not a list")
     seen: List[str] = []
     for k, artifact in enumerate(job["artifacts"]):
         _artifact(artifact, "artifacts[{}]".format(k))
         seen.append(artifact["id"])
     _need(len(set(seen)) == len(seen), "two artifacts have one id")
-    checked: Dict[str, Any] = job
-    return checked
+    return job

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from timeproof.archive.reference import Array
     from timeproof.replay.emulation import Simulated
 
+_LATER = 30.0  # seconds after which a probe ends by itself that its host has not ended
+
 _STATUS = {
     "refused": Verdict.refused,
     "altered": Verdict.altered,
@@ -251,7 +253,10 @@ def run_probe(
         scratch.chmod(0o755)
         with _mounts(tasks, scratch) as mounts:
             job = scratch / "job.json"
-            job.write_bytes(strictjson.dumps(_job(tasks, mounts, profile, limits)))
+            seconds = min(limits.container_seconds, 60.0 + limits.artifact_seconds * len(tasks))
+            told = _job(tasks, mounts, profile, limits)
+            told["seconds"] = seconds + _LATER
+            job.write_bytes(strictjson.dumps(told))
             job.chmod(0o644)
             spec = RunSpec(
                 image=image,
@@ -260,7 +265,7 @@ def run_probe(
                 mounts=(Mount(job, "/job/job.json"), *mounts.values()),
                 memory=limits.container_memory,
                 pids=limits.container_pids,
-                timeout=min(limits.container_seconds, 60.0 + limits.artifact_seconds * len(tasks)),
+                timeout=seconds,
             )
             if simulated is not None:
                 from timeproof.replay.emulation import emulated  # only a simulation needs it
