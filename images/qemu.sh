@@ -1,13 +1,14 @@
 #!/bin/sh
 # Fetch the static emulator of x86-64 CPUs, from this machine's own apt mirror. Installs nothing.
 #
-#   qemu.sh FOLDER     puts `qemu-x86_64` and `version` into FOLDER
+#   qemu.sh FOLDER [PROGRAM]     puts `qemu-x86_64` (or that program) and `version` into FOLDER
 #
 # Only the program is taken out of the package. apt works in a folder of its own, so this needs no root, and the
 # machine's own apt is left as it is. From version 10 on: 7.2 computes an LSTM wrong on its Haswell.
 set -eu
 
 folder=$1
+wanted=${2:-qemu-x86_64}
 die() { printf 'qemu: %s\n' "$*" >&2; exit 1; }
 command -v apt-get >/dev/null 2>&1 || die "only Debian's and Ubuntu's packages can be taken here"
 # shellcheck disable=SC1091
@@ -57,15 +58,15 @@ for package in qemu-user-static qemu-user; do
     (cd "$work" && apt-get download -qq "$package=$version" >"$work/log" 2>&1) \
         || { cat "$work/log" >&2; die "apt-get download $package failed"; }
     dpkg-deb -x "$work/$package"_*.deb "$work/$package"
-    for program in "$work/$package/usr/bin/qemu-x86_64-static" "$work/$package/usr/bin/qemu-x86_64"; do
+    for program in "$work/$package/usr/bin/$wanted-static" "$work/$package/usr/bin/$wanted"; do
         [ -f "$program" ] && [ ! -L "$program" ] || continue
         mkdir -p "$folder"
         printf '%s\n' "$version" >"$folder/version.new"
-        cp "$program" "$folder/qemu-x86_64.new"
-        chmod 0755 "$folder/qemu-x86_64.new"
-        mv "$folder/qemu-x86_64.new" "$folder/qemu-x86_64"
+        cp "$program" "$folder/$wanted.new"
+        chmod 0755 "$folder/$wanted.new"
+        mv "$folder/$wanted.new" "$folder/$wanted"
         mv "$folder/version.new" "$folder/version"
         exit 0
     done
 done
-die "$release has no static qemu of version 10 or newer; put one in place by hand: TIMEPROOF_QEMU=/path/to/qemu-x86_64"
+die "$release has no static qemu of version 10 or newer; put one in place by hand: TIMEPROOF_QEMU=/path/to/$wanted"

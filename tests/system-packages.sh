@@ -14,6 +14,7 @@ need openssl openssl        # keys and certificates
 need mkfs.ext4 e2fsprogs    # file systems that fill up
 need mount mount
 need unshare util-linux
+need podman podman            # the second engine that replays
 for browser in chromium chromium-browser google-chrome ""; do  # any one of them will do
     [ -n "$browser" ] || need chromium "chromium fonts-dejavu-core"
     command -v "$browser" >/dev/null 2>&1 && break

@@ -15,8 +15,9 @@ from collections.abc import Callable
 import pytest
 
 from timeproof.archive.verify import read_environment
-from timeproof.engine import containers
-from timeproof.engine.base import LABEL, ReadExactly, RunResult, RunSpec
+from timeproof.engine import containers, owning
+from timeproof.engine.base import ReadExactly, RunResult, RunSpec
+from timeproof.engine.owning import LABEL
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.replay import images
 
@@ -190,9 +191,23 @@ def test_bytes_that_are_no_image_are_refused(real_engine):
         real_engine.load([b"this is no image" * 100])
 
 
-def test_what_another_run_left_is_removed(real_engine, image):
-    real_engine._api.create_container(image, labels={LABEL: "left"})
-    assert real_engine.reap() >= 1
+def test_the_first_run_removes_what_a_dead_process_left_and_nothing_else(image, run):
+    place, _, _ = owning.labels(1.0)[owning.OWNER].rpartition("/")
+    engine = containers.connect()
+    dead, alive, foreign = (
+        engine._api.create_container(image, labels=labels)["Id"]
+        for labels in (
+            {**owning.labels(1.0), owning.OWNER: f"{place}/1"},
+            owning.labels(1.0),
+            {"somebody": "else"},
+        )
+    )
+    spec = RunSpec(image, entrypoint=("/opt/env/bin/python3", "-c"), argv=("pass",))
+    engine.run(spec, lambda read: None)
+    there = {c["Id"] for c in engine._api.containers(all=True)}
+    assert there & {dead, alive, foreign} == {alive, foreign}
+    for one in (alive, foreign):
+        engine._api.remove_container(one)
 
 
 def test_an_interrupted_replay_leaves_no_container(sealed, real_engine):

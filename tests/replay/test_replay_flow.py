@@ -356,3 +356,26 @@ def test_a_result_can_be_told_as_json(small):
 
 def test_a_folder_that_is_no_archive_has_no_artifacts(tmp_path: Path):
     assert list(Archive(tmp_path).refs()) == []
+
+
+def test_an_engine_of_another_architecture_emulates_and_every_result_says_so(small, monkeypatch):
+    monkeypatch.setattr(
+        FakeEngine, "version", lambda self: {"engine": "fake", "version": "1", "arch": "arm64"}
+    )
+    result = everything(small, engine())
+    assert verdicts(result) == {A: "identical", B: "identical"}
+    assert [r.notes for r in result.replayed] == [["run by the engine's emulation of linux/amd64"]] * 2
+    assert all("emulation" in r["notes"][0] for r in result.to_json()["replayed"])
+
+
+def test_an_image_of_another_platform_than_recorded_is_refused_on_every_engine(small):
+    foreign = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), "linux/arm64")
+    result = everything(small, engine(held=(foreign,)))
+    assert set(verdicts(result).values()) == {"lost"}
+    assert {type(r.error).__name__ for r in result.replayed} == {"WrongPlatform"}
+    assert result.exit_code == 4
+
+
+def test_a_weaker_engine_says_so_in_the_notes(small, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "caveats", lambda self: ("run in a weaker box",))
+    assert everything(small, engine()).to_json()["notes"] == ["run in a weaker box"]

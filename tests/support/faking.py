@@ -77,6 +77,7 @@ class FakeEngine:
     """Holds images by id, and answers a job with the bytes that its script gives."""
 
     name = "fake"
+    builds = True
 
     def __init__(self, script: Script | None = None, images: Iterable[ImageFacts] = ()) -> None:
         self.script = script
@@ -95,6 +96,12 @@ class FakeEngine:
     def version(self) -> dict[str, str]:
         self._called("version")
         return {"engine": "fake", "version": "1", "arch": "amd64"}
+
+    def caveats(self) -> tuple[str, ...]:
+        return ()
+
+    def reap(self) -> int:
+        return 0
 
     def inspect(self, image: str) -> ImageFacts | None:
         self._called(f"inspect {image}")

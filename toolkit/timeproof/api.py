@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ def archive(
     keep_inexact: bool = False,
     keep_random: bool = False,
     keep_saturating: bool = False,
+    engine: Literal["docker", "podman", "none"] | None = None,
     progress: Progress | None = None,
 ) -> Archived:
     """Archive a model with its answers and its environment; it is published only once it has replayed.
@@ -61,6 +63,7 @@ def archive(
         keep_inexact: keep a copy that is further than rounding from the model, and mark it.
         keep_random: keep a model that draws random numbers, with one seed's answer, and mark it.
         keep_saturating: keep int8 weights that a CPU without VNNI adds up otherwise, and mark them.
+        engine: what seals it; None takes what answers at a Docker socket. Images are built with Docker.
 
     Returns:
         Archived: `ref` (prints as `grid-size-8/pytorch/v1`), `metadata`, and the metadata's `path`.
@@ -69,7 +72,7 @@ def archive(
         timeproof.errors.TimeproofError: each class says what to do; nothing was published.
     """
     from timeproof.archive.layout import Archive
-    from timeproof.engine.containers import connect
+    from timeproof.engine.choosing import engine_named
     from timeproof.frameworks.base import SaveOptions
     from timeproof.progress import SILENT
     from timeproof.replay.archiving import Request, archive_model
@@ -96,7 +99,7 @@ def archive(
         keep_inexact=keep_inexact,
         keep_random=keep_random,
     )
-    return archive_model(Archive(root), request, connect, progress=progress or SILENT)
+    return archive_model(Archive(root), request, partial(engine_named, engine), progress=progress or SILENT)
 
 
 def replay(
@@ -106,6 +109,7 @@ def replay(
     image: Literal["auto", "ready", "registry", "rebuild", "stored"] = "auto",
     registry: str = "",
     profile: str | Path | None = None,
+    engine: Literal["docker", "podman", "none"] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run artifacts again in their own environment, without a network, and compare the answers.
@@ -117,6 +121,8 @@ def replay(
             copy; `ready` is the same, and builds nothing; `registry`, `rebuild` and `stored` insist.
         registry: `HOST/NAME` of an OCI registry; images are pulled from it by digest.
         profile: other numeric settings than the recorded ones.
+        engine: None takes what answers at a Docker socket; `podman` needs no daemon; `none` is a weaker box
+            of the kernel's own, and says so in the notes. Both take the stored copy of the image.
 
     Returns:
         Result: `passes()` is True where every answer is the recorded one, bit for bit; `replayed` has a
@@ -126,7 +132,7 @@ def replay(
         timeproof.errors.TimeproofError: no such artifact, or the engine failed.
     """
     from timeproof.archive.remote import open_archive
-    from timeproof.engine.containers import connect
+    from timeproof.engine.choosing import engine_named
     from timeproof.progress import SILENT
     from timeproof.replay.profile import profile_named
     from timeproof.replay.replaying import replay as run
@@ -140,7 +146,7 @@ def replay(
     return run(
         archive,
         refs,
-        connect(),
+        engine_named(engine),
         image=image,
         registry=registry,
         profile=profile_named(profile) if profile else None,

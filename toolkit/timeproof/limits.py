@@ -30,6 +30,7 @@ class Limits:
     simulated_factor: float = 12.0  # how many times longer a simulated CPU may take
     container_memory: int = 8 * 2**30  # bytes
     container_pids: int = 512  # processes and threads
+    unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
     npy_header_bytes: int = 65536  # bytes of one .npy header
 
 

@@ -1,8 +1,8 @@
 """The one door for subprocesses.
 
-Every command that the toolkit starts goes through `run`: an argument list (never a shell), output
-decoded with replacement, a bounded tail kept for messages, and the whole process group ended when
-the time is over or the caller is interrupted.
+Every command that the toolkit starts goes through `run`, or through `follow` where its output is handed
+on as it comes: an argument list (never a shell), output decoded with replacement, a bounded tail kept
+for messages, and the whole process group ended when the time is over or the caller is interrupted.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from timeproof.errors import ToolFailed, ToolMissing
+from timeproof.errors import TimeproofError, ToolFailed, ToolMissing
 from timeproof.limits import LIMITS
 
 _TAIL_LINES = 40
 _PIECE = 1 << 16  # bytes read or written in one go
 _GLANCE = 0.2  # seconds between looks at a process whose pipes are silent
 _AFTER = 5.0  # seconds that others may go on talking after a process has ended
+_TO_END = 15.0  # seconds that a process has to end when it is asked to
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,37 @@ class _Talk:
             self._on_line(line)
 
 
+def _start(
+    argv: Sequence[str | Path],
+    stdin: int | IO[bytes],
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    advice: str,
+) -> subprocess.Popen[bytes]:
+    words = [os.fspath(a) for a in argv]
+    tool = os.path.basename(words[0])
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise
+        raise ToolMissing(tool, advice=advice) from error
+    except PermissionError as error:
+        raise ToolMissing(tool, advice=advice) from error
+    except OSError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise
+        raise ToolFailed(tool, 126, error.strerror or str(error)) from error
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -175,27 +210,7 @@ def run(
     """
     words = tuple(os.fspath(a) for a in argv)
     tool = os.path.basename(words[0])
-    try:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=None if env is None else dict(env),
-            cwd=cwd,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise
-        raise ToolMissing(tool, advice=advice) from error
-    except PermissionError as error:
-        raise ToolMissing(tool, advice=advice) from error
-    except OSError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise
-        raise ToolFailed(tool, 126, error.strerror or str(error)) from error
-
+    process = _start(words, subprocess.DEVNULL if stdin is None else subprocess.PIPE, env, cwd, advice)
     talk = _Talk(process, stdin or b"", on_line, stdout_limit)
     try:
         with talk:
@@ -213,3 +228,98 @@ def run(
         shown = text or bytes(talk.out[-4000:]).decode("utf-8", "replace")
         raise ToolFailed(tool, process.returncode, shown)
     return Completed(words, process.returncode, bytes(talk.out), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How a followed command ended. `late`: its time was over, and it was ended."""
+
+    exit_code: int
+    late: bool
+    tail: str  # the last of its stderr, as text
+    seconds: float
+
+
+def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
+    while data := stream.read1(_PIECE):  # type: ignore[attr-defined]  # Popen's pipes are buffered readers
+        tail += data
+        del tail[: -LIMITS.log_bytes]
+
+
+def follow(
+    argv: Sequence[str | Path],
+    consume: Callable[[Callable[[int], bytes]], None],
+    *,
+    end: Callable[[], None],
+    timeout: float,
+    started: Callable[[int], None] = lambda _: None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    advice: str = "",
+) -> Followed:
+    """Run `argv` to its end, handing its stdout to `consume` as it comes; memory stays flat.
+
+    Args:
+        consume: gets a function that gives exactly so many bytes, or raises EOFError.
+        end: asks whatever `argv` started to end, when the time is over or `consume` has raised; who does
+            not end within seconds is killed.
+        timeout: seconds.
+        started: gets the number of the process.
+
+    Raises ToolMissing, ToolFailed (it can't be started), and what `consume` raises but for EOFError.
+    """
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as given:
+        given.write(stdin)
+        given.seek(0)
+        process = _start(argv, given, env, cwd, advice)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    started(process.pid)
+    out, tail, late = process.stdout, bytearray(), threading.Event()
+    listening = threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
+    listening.start()
+
+    def over() -> None:
+        late.set()
+        _ask_to_end(process, end)
+
+    def exactly(size: int) -> bytes:
+        data = out.read(size)
+        if len(data) < size:
+            raise EOFError(f"{size} bytes awaited, {len(data)} came")
+        return data
+
+    clock = threading.Timer(timeout, over)
+    clock.daemon = True
+    clock.start()
+    try:
+        with suppress(EOFError):
+            consume(exactly)
+        while out.read(_PIECE):
+            pass
+        process.wait()
+    except BaseException:
+        _ask_to_end(process, end)
+        raise
+    finally:
+        clock.cancel()
+        _end_group(process)  # whom it left behind
+        process.wait()
+        listening.join(_AFTER)
+        for stream in (out, process.stderr):
+            with suppress(OSError, ValueError):
+                stream.close()
+    return Followed(
+        process.returncode, late.is_set(), tail.decode("utf-8", "replace"), time.monotonic() - begun
+    )
+
+
+def _ask_to_end(process: subprocess.Popen[bytes], end: Callable[[], None]) -> None:
+    with suppress(TimeproofError):
+        end()
+    try:
+        process.wait(timeout=_TO_END)
+    except subprocess.TimeoutExpired:
+        _end_group(process)

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from rich.markup import escape
 from timeproof.cli.console import (
     DEFAULT_ARCHIVE,
     ArchiveOption,
+    EngineOption,
     JsonOption,
     TerminalProgress,
     interpreter,
@@ -91,12 +93,13 @@ def command(
     keep_saturating: Annotated[
         bool, typer.Option("--keep-saturating", help="Keep int8 weights that saturate on a CPU without VNNI.")
     ] = False,
+    engine: EngineOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.archive.layout import Archive, check_grid_size
         from timeproof.archive.promise import promise
-        from timeproof.engine.containers import connect
+        from timeproof.engine.choosing import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.replay.archiving import Request, archive_model
 
@@ -129,7 +132,7 @@ def command(
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        done = archive_model(Archive(archive), request, connect, progress=progress)
+        done = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
         if json:
             print_json(
                 {

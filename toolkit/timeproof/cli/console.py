@@ -40,6 +40,14 @@ RegistryOption = Annotated[
         show_default=False,
     ),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        help="docker, podman (no daemon), or none (no engine: a weaker box). The default is what answers"
+        " at a Docker socket.",
+        envvar="TIMEPROOF_ENGINE",
+    ),
+]
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
 
 

@@ -7,9 +7,12 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
@@ -29,9 +32,12 @@ HELP = "Say what this machine can do, what is missing, and how to get it."
 EXAMPLES = """\
 timeproof doctor
 
+timeproof doctor --reap            removes containers that killed runs left; a living run's are not touched
+
 timeproof doctor --json
 """
 
+_ARCHIVED = "linux/amd64"
 _ENGINE = "run 'make engine', or install Docker Engine 26 or newer with its buildx plugin"
 
 
@@ -72,17 +78,81 @@ def _engine() -> list[Check]:
             needed=False,
         )
     )
-    here = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    checks.append(
-        Check(
-            "architecture",
-            told["arch"] == here,
-            f"engine {told['arch']}, this machine {here}",
-            needed=False,
-            advice="images of this machine's architecture run there only through emulation",
-        )
+    return [*checks, _platform("docker", told["arch"])]
+
+
+def _platform(engine: str, arch: str) -> Check:
+    """Whether images of the one platform that is archived so far run in this engine, and how."""
+    from timeproof.engine.platforms import emulated, emulators
+
+    name = f"images of {_ARCHIVED} in {engine}"
+    if not emulated(arch, _ARCHIVED):
+        return Check(name, True, "run as they are", False)
+    there = "amd64" in emulators() or (engine == "docker" and _buildkit_runs(_ARCHIVED))
+    found = "run by emulation, several times slower" if there else f"don't run: the engine is of {arch}"
+    advice = (
+        "install qemu-user-static and binfmt-support (elsewhere: qemu's handlers for binfmt_misc), and the"
+        " kernel hands such programs to qemu"
     )
+    return Check(name, there, found, False, advice)
+
+
+def _buildkit_runs(wanted: str) -> bool:
+    """Whether the engine's BuildKit counts that platform among its own: it tries them out."""
+    from timeproof import proc
+
+    try:
+        told = proc.run(["docker", "buildx", "inspect"], timeout=60.0, check=False).stdout
+    except TimeproofError:
+        return False
+    lines = [line for line in told.decode("utf-8", "replace").splitlines() if line.startswith("Platforms:")]
+    return any(wanted == p.strip(" *") for line in lines for p in line.partition(":")[2].split(","))
+
+
+def _other_engines() -> list[Check]:
+    from timeproof.engine.choosing import engine_named
+
+    checks = []
+    for name, what in (("podman", "podman, without a daemon"), ("none", "no engine at all")):
+        try:
+            engine = engine_named(name)
+            told, caveats = engine.version(), engine.caveats()
+        except TimeproofError as error:
+            advice = error.advice or "'timeproof replay' does without it where Docker answers"
+            checks.append(Check(f"--engine {name}", False, error.message, False, advice))
+            continue
+        weaker = "; ".join(caveats)
+        version = told["version"] if name == "podman" else "usable"
+        checks.append(
+            Check(f"--engine {name}", True, f"{what}: {version}{': ' * bool(weaker)}{weaker}", False)
+        )
+        checks.append(_platform(name, told["arch"]))
     return checks
+
+
+def _simulated() -> Check:
+    """Whether an emulated witness can be asked without fetching anything."""
+    from timeproof.replay.emulation import found
+
+    emulator = found()
+    return Check(
+        "simulated CPUs",
+        emulator is not None,
+        f"qemu {emulator.record.version}" if emulator is not None else "no static qemu-x86_64 of version 10",
+        False,
+        "fetched on Debian and Ubuntu when first needed; an archive with an emulated witness has its own",
+    )
+
+
+def _reap() -> dict[str, int]:
+    """Remove what runs that were killed have left, in every engine that answers."""
+    from timeproof.engine.choosing import NAMES, engine_named
+
+    removed = {}
+    for name in NAMES:
+        with suppress(TimeproofError):
+            removed[name] = engine_named(name).reap()
+    return removed
 
 
 def _tool(name: str, words: list[str], advice: str, *, needed: bool = True) -> Check:
@@ -100,6 +170,8 @@ def _examine(archive: Path) -> list[Check]:
     checks = [
         Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}"),
         *_engine(),
+        *_other_engines(),
+        _simulated(),
         _tool("docker buildx", ["docker", "buildx", "version"], _ENGINE),
         _tool(
             "mmdebstrap",
@@ -143,9 +215,14 @@ def _examine(archive: Path) -> list[Check]:
     return checks
 
 
-def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) -> None:
+def command(
+    archive: ArchiveOption = DEFAULT_ARCHIVE,
+    reap: Annotated[bool, typer.Option("--reap", help="Remove containers that killed runs left.")] = False,
+    json: JsonOption = False,
+) -> None:
     def work(progress: TerminalProgress) -> int:
         progress.step("Looking at this machine")
+        removed = _reap() if reap else {}
         checks = _examine(archive)
         progress.close()
         well = all(c.ok for c in checks if c.needed)
@@ -163,6 +240,7 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
                         }
                         for c in checks
                     ],
+                    **({"reaped": removed} if reap else {}),
                 }
             )
         else:
@@ -175,6 +253,8 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
                 out.print(f"{mark} [bold]{c.name}[/bold] {escape(c.found)}")
                 if not c.ok and c.advice:
                     out.print(f"    {escape(c.advice)}")
+            if reap:
+                out.print(f"\nleft behind by runs that were killed, and removed: {sum(removed.values())}")
             out.print(
                 "\nall that is needed is here"
                 if well

@@ -10,6 +10,7 @@ import typer
 from timeproof.cli.console import (
     DEFAULT_ARCHIVE,
     ArchiveOption,
+    EngineOption,
     JsonOption,
     RegistryOption,
     TerminalProgress,
@@ -30,6 +31,8 @@ timeproof replay --all --image rebuild        insists on rebuilding each image t
 timeproof replay --all --registry registry.example.org/models     pulls images by digest
 
 timeproof replay --all --allow rounding --json
+
+timeproof replay --all --engine none          without Docker, from the stored copy of the image
 """
 
 
@@ -59,11 +62,12 @@ def command(
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="MiB for the container.")] = None,
+    engine: EngineOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.archive.remote import open_archive
-        from timeproof.engine.containers import connect
+        from timeproof.engine.choosing import engine_named
         from timeproof.limits import LIMITS
         from timeproof.replay.profile import profile_named
         from timeproof.replay.replaying import replay
@@ -87,7 +91,7 @@ def command(
         result = replay(
             there,
             chosen,
-            connect(),
+            engine_named(engine),
             image=image,
             registry=registry,
             no_cache=no_cache,

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from timeproof.limits import LIMITS
 
-LABEL = "io.timeproof.run"  # on every container that we start, so that strays can be found
+USER = 65534  # user and group inside, which owns nothing
+OPEN_FILES = 4096
+TMP_BYTES = 2**30  # of the one folder that can be written, /tmp
 
 ReadExactly = Callable[[int], bytes]
 """Gives exactly that many bytes of the container's stdout; raises EOFError where it ends before."""
@@ -65,8 +67,15 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def builds(self) -> bool:
+        """Whether what BuildKit builds is then in this engine."""
+
+    def caveats(self) -> tuple[str, ...]:
+        """In which respects it confines less than the others, for people; empty where it doesn't."""
+
     def version(self) -> dict[str, str]:
-        """The versions of the engine and its parts."""
+        """`engine`, `version`, and `arch`: the architecture that it runs without emulation."""
 
     def inspect(self, image: str) -> ImageFacts | None:
         """What it knows of the image with that id, digest or name; None where it has none."""
@@ -81,4 +90,10 @@ class Engine(Protocol):
         """Run a container to its end, giving its stdout to `consume`; then it is gone.
 
         Where `consume` raises, the container is killed and removed, and the exception goes on.
+        """
+
+    def reap(self) -> int:
+        """Remove the containers whose owner is gone (`engine.owning`). Returns how many.
+
+        Each engine's first `run` does so too.
         """

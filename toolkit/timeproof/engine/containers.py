@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import threading
 import time
@@ -19,13 +18,16 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import Mount as Bind
 from docker.types import Ulimit
 
-from timeproof.engine.base import LABEL, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine import owning, platforms
+from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.limits import LIMITS
 
-_ADVICE = "run 'make engine' (or install Docker Engine 26 or newer, or start podman's socket)"
-_USER = "65534:65534"
-_OPEN_FILES = 4096
+_ADVICE = (
+    "run 'make engine' (or install Docker Engine 26 or newer, or start podman's socket);"
+    " or replay without: --engine podman, --engine none"
+)
+_SECONDS = 300  # for one answer: removing an image takes a minute on a busy disk
 
 
 def _sockets() -> Iterator[str]:
@@ -62,7 +64,7 @@ def connect() -> Containers:
     for address in _sockets():
         try:
             _knock(address)
-            client = docker.APIClient(base_url=address, version="auto", timeout=60)
+            client = docker.APIClient(base_url=address, version="auto", timeout=_SECONDS)
             return Containers(client, address)
         except (DockerException, requests.RequestException, OSError) as error:
             tried.append(f"{address}: {_reason(error)}")
@@ -134,8 +136,18 @@ class Containers:
 
     def __init__(self, client: Any, address: str) -> None:
         self._api = client
+        self._arch = ""
+        self._reaped = False
         weakref.finalize(self, client.close)
         self.address = address
+
+    @property
+    def builds(self) -> bool:
+        """podman's socket speaks Docker's language, but holds no BuildKit: a build would go elsewhere."""
+        return self.version()["engine"] != "podman"
+
+    def caveats(self) -> tuple[str, ...]:
+        return ()
 
     def version(self) -> dict[str, str]:
         with _answers():
@@ -143,7 +155,8 @@ class Containers:
         parts = {c["Name"]: c["Version"] for c in told.get("Components") or []}
         if any("podman" in name.lower() for name in parts):
             self.name = "podman"
-        return {"engine": self.name, "version": told.get("Version", "?"), "arch": told.get("Arch", "?")}
+        self._arch = platforms.architecture(told.get("Arch", "?"))
+        return {"engine": self.name, "version": told.get("Version", "?"), "arch": self._arch}
 
     def info(self) -> dict[str, Any]:
         """The engine's own account of itself."""
@@ -173,35 +186,46 @@ class Containers:
             self._api.remove_image(image, force=True)
 
     def reap(self) -> int:
-        """Remove every container of ours that another run left. Returns how many."""
+        removed = 0
         with _answers():
-            ended = {"label": LABEL, "status": ["exited", "dead", "created"]}
-            strays = self._api.containers(all=True, filters=ended)
-            for stray in strays:
-                with suppress(NotFound):
-                    self._api.remove_container(stray["Id"], force=True, v=True)
-        return len(strays)
+            for one in self._api.containers(all=True, filters={"label": owning.LABEL}):
+                if owning.is_stray(one.get("Labels") or {}):
+                    with suppress(NotFound, APIError):  # another run may be removing it, too
+                        self._api.remove_container(one["Id"], force=True, v=True)
+                        removed += 1
+        return removed
+
+    def _platform(self, image: str) -> str | None:
+        """The platform to ask for: None where the image is of the engine's own architecture."""
+        facts = self.inspect(image)
+        here = self._arch or self.version()["arch"]
+        return facts.platform if facts is not None and platforms.emulated(here, facts.platform) else None
 
     def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
+        if not self._reaped:
+            self._reaped = True
+            self.reap()
+        platform = self._platform(spec.image)
         with _answers():
             container = self._api.create_container(
                 spec.image,
                 command=list(spec.argv),
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 environment=dict(spec.env),
-                user=_USER,
+                user=f"{USER}:{USER}",
                 working_dir="/tmp",  # noqa: S108  the container's own tmpfs
-                labels={LABEL: secrets.token_hex(8)},
+                labels=owning.labels(spec.timeout),
                 network_disabled=True,
+                platform=platform,
                 host_config=self._api.create_host_config(
                     network_mode="none",
                     read_only=True,
                     cap_drop=["ALL"],
                     security_opt=["no-new-privileges"],
-                    tmpfs={"/tmp": "mode=1777,size=1g"},  # noqa: S108
+                    tmpfs={"/tmp": f"mode=1777,size={TMP_BYTES}"},  # noqa: S108
                     pids_limit=spec.pids,
                     # Said, so that no engine falls back on a default that its host refuses.
-                    ulimits=[Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)],
+                    ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)],
                     mem_limit=spec.memory,
                     memswap_limit=spec.memory,
                     ipc_mode="private",

@@ -60,9 +60,10 @@ def find(engine: Engine, image: ImageIdentity) -> str | None:
 def _rebuilt(
     engine: Engine, archive: Archive, record: ImageRecord, no_cache: bool, progress: Progress
 ) -> str:
-    if engine.version()["engine"] == "podman":
-        # Its socket speaks Docker's language, but holds no BuildKit: a build would go to another engine.
-        raise BuildFailed("podman can't build these images", advice="take the stored copy: --image stored")
+    if not engine.builds:
+        raise BuildFailed(
+            f"the engine {engine.name} can't build images", advice="take the stored copy: --image stored"
+        )
     from timeproof.image.build import rebuild  # with all of the builder's code: only a rebuild needs it
 
     rebuild(archive, record, no_cache=no_cache, progress=progress)

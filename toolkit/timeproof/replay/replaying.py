@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
 from timeproof.archive.verify import check_artifact, read_environment
+from timeproof.engine import platforms
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive, TimeproofError, WrongImage
 from timeproof.limits import LIMITS, Limits
@@ -158,7 +159,7 @@ def replay(
 
     Raises EngineLost; what concerns one artifact or environment is in its result.
     """
-    result = Result([], {})
+    result = Result([], {}, list(engine.caveats()))
 
     def done(one: Replayed) -> None:
         result.replayed.append(one)
@@ -215,6 +216,9 @@ def _replay_group(
             done(Replayed(ref, verdict, error.message, environment=name, error=error))
         return
     result.environments.setdefault(name, provided.source)
+    notes = []
+    if platforms.emulated(engine.version()["arch"], record.image.platform):
+        notes.append(platforms.note(record.image.platform))
     if provided.note:
         result.notes.append(f"{name}: {_HOW[provided.source]}; {provided.note}")
     progress.step(f"Replaying {len(members)} in {name}")
@@ -226,6 +230,7 @@ def _replay_group(
         ref, metadata = known[outcome.id]
         one = judge_outcome(archive, ref, metadata, outcome)
         one.environment, one.image_source, one.profile = name, provided.source, settings.name
+        one.notes += notes
         if settings != metadata.profile:
             one.notes.append(
                 f"replayed under the profile {settings.name}; recorded under {metadata.profile.name}"
