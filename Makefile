@@ -4,6 +4,7 @@
 #   make demo PYTHON=/usr/bin/python3  with another interpreter (3.11 or newer)
 #   make test                          every test, container tests included
 #   make bench                         the speed table of the README
+#   make portability                   which answers are the same on which CPU (half an hour)
 #   make engine                        only see to the container engine
 #   make clean                         remove what the others made, but for archives and images
 
@@ -16,7 +17,7 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 
-.PHONY: help demo test lint bench engine venv dev clean
+.PHONY: help demo test lint bench portability engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -67,6 +68,9 @@ test: engine lint
 
 bench: engine $(VENV)/.made
 	@$(VENV)/bin/python tests/bench/bench.py
+
+portability: engine $(VENV)/.made
+	@$(VENV)/bin/python docs/portability/run.py
 
 clean:
 	rm -rf $(VENV) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

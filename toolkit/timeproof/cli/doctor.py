@@ -155,6 +155,13 @@ def _reap() -> dict[str, int]:
     return removed
 
 
+def _cpu() -> list[Check]:
+    from timeproof.probe.machine import describe
+    from timeproof.replay.capability import promises
+
+    return [Check(p.name, p.kept, p.found, needed=False, advice=p.advice) for p in promises(describe())]
+
+
 def _tool(name: str, words: list[str], advice: str, *, needed: bool = True) -> Check:
     from timeproof import proc
 
@@ -171,6 +178,7 @@ def _examine(archive: Path) -> list[Check]:
         Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()} at {sys.executable}"),
         *_engine(),
         *_other_engines(),
+        *_cpu(),
         _simulated(),
         _tool("docker buildx", ["docker", "buildx", "version"], _ENGINE),
         _tool(

@@ -34,7 +34,7 @@ from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.emulation import find, keep
 from timeproof.replay.probing import Outcome, ProbeRun, Task
 from timeproof.replay.profile import profile_named
-from timeproof.replay.proving import prove
+from timeproof.replay.proving import Elsewhere, elsewhere
 from timeproof.replay.sealing import SEEDS, Arrays, seal, settled
 from timeproof.version import VERSION
 
@@ -130,9 +130,20 @@ def archive_model(
         measured = copies.runnable(saved, first)
         records = [copies.record(outputs, c, first) for c in measured.copies]
         inexact = copies.check(measured.copies, records, keep_inexact=request.keep_inexact)
-        proofs = []
+        found = Elsewhere()
         if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
-            proofs = prove(connect, provided.id, task, profile, outputs, emulator, limits, progress)
+            found = elsewhere(
+                connect,
+                provided.id,
+                task,
+                profile,
+                outputs,
+                emulator,
+                limits,
+                progress,
+                prove=request.prove_portable,
+                witness=False,
+            )
         for file in set(saved.files) - set(measured.files):
             (draft.folder / file.path).unlink()
         saved = replace(measured, kept=(*saved.kept, *random, *inexact))
@@ -141,7 +152,7 @@ def archive_model(
         )
         if emulator is not None:
             emulated = keep(archive, emulator)
-            metadata = metadata.model_copy(update={"proofs": proofs, "emulators": [emulated]})
+            metadata = metadata.model_copy(update={"proofs": found.proofs, "emulators": [emulated]})
         progress.step("Publishing")
         return Archived(draft.ref, metadata, draft.publish(metadata))
 

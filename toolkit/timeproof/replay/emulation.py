@@ -32,7 +32,7 @@ WITNESS = "Nehalem"  # the CPU of an emulated witness
 INSIDE = "/qemu"
 FILE = "qemu-x86_64"
 
-_ADVICE = (
+ADVICE = (
     "on Debian and Ubuntu it is fetched where apt's mirror answers; else set TIMEPROOF_QEMU to a static"
     " qemu-x86_64 of version 10 or newer"
 )
@@ -118,7 +118,7 @@ def find(progress: Progress = SILENT) -> Emulator:
         proc.run(["sh", image_file("qemu.sh"), folder], timeout=900.0, on_line=progress.detail)
     except ToolFailed as error:
         said = "; ".join([*refused, error.tail.strip() or error.message])
-        raise ToolMissing("a static qemu-x86_64", advice=f"{_ADVICE} ({said})") from error
+        raise ToolMissing("a static qemu-x86_64", advice=f"{ADVICE} ({said})") from error
     return _examined(folder / FILE)
 
 
@@ -147,16 +147,16 @@ def _places() -> list[Path]:
 def _examined(path: Path) -> Emulator:
     """Ask a program of this machine for its version, and read its bytes once."""
     if not path.is_file():
-        raise ToolMissing(str(path), advice=_ADVICE)
-    told = proc.run([path, "--version"], timeout=60.0, advice=_ADVICE)
+        raise ToolMissing(str(path), advice=ADVICE)
+    told = proc.run([path, "--version"], timeout=60.0, advice=ADVICE)
     first = told.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
     version = _VERSION.search(first)
     if "qemu-x86_64" not in first or version is None or int(version[1]) < _OLDEST:
         raise ToolMissing(
-            f"qemu-x86_64 of version {_OLDEST} or newer", advice=f"{path} is {first!r}; {_ADVICE}"
+            f"qemu-x86_64 of version {_OLDEST} or newer", advice=f"{path} is {first!r}; {ADVICE}"
         )
     if not _is_static(path):
-        raise ToolMissing("a static qemu-x86_64", advice=f"{path} needs libraries; {_ADVICE}")
+        raise ToolMissing("a static qemu-x86_64", advice=f"{path} needs libraries; {ADVICE}")
     with open(path, "rb", buffering=0) as stream:
         digest, size = Digest.of_stream(stream)
     record = EmulatorRecord(
@@ -200,7 +200,7 @@ def kept(archive: Archive, record: EmulatorRecord) -> Emulator:
     if record.machine != platform.machine():
         raise ToolMissing(
             f"a qemu-x86_64 for {platform.machine()}",
-            advice=f"the archive keeps {record.version} for {record.machine}; {_ADVICE}",
+            advice=f"the archive keeps {record.version} for {record.machine}; {ADVICE}",
         )
     path = PackageStore(archive.packages).verified(Digest(record.sha256), record.file)
     return Emulator(path, record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from timeproof.archive.model import EmulatorRecord, JsonObject, ProfileRecord, Proof
 from timeproof.engine.base import Engine
@@ -54,7 +54,15 @@ def simulate(
         return list(pool.map(run, cpus))
 
 
-def prove(
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the model answered on other CPUs: proofs, and the outputs of an emulated witness."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    witness: Arrays | None = None
+
+
+def elsewhere(
     connect: Callable[[], Engine],
     image: str,
     task: Task,
@@ -64,37 +72,32 @@ def prove(
     limits: Limits,
     progress: Progress = SILENT,
     *,
-    cpus: Sequence[str] = PROVED,
-) -> list[Proof]:
-    """What the model answers on each of `cpus`, and on this one without a profile.
+    prove: bool,
+    witness: bool,
+) -> Elsewhere:
+    """Run a model that is being sealed on simulated CPUs, each once, but the witness's twice.
 
     Args:
         outputs: the reference, with which all is compared.
+        prove: also run it here without a profile, and say of every output what it gave.
+        witness: take the outputs of one CPU as a second reference.
+
+    Raises SealFailed where the witness's two runs fail or differ.
     """
     proofs = []
-    native = profile_named("native")
-    if profile != native:
-        progress.step("Running without a profile, to see which outputs need one")
-        run = run_probe(connect(), image, [replace(task, copies=())], native, limits=limits)
-        told = run.hello.get("machine")
-        here = str(told.get("cpu") or "this CPU") if isinstance(told, dict) else "this CPU"
-        proofs.append(_proof(run, outputs, here[:1024], native, None))
+    if prove and profile != profile_named("native"):
+        proofs.append(_here(connect(), image, task, outputs, limits, progress))
+    cpus = [*([WITNESS] * 2 if witness else []), *(PROVED if prove else [])]
+    if witness and prove:
+        cpus.remove(WITNESS)  # one of the witness's two runs is the proof
     runs = simulate(connect, image, task, profile, emulator, cpus, limits, progress)
-    proofs += [_proof(r, outputs, c, profile, emulator.record) for c, r in zip(cpus, runs, strict=True)]
-    return proofs
+    first = dict(reversed(list(zip(cpus, runs, strict=True))))
+    if prove:
+        proofs += [_proof(first[cpu], outputs, cpu, profile, emulator.record) for cpu in PROVED]
+    return Elsewhere(proofs, _agreed(runs[:2]) if witness else None)
 
 
-def emulated_answers(
-    connect: Callable[[], Engine],
-    image: str,
-    task: Task,
-    profile: ProfileRecord,
-    emulator: Emulator,
-    limits: Limits,
-    progress: Progress = SILENT,
-) -> Arrays:
-    """The outputs of an emulated witness: two simulated runs that agree, bit for bit. Raises SealFailed."""
-    runs = simulate(connect, image, task, profile, emulator, [WITNESS] * 2, limits, progress)
+def _agreed(runs: Sequence[ProbeRun]) -> Arrays:
     try:
         return agreed(runs, ())[0]
     except SealFailed as error:
@@ -102,6 +105,18 @@ def emulated_answers(
             f"on a simulated {WITNESS}: {error.message}",
             advice="leave the emulated witness out, or give the model less to do; nothing was published",
         ) from error
+
+
+def _here(
+    engine: Engine, image: str, task: Task, outputs: Arrays, limits: Limits, progress: Progress
+) -> Proof:
+    """Run it on this machine's own CPU without a profile: which outputs need one?"""
+    progress.step("Running without a profile, to see which outputs need one")
+    native = profile_named("native")
+    run = run_probe(engine, image, [replace(task, copies=())], native, limits=limits)
+    told = run.hello.get("machine")
+    cpu = str(told.get("cpu") or "this CPU") if isinstance(told, dict) else "this CPU"
+    return _proof(run, outputs, cpu[:1024], native, None)
 
 
 def _proof(
