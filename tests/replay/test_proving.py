@@ -18,9 +18,13 @@ from timeproof.archive.promise import held_by, promise
 from timeproof.archive.verify import read_metadata, verify
 from timeproof.engine.base import ImageFacts, RunResult, RunSpec
 from timeproof.errors import SealFailed
+from timeproof.limits import LIMITS
 from timeproof.replay import archiving
 from timeproof.replay.archiving import Request, archive_model
 from timeproof.replay.emulation import PROVED
+from timeproof.replay.probing import Task
+from timeproof.replay.profile import profile_named
+from timeproof.replay.proving import elsewhere
 
 REF = "grid-size-8/onnx/v1"
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -152,3 +156,38 @@ def test_the_answers_themselves_are_those_of_the_machine(small, tmp_path, monkey
         lambda: FakeEngine(answering({"grid-size-8/onnx/v2": TWICE}), [HELD]),
     ).metadata
     assert made.outputs == plain.outputs
+
+
+def _elsewhere(folder: Path, fake: FakeEngine, **what: bool):
+    (folder / "r.npz").write_bytes(b"")
+    task = Task(REF, "onnx", folder, (), "m.onnx", "r.npz", (), {})
+    profile, ours = profile_named("portable"), emulator(folder)
+    return elsewhere(lambda: fake, "sha256:x", task, profile, TWICE, ours, LIMITS, **what)
+
+
+def test_an_emulated_witness_is_two_runs_that_agree(tmp_path):
+    fake = engine(Nehalem=answering({REF: MOVED}))
+    found = _elsewhere(tmp_path, fake, prove=False, witness=True)
+    assert [cpu_of(s) for s in fake.specs] == ["Nehalem", "Nehalem"]
+    assert found.proofs == []
+    assert found.witness is not None
+    assert found.witness["y"].tobytes() == MOVED["y"].tobytes(), "its own answer, whatever is native"
+
+
+def test_one_of_the_witness_runs_is_the_proof_for_its_cpu(tmp_path):
+    fake = engine(Nehalem=answering({REF: MOVED}))
+    found = _elsewhere(tmp_path, fake, prove=True, witness=True)
+    assert sorted(cpu_of(s) for s in fake.specs) == ["", "Haswell", "Nehalem", "Nehalem"]
+    told = {(p.cpu, p.verdict) for p in found.proofs}
+    assert told == {("a CPU", "identical"), ("Nehalem", "rounding"), ("Haswell", "identical")}
+
+
+def test_a_witness_whose_two_runs_differ_or_fail_is_none(tmp_path):
+    turns = iter([TWICE, MOVED])
+    differing = engine(Nehalem=lambda job, spec: answering({REF: next(turns)})(job, spec))
+    with pytest.raises(SealFailed, match=r"on a simulated Nehalem.*differ") as caught:
+        _elsewhere(tmp_path, differing, prove=False, witness=True)
+    assert "leave the emulated witness out" in caught.value.advice
+    slow = engine(Nehalem=saying(stream(done=False), timed_out=True))
+    with pytest.raises(SealFailed, match="ran out of time"):
+        _elsewhere(tmp_path, slow, prove=False, witness=True)
