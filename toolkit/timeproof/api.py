@@ -31,6 +31,8 @@ def archive(
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
     profile: str | Path = "portable",
     prove_portable: bool = False,
+    witness: Literal["auto", "float64", "emulated", "none"] = "auto",
+    thresholds: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
     copies: Mapping[str, object] | None = None,
     keep_inexact: bool = False,
@@ -57,6 +59,9 @@ def archive(
         graph_optimization: of onnxruntime, for ONNX models and copies.
         profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.
         prove_portable: also run it on simulated CPUs (5 to 90 times slower), and record what moved.
+        witness: a second reference for other CPUs. `auto` records raw margins for trees, and float64 for
+            PyTorch and ONNX where it can be had in seconds.
+        thresholds: figures of the scale for this artifact, such as `{"rounding": 64}` (docs/numerics.md).
         tags: your own.
         copies: conversions of the model that you made, by format: `{"onnx": Path("model.onnx")}`. The
             container runs them on the same inputs, and the metadata says how far each is from the model.
@@ -85,6 +90,8 @@ def archive(
         without=without,
         profile=profile,
         prove_portable=prove_portable,
+        witness=witness,
+        thresholds=thresholds or {},
         tags=tags or {},
         options=SaveOptions(
             format=format,
@@ -110,6 +117,7 @@ def replay(
     registry: str = "",
     profile: str | Path | None = None,
     engine: Literal["docker", "podman", "none"] | None = None,
+    explain: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Run artifacts again in their own environment, without a network, and compare the answers.
@@ -123,10 +131,12 @@ def replay(
         profile: other numeric settings than the recorded ones.
         engine: None takes what answers at a Docker socket; `podman` needs no daemon; `none` is a weaker box
             of the kernel's own, and says so in the notes. Both take the stored copy of the image.
+        explain: run what differs in further ways, too: `tried` says which one restores it.
 
     Returns:
-        Result: `passes()` is True where every answer is the recorded one, bit for bit; `replayed` has a
-        verdict and the difference for each. Differing outputs are a result, never an exception.
+        Result: `passes()` is True where every answer is the recorded one, bit for bit, or, on another CPU,
+        its witness's is (`passes(strict=True)` takes no witness); `replayed` has a verdict and the
+        difference for each. Differing outputs are a result, never an exception.
 
     Raises:
         timeproof.errors.TimeproofError: no such artifact, or the engine failed.
@@ -150,5 +160,6 @@ def replay(
         image=image,
         registry=registry,
         profile=profile_named(profile) if profile else None,
+        tries=explain,
         progress=progress or SILENT,
     )

@@ -40,6 +40,8 @@ timeproof archive mypackage.train:forest -n 8 --tag run=42
 
 timeproof archive train.py --grid-size 8 --prove-portable    says whether the answer holds on other CPUs
 
+timeproof archive train.py:net -n 8 --threshold rounding=64
+
 timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
 
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    how far is the conversion?
@@ -79,6 +81,13 @@ def command(
         str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
     ] = "basic",
     onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
+    witness: Annotated[
+        str, typer.Option(help="A second reference, for other CPUs: auto, float64, emulated or none.")
+    ] = "auto",
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NUMBER: a figure of the verdicts' scale, for this artifact."),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept in the metadata.")] = None,
     copy: Annotated[
         list[str] | None,
@@ -126,6 +135,8 @@ def command(
             without=without or (),
             profile=profile,
             prove_portable=prove_portable,
+            witness=witness,
+            thresholds=dict(_threshold(t) for t in threshold or ()),
             tags={**more.get("tags", {}), **tags},
             options=replace(options, **known),
             copies=_pairs(copy, "copy", "onnx=PATH"),
@@ -151,6 +162,10 @@ def command(
             out.print(f"  {escape(made.name)} copy: {made.distance.get('verdict')}: {escape(str(told))}")
         if done.metadata.proofs:
             out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
+        for second in done.metadata.witnesses:
+            distance = second.facts.get("distance")
+            told = f": the answer {distance['summary']}" if distance else ""
+            out.print(f"  {second.kind} witness{escape(told)}")
         for kept in done.metadata.kept:
             out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
         for note in done.metadata.notes:
@@ -169,6 +184,14 @@ def _pairs(given: list[str] | None, what: str, form: str) -> dict[str, str]:
             raise BadRequest(f"the {what} {text!r} is not {form}")
         found[key] = value
     return found
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise BadRequest(f"the threshold {text!r} is not NAME=NUMBER", advice="such as rounding=64") from None
 
 
 def _load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]:

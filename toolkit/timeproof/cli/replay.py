@@ -33,6 +33,8 @@ timeproof replay --all --registry registry.example.org/models     pulls images b
 timeproof replay --all --allow rounding --json
 
 timeproof replay --all --engine none          without Docker, from the stored copy of the image
+
+timeproof replay --all --explain              tries what differs in further ways
 """
 
 
@@ -57,6 +59,15 @@ def command(
             help="The worst verdict that still passes: identical, rounding, drift, outliers, broken."
         ),
     ] = "identical",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="No witness makes good for a native answer on another CPU.")
+    ] = False,
+    tries: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Run what differs natively, portably and emulated, too: what restores it?"
+        ),
+    ] = False,
     profile: Annotated[
         str | None, typer.Option(help="Other numeric settings than the recorded ones.")
     ] = None,
@@ -97,17 +108,18 @@ def command(
             no_cache=no_cache,
             profile=profile_named(profile) if profile else None,
             limits=limits,
+            tries=tries,
             progress=progress,
         )
         allowed = Verdict(allow)
-        passed = result.passes(allowed)
+        passed = result.passes(allowed, strict=strict)
         progress.close()
         if json:
-            print_json({**result.to_json(), "allow": allow, "passed": passed})
+            print_json({**result.to_json(), "allow": allow, "strict": strict, "passed": passed})
         else:
             from timeproof.cli.tables import replay_table
 
-            replay_table(result, allowed)
+            replay_table(result, allowed, strict=strict)
         return result.exit_code or (0 if passed else 1)
 
     run_command(json, work)

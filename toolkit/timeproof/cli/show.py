@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,9 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+
+if TYPE_CHECKING:
+    from timeproof.archive.model import Witness
 
 NAME = "show"
 HELP = "Show what the archive knows of one artifact, or of one environment."
@@ -108,6 +111,10 @@ def command(
         for copy in metadata.copies:
             told = copy.distance.get("summary", copy.distance.get("reason", ""))
             table.add_row(f"{copy.name} copy", escape(f"{copy.distance.get('verdict')}: {told}"))
+        for witness in metadata.witnesses:
+            table.add_row(f"{witness.kind} witness", escape(_near(witness)))
+        for threshold, figure in metadata.thresholds.items():
+            table.add_row("threshold", f"{threshold}: {figure:g}")
         table.add_row("sealed on", escape(str(metadata.machine.get("cpu", "?"))))
         for key, value in metadata.tags.items():
             table.add_row(f"tag {escape(key)}", escape(value))
@@ -125,6 +132,14 @@ def command(
         return 0
 
     run_command(json, work)
+
+
+def _near(witness: Witness) -> str:
+    """How far the answer is from it; margins are part of the answer."""
+    distance = witness.facts.get("distance")
+    if not isinstance(distance, dict):
+        return ", ".join(spec.name for spec in witness.outputs)
+    return f"the answer's distance from it: {distance.get('verdict')}: {distance.get('summary')}"
 
 
 def _facts() -> Table:

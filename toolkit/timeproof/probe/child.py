@@ -111,7 +111,7 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     Args:
         task: `model`, `options` and `witness`: the artifact's own, or one of its copies'.
     """
-    loader: Any = importlib.import_module(("load_" if task["witness"] is None else "double_") + framework)
+    loader: Any = importlib.import_module(("load_" if task.get("witness") is None else "double_") + framework)
     end: Dict[str, Any] = {"kind": "end", "status": "ok", "reason": ""}
     try:
         directory = artifact["directory"]

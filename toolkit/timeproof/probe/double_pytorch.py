@@ -17,7 +17,8 @@ else:
 
 MODULES = load_pytorch.MODULES
 
-# They hand values on as they are: a float32 constant may pass through them, and is exact in float64.
+# They hand values on, or round them: a float32 constant may pass through them, and is exact in float64; and
+# what float64 has computed may be rounded, as it is at the end. Only nothing may be computed in less.
 _HANDING_ON = frozenset(
     {
         *("alias", "as_strided", "clone", "contiguous", "copy_", "detach", "lift_fresh", "lift_fresh_copy"),
@@ -27,7 +28,7 @@ _HANDING_ON = frozenset(
         *("cat", "stack", "flip", "index", "index_select", "narrow", "select", "slice", "unfold"),
         *("split", "split_with_sizes", "unsafe_split", "unbind", "expand", "repeat"),
         *("permute", "t", "transpose", "reshape", "_reshape_alias", "view", "_unsafe_view"),
-        *("squeeze", "unsqueeze"),
+        *("squeeze", "unsqueeze", "_to_copy", "to"),
     }
 )
 
@@ -45,6 +46,10 @@ def _watcher(torch: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.narrow: Set[str] = set()
+
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # else torch imports its compiler, 800 modules, to keep that out of here
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
             found = func(*args, **(kwargs or {}))
@@ -78,8 +83,9 @@ def run(
 
     build = load_pytorch.prepare(directory, model, options, threads, sizes)
     given = load_pytorch.tensors_of(inputs)
+    seed = options.get("seed", 0)
     with torch.no_grad():
-        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given)}
+        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given, seed)}
     if torch.float64 in kinds.values() or torch.complex128 in kinds.values():
         raise Refused("an output is of float64 natively: there is nothing wider to round from")
     module = build().double()
@@ -89,7 +95,7 @@ def run(
     torch.set_default_dtype(torch.float64)
     try:
         with torch.no_grad(), watch:
-            answer = load_pytorch.ask(module, wide)
+            answer = load_pytorch.ask(module, wide, seed)
     finally:
         torch.set_default_dtype(before)
     if watch.narrow:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from timeproof import atomic
 from timeproof.archive import reference, writer
@@ -18,6 +19,7 @@ from timeproof.archive.model import (
     Metadata,
     Model,
     ProfileRecord,
+    Witness,
 )
 from timeproof.engine.base import Engine
 from timeproof.errors import NotArchivable
@@ -28,7 +30,7 @@ from timeproof.frameworks.inputs import normalise_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
-from timeproof.replay import copies, images, quantised
+from timeproof.replay import copies, images, quantised, witnesses
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.emulation import find, keep
@@ -36,6 +38,7 @@ from timeproof.replay.probing import Outcome, ProbeRun, Task
 from timeproof.replay.profile import profile_named
 from timeproof.replay.proving import Elsewhere, elsewhere
 from timeproof.replay.sealing import SEEDS, Arrays, seal, settled
+from timeproof.replay.verdict import Thresholds
 from timeproof.version import VERSION
 
 
@@ -51,6 +54,8 @@ class Request:
     without: Sequence[str] = ()
     profile: str | Path = "portable"
     prove_portable: bool = False  # also run it on simulated CPUs, and record what moved
+    witness: str = "auto"  # one of witnesses.CHOICES
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # the scale's figures, for this artifact
     tags: Mapping[str, str] = field(default_factory=dict)
     options: SaveOptions = field(default_factory=SaveOptions)
     copies: Mapping[str, object] = field(default_factory=dict)  # format → path: somebody's conversion
@@ -88,13 +93,16 @@ def archive_model(
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
     profile = profile_named(request.profile)
+    thresholds = Thresholds.of(request.thresholds)
     adapter, from_file = _adapter(request.model)
+    witnesses.check_choice(request.witness, adapter.name)
     name = adapter.input_name(request.model)
     inputs = normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
     for input_name, array in inputs.items():
         reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
     engine = connect()
-    emulator = find(progress) if request.prove_portable else None
+    emulating = request.prove_portable or request.witness == "emulated"
+    emulator = find(progress) if emulating else None
     environment = choose(
         archive,
         request.environment,
@@ -116,7 +124,7 @@ def archive_model(
         )
         inputs = {new: inputs[old] for new, old in zip(saved.input_names, inputs, strict=True)}
         own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
-        task = _task(draft, saved, inputs)
+        task = _task(draft, saved, inputs, witnesses.asked(request.witness, saved, limits))
         progress.step("Sealing: two replays in two fresh containers")
         runs = seal(connect, provided.id, task, profile, limits)
         outputs, first, random = settled(
@@ -128,11 +136,12 @@ def archive_model(
             keep_random=request.keep_random,
         )
         measured = copies.runnable(saved, first)
-        records = [copies.record(outputs, c, first) for c in measured.copies]
+        records = [copies.record(outputs, c, first, thresholds) for c in measured.copies]
         inexact = copies.check(measured.copies, records, keep_inexact=request.keep_inexact)
-        found = Elsewhere()
+        found, notes = witnesses.found(request.witness, saved.framework, runs, outputs, thresholds)
+        other = Elsewhere()
         if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
-            found = elsewhere(
+            other = elsewhere(
                 connect,
                 provided.id,
                 task,
@@ -142,17 +151,23 @@ def archive_model(
                 limits,
                 progress,
                 prove=request.prove_portable,
-                witness=False,
+                witness=request.witness == "emulated",
             )
+            if other.witness is not None:
+                found.append(witnesses.emulated(other.witness, outputs, emulator.record, thresholds))
         for file in set(saved.files) - set(measured.files):
             (draft.folder / file.path).unlink()
-        saved = replace(measured, kept=(*saved.kept, *random, *inexact))
+        notes = [*measured.notes, *notes]
+        saved = replace(measured, kept=(*saved.kept, *random, *inexact), notes=tuple(notes))
+        second = [
+            witnesses.write(f, draft.folder, draft.ref.tag, _reference_name(draft), outputs) for f in found
+        ]
         metadata = _metadata(
-            draft, saved, inputs, outputs, own, first, runs, records, environment, profile, request
+            draft, saved, inputs, outputs, own, first, runs, records, second, environment, profile, request
         )
         if emulator is not None:
             emulated = keep(archive, emulator)
-            metadata = metadata.model_copy(update={"proofs": found.proofs, "emulators": [emulated]})
+            metadata = metadata.model_copy(update={"proofs": other.proofs, "emulators": [emulated]})
         progress.step("Publishing")
         return Archived(draft.ref, metadata, draft.publish(metadata))
 
@@ -183,7 +198,7 @@ def _write_reference(draft: writer.Draft, **groups: Arrays) -> None:
     (draft.folder / _reference_name(draft)).write_bytes(stream.getbuffer())
 
 
-def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
+def _task(draft: writer.Draft, saved: Saved, inputs: Arrays, more: Sequence[Mapping[str, Any]]) -> Task:
     _write_reference(draft, input=inputs)
     entries = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
     entries.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
@@ -196,9 +211,12 @@ def _task(draft: writer.Draft, saved: Saved, inputs: Arrays) -> Task:
         inputs_file=_reference_name(draft),
         input_names=tuple(inputs),
         options=saved.options,
-        copies=tuple(
-            {"name": c.name, "framework": c.framework, "model": c.model, "options": dict(c.options)}
-            for c in saved.copies
+        copies=(
+            *(
+                {"name": c.name, "framework": c.framework, "model": c.model, "options": dict(c.options)}
+                for c in saved.copies
+            ),
+            *more,
         ),
     )
 
@@ -212,6 +230,7 @@ def _metadata(
     first: Outcome,
     runs: Sequence[ProbeRun],
     records: list[Copy],
+    second: list[Witness],
     environment: ImageRecord,
     profile: ProfileRecord,
     request: Request,
@@ -219,9 +238,13 @@ def _metadata(
     _write_reference(draft, input=inputs, output=outputs)
     files = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
     files.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
+    own_files = [w.file for w in second if w.file != _reference_name(draft)]
+    files += [writer.entry(draft.folder, name, "witness", "npz") for name in own_files]
     hello = runs[0].hello
     machine = hello.get("machine")
-    training: OutputsDiff | None = None if own is None else compare_outputs(own, outputs)
+    training: OutputsDiff | None = None
+    if own is not None:
+        training = compare_outputs(own, outputs, thresholds=Thresholds.of(request.thresholds))
     library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(saved.framework, saved.framework)
     return Metadata(
         schema=1,
@@ -260,4 +283,6 @@ def _metadata(
         tags={str(k): str(v) for k, v in request.tags.items()},
         notes=list(saved.notes),
         kept=sorted(set(saved.kept)),
+        witnesses=second,
+        thresholds=dict(request.thresholds),  # type: ignore[arg-type]  # Thresholds.of has checked the names
     )

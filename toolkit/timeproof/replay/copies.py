@@ -18,7 +18,7 @@ from timeproof.errors import SealFailed
 from timeproof.frameworks.base import INEXACT, Copy, Saved
 from timeproof.replay.compare import compare_outputs
 from timeproof.replay.probing import Outcome
-from timeproof.replay.verdict import Verdict
+from timeproof.replay.verdict import THRESHOLDS, Thresholds, Verdict
 
 _COLUMN = re.compile(r"(.+)_([^_]+)")
 
@@ -80,7 +80,9 @@ def _shaped(native: Array, values: Array) -> Array | None:
     return None
 
 
-def distance(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> dict[str, Any]:
+def distance(
+    native: Mapping[str, Array], copy: Copy, outcome: Outcome, thresholds: Thresholds = THRESHOLDS
+) -> dict[str, Any]:
     """Compare a copy's answer with the native one, in the narrower of the two float types."""
     told = outcome.copies.get(copy.name, {})
     theirs = outcome.outputs.get(copy.name, {})
@@ -95,7 +97,8 @@ def distance(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> dict[
         name: native[name].astype(values.dtype) if _narrower(values, native[name]) else native[name]
         for name, (_, values) in pairs.items()
     }
-    diff = compare_outputs(expected, {name: values for name, (_, values) in pairs.items()})
+    given = {name: values for name, (_, values) in pairs.items()}
+    diff = compare_outputs(expected, given, thresholds=thresholds)
     return {**diff.to_json(), "compared": {name: other for name, (other, _) in pairs.items()}}
 
 
@@ -103,7 +106,9 @@ def _narrower(values: Array, native: Array) -> bool:
     return values.dtype.kind == "f" and values.dtype.itemsize < native.dtype.itemsize
 
 
-def record(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> CopyRecord:
+def record(
+    native: Mapping[str, Array], copy: Copy, outcome: Outcome, thresholds: Thresholds = THRESHOLDS
+) -> CopyRecord:
     """What the metadata says of a copy."""
     return CopyRecord(
         name=copy.name,
@@ -111,7 +116,7 @@ def record(native: Mapping[str, Array], copy: Copy, outcome: Outcome) -> CopyRec
         file=copy.model,
         options=dict(copy.options),
         facts=dict(copy.facts),
-        distance=distance(native, copy, outcome),
+        distance=distance(native, copy, outcome, thresholds),
     )
 
 

@@ -127,6 +127,11 @@ class OutputsDiff:
             return Verdict.broken
         return worst(diff.verdict for diff in self.arrays.values())
 
+    @property
+    def sulp(self) -> float | None:
+        """The largest of all; None where nothing was measured."""
+        return max((d.sulp for d in self.arrays.values() if d.sulp is not None), default=None)
+
     def to_json(self) -> dict[str, Json]:
         """Give everything measured, as strict JSON."""
         return {

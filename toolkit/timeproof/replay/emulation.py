@@ -17,7 +17,7 @@ from pathlib import Path
 
 from timeproof import proc
 from timeproof.archive.layout import Archive
-from timeproof.archive.model import EmulatorRecord
+from timeproof.archive.model import EmulatorRecord, Metadata
 from timeproof.digests import Digest
 from timeproof.engine.base import Mount, RunSpec
 from timeproof.environment.packages import PackageStore
@@ -204,3 +204,24 @@ def kept(archive: Archive, record: EmulatorRecord) -> Emulator:
         )
     path = PackageStore(archive.packages).verified(Digest(record.sha256), record.file)
     return Emulator(path, record)
+
+
+def recorded_emulator(archive: Archive, metadata: Metadata, sha256: object = None) -> Emulator:
+    """The emulator that simulated CPUs for an artifact; this machine's own where that can't run here.
+
+    Args:
+        sha256: which of them; the first where None.
+
+    Raises:
+        BadArchive: its bytes are not there as recorded.
+        ToolMissing: none is at hand.
+    """
+    told = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
+    if told:
+        try:
+            return kept(archive, told[0])
+        except ToolMissing:
+            pass
+    if (own := found()) is not None:
+        return own
+    raise ToolMissing("a static qemu-x86_64", advice=ADVICE)

@@ -52,7 +52,8 @@ class Task:
     inputs_file: str
     input_names: tuple[str, ...]
     options: Mapping[str, Any]
-    copies: tuple[Mapping[str, Any], ...] = ()  # {name, framework, model, options}
+    copies: tuple[Mapping[str, Any], ...] = ()  # {name, framework, model, options, witness, timeout}
+    witness: str | None = None  # how else than natively it is asked: see probe/wire.py
 
 
 @dataclass(slots=True)
@@ -90,9 +91,12 @@ class _Distrust(Exception):
 class _Reader:
     """Reads the frames of one container. Memory: the arrays of the artifacts not yet handed on."""
 
-    def __init__(self, run: ProbeRun, limits: Limits, on_outcome: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, run: ProbeRun, tasks: Sequence[Task], limits: Limits, on_outcome: Callable[[Outcome], None]
+    ) -> None:
         self.run, self.limits, self.on_outcome = run, limits, on_outcome
-        self.taken: dict[str, int] = dict.fromkeys(run.outcomes, 0)  # bytes of outputs so far
+        self.runners = {t.id: {"native", *(str(c["name"]) for c in t.copies)} for t in tasks}
+        self.taken: dict[tuple[str, str], int] = {}  # bytes of outputs so far, by artifact and runner
         self.finished: set[str] = set()
         self.greeted = False
 
@@ -132,6 +136,8 @@ class _Reader:
         name, runner, shape = header.get("name"), header.get("runner"), header.get("shape")
         if not isinstance(name, str) or not isinstance(runner, str) or not isinstance(shape, list):
             raise _Distrust("an output without name, runner or shape")
+        if runner not in self.runners[outcome.id]:
+            raise _Distrust(f"an output of {runner!r}, which was not asked for")
         if not all(type(n) is int and 0 <= n <= self.limits.integer for n in shape):
             raise _Distrust(f"an output of shape {shape!r}")
         try:
@@ -142,8 +148,9 @@ class _Reader:
         if size != math.prod(shape) * dtype.itemsize:
             raise _Distrust(f"{size} bytes for {dtype} {shape}")
         # Elements without bytes and headers count, too: they take time and memory all the same.
-        self.taken[outcome.id] += max(size, math.prod(shape)) + len(repr(header))
-        if self.taken[outcome.id] > self.limits.output_bytes + self.limits.frame_header_bytes:
+        taken = self.taken.get((outcome.id, runner), 0) + max(size, math.prod(shape)) + len(repr(header))
+        self.taken[outcome.id, runner] = taken
+        if taken > self.limits.output_bytes + self.limits.frame_header_bytes:
             raise _Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
         outputs = outcome.outputs.setdefault(runner, {})
         if name in outputs:
@@ -271,7 +278,7 @@ def run_probe(
                 from timeproof.replay.emulation import emulated  # only a simulation needs it
 
                 spec = emulated(spec, simulated, scratch)
-            reader = _Reader(run, limits, on_outcome)
+            reader = _Reader(run, tasks, limits, on_outcome)
             distrust = ""
 
             def consume(read: ReadExactly) -> None:
@@ -321,6 +328,7 @@ def _job(
                 "inputs": {"file": t.inputs_file, "names": list(t.input_names)},
                 "options": dict(t.options),
                 "copies": [dict(c) for c in t.copies],
+                "witness": t.witness,
                 "timeout": limits.artifact_seconds,
                 "output_bytes": limits.output_bytes,
             }

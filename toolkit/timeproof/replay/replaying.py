@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
@@ -13,15 +13,19 @@ from timeproof.engine import platforms
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive, TimeproofError, WrongImage
 from timeproof.limits import LIMITS, Limits
-from timeproof.paths import open_regular
 from timeproof.progress import SILENT, Progress
-from timeproof.replay import images
-from timeproof.replay.probing import Outcome, Task, run_probe
+from timeproof.replay import fingerprint, images
+from timeproof.replay.judging import (
+    expected_outputs,
+    explain,
+    judge_outcome,
+    judge_witness,
+    task_of,
+    to_be_asked,
+)
+from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.result import Replayed, Result
 from timeproof.replay.verdict import Verdict
-
-if TYPE_CHECKING:
-    from timeproof.archive.reference import Array
-    from timeproof.replay.difference import OutputsDiff
 
 _HOW = {
     "engine": "the engine has the image",
@@ -30,98 +34,9 @@ _HOW = {
     "stored": "the stored copy of the image was loaded",
 }
 
+Judged = tuple[Ref, Metadata, Replayed]
 
-@dataclass(slots=True)
-class Replayed:
-    """What the replay of one artifact found."""
-
-    ref: Ref
-    verdict: Verdict
-    reason: str = ""
-    environment: str = ""
-    image_source: str = ""  # engine, registry, rebuilt or stored
-    diff: OutputsDiff | None = None
-    seconds: float = 0.0  # inside the container
-    outputs: int = 0
-    bytes: int = 0
-    profile: str = ""
-    notes: list[str] = field(default_factory=list)
-    error: TimeproofError | None = None
-    log: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return self.verdict is Verdict.identical
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for `--json` and every report."""
-        return {
-            "artifact": str(self.ref),
-            "verdict": str(self.verdict),
-            "reason": self.reason,
-            "environment": self.environment,
-            "image": self.image_source,
-            "profile": self.profile,
-            "seconds": round(self.seconds, 3),
-            "outputs": self.outputs,
-            "bytes": self.bytes,
-            "notes": list(self.notes),
-            "difference": self.diff.to_json() if self.diff is not None else None,
-            "error": self.error.facts() if self.error is not None else None,
-            "log": self.log,
-        }
-
-
-@dataclass(slots=True)
-class Result:
-    """What a replay of several artifacts found: the one value that every report renders."""
-
-    replayed: list[Replayed]
-    environments: dict[str, str]  # folder → where its image came from
-    notes: list[str] = field(default_factory=list)
-
-    def passes(self, allowed: Verdict = Verdict.identical) -> bool:
-        """Whether every artifact's verdict is `allowed` or better, and there is one at all."""
-        return bool(self.replayed) and all(r.verdict.allowed_by(allowed) for r in self.replayed)
-
-    @property
-    def exit_code(self) -> int:
-        """The worst of the errors' exit codes; 0 where there was none. Verdicts are not in it."""
-        return max((r.error.exit_code for r in self.replayed if r.error), default=0)
-
-    def to_json(self) -> dict[str, Any]:
-        counts: dict[str, int] = {}
-        for one in self.replayed:
-            counts[str(one.verdict)] = counts.get(str(one.verdict), 0) + 1
-        return {
-            "replayed": [r.to_json() for r in self.replayed],
-            "counts": counts,
-            "environments": dict(self.environments),
-            "notes": list(self.notes),
-        }
-
-
-def task_of(archive: Archive, ref: Ref, metadata: Metadata) -> Task:
-    """What the probe is told of one published artifact."""
-    return Task(
-        id=str(ref),
-        framework=metadata.framework.name,
-        folder=archive.root / ref.folder,
-        files=tuple(f for f in metadata.files if f.role != "optional"),
-        model=metadata.model.file,
-        inputs_file=metadata.file("reference").path,
-        input_names=tuple(i.name for i in metadata.inputs),
-        options=metadata.model.options,
-    )
-
-
-def expected_outputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str, Array]:
-    """Read the recorded outputs. Raises BadArchive."""
-    from timeproof.archive.reference import read  # with NumPy: not before the container runs
-
-    path = f"{ref.folder}/{metadata.file('reference').path}"
-    with open_regular(archive.root, path) as stream:
-        return read(stream, metadata.outputs, archive.root / path)
+__all__ = ["Replayed", "Result", "expected_outputs", "judge_outcome", "replay", "task_of"]
 
 
 def _check_environment_ref(metadata: Metadata, record: ImageRecord) -> None:
@@ -144,17 +59,20 @@ def replay(
     registry: str = "",
     profile: ProfileRecord | None = None,
     limits: Limits = LIMITS,
+    tries: bool = False,
     on_replayed: Callable[[Replayed], None] = lambda _: None,
     progress: Progress = SILENT,
 ) -> Result:
     """Replay artifacts, each in its own environment: one container an environment.
 
+    Where an answer is not the recorded one, its witnesses are asked: see `Replayed.passes`.
     Every byte is checked first. An artifact whose bytes are not the recorded ones is `altered`, and is
     never loaded; the others go on.
 
     Args:
         image, registry: how to get each image: see `images.provide`.
         profile: other numeric settings than the recorded ones; the notes say so.
+        tries: run what differs in further ways, too, to find out which one restores identity.
         on_replayed: called as soon as an artifact is done.
 
     Raises EngineLost; what concerns one artifact or environment is in its result.
@@ -176,111 +94,157 @@ def replay(
         settings = profile or metadata.profile
         groups.setdefault((metadata.environment.name, settings.model_dump_json()), []).append((ref, metadata))
     for (name, _), members in groups.items():
-        _replay_group(
-            archive, name, members, engine, result, image, no_cache, registry, profile, limits, done, progress
-        )
+        group = _Group(archive, name, members, engine, profile or members[0][1].profile, limits, progress)
+        group.tries = tries
+        # An environment is rebuilt once a run, however many profiles its artifacts have.
+        mode = "auto" if name in result.environments else image
+        group.replay(result, mode, no_cache, registry, done)
     order = {ref: k for k, ref in enumerate(dict.fromkeys(refs))}
     result.replayed.sort(key=lambda r: order[r.ref])
     return result
 
 
-def _replay_group(
-    archive: Archive,
-    name: str,
-    members: list[tuple[Ref, Metadata]],
-    engine: Engine,
-    result: Result,
-    mode: str,
-    no_cache: bool,
-    registry: str,
-    profile: ProfileRecord | None,
-    limits: Limits,
-    done: Callable[[Replayed], None],
-    progress: Progress,
-) -> None:
-    """Replay the artifacts of one environment under one profile, in one container."""
-    try:
-        record = read_environment(archive, name)
-        for _, metadata in members:
-            _check_environment_ref(metadata, record)
-        # An environment is rebuilt once a run, however many profiles its artifacts have.
-        again = "auto" if name in result.environments else mode
-        provided = images.provide(
-            engine, archive, record, mode=again, registry=registry, no_cache=no_cache, progress=progress
-        )
-    except TimeproofError as error:
-        if error.exit_code == 6:  # the engine: nothing else will work either
-            raise
-        for ref, _ in members:
-            verdict = Verdict.altered if isinstance(error, BadArchive) else Verdict.lost
-            done(Replayed(ref, verdict, error.message, environment=name, error=error))
-        return
-    result.environments.setdefault(name, provided.source)
-    notes = []
-    if platforms.emulated(engine.version()["arch"], record.image.platform):
-        notes.append(platforms.note(record.image.platform))
-    if provided.note:
-        result.notes.append(f"{name}: {_HOW[provided.source]}; {provided.note}")
-    progress.step(f"Replaying {len(members)} in {name}")
-    known = {str(ref): (ref, metadata) for ref, metadata in members}
-    settings = profile or members[0][1].profile
-    hello: dict[str, Any] = {}
+@dataclass(slots=True)
+class _Group:
+    """The artifacts of one environment under one profile: one container, and one more for each witness."""
 
-    def judge(outcome: Outcome) -> None:
-        ref, metadata = known[outcome.id]
-        one = judge_outcome(archive, ref, metadata, outcome)
-        one.environment, one.image_source, one.profile = name, provided.source, settings.name
-        one.notes += notes
-        if settings != metadata.profile:
-            one.notes.append(
-                f"replayed under the profile {settings.name}; recorded under {metadata.profile.name}"
+    archive: Archive
+    name: str  # of the environment
+    members: list[tuple[Ref, Metadata]]
+    engine: Engine
+    settings: ProfileRecord
+    limits: Limits
+    progress: Progress
+    tries: bool = False
+    image: str = ""  # as the engine knows it
+    source: str = ""
+    notes: list[str] = field(default_factory=list)  # of every one
+    hello: dict[str, Any] = field(default_factory=dict)
+
+    def replay(
+        self,
+        result: Result,
+        mode: str,
+        no_cache: bool,
+        registry: str,
+        done: Callable[[Replayed], None],
+    ) -> None:
+        try:
+            record = read_environment(self.archive, self.name)
+            for _, metadata in self.members:
+                _check_environment_ref(metadata, record)
+            provided = images.provide(
+                self.engine,
+                self.archive,
+                record,
+                mode=mode,
+                registry=registry,
+                no_cache=no_cache,
+                progress=self.progress,
             )
-        if not one.ok:
-            one.notes += _explanations(metadata, hello)
+        except TimeproofError as error:
+            if error.exit_code == 6:  # the engine: nothing else will work either
+                raise
+            for ref, _ in self.members:
+                verdict = Verdict.altered if isinstance(error, BadArchive) else Verdict.lost
+                done(Replayed(ref, verdict, error.message, environment=self.name, error=error))
+            return
+        self.image, self.source = provided.id, provided.source
+        if platforms.emulated(self.engine.version()["arch"], record.image.platform):
+            self.notes.append(platforms.note(record.image.platform))
+        result.environments.setdefault(self.name, provided.source)
+        if provided.note:
+            result.notes.append(f"{self.name}: {_HOW[provided.source]}; {provided.note}")
+        known = {str(ref): (ref, metadata) for ref, metadata in self.members}
+        open_: dict[str, Replayed] = {}
+
+        def judged(outcome: Outcome) -> None:
+            ref, metadata = known[outcome.id]
+            one = self.judge(ref, metadata, outcome)
+            self.progress.detail(outcome.id)
+            if (self.tries and not one.ok) or any(to_be_asked(metadata, one, kind) for kind in _ASKED):
+                open_[outcome.id] = one
+            else:
+                done(one)
+
+        self.progress.step(f"Replaying {len(self.members)} in {self.name}")
+        tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
+        run_probe(
+            self.engine,
+            self.image,
+            tasks,
+            self.settings,
+            limits=self.limits,
+            on_outcome=judged,
+            hello=self.hello,
+        )
+        judged_ones = [(*known[id_], one) for id_, one in open_.items()]
+        for kind in _ASKED:
+            self.ask(kind, judged_ones)
+        if self.tries:
+            from timeproof.replay.explaining import try_ways  # seldom needed
+
+            try_ways(
+                self.archive,
+                self.engine,
+                self.image,
+                self.settings,
+                judged_ones,
+                self.limits,
+                self.progress,
+            )
+        for one in open_.values():
+            done(one)
+
+    def judge(self, ref: Ref, metadata: Metadata, outcome: Outcome) -> Replayed:
+        one = judge_outcome(self.archive, ref, metadata, outcome)
         outcome.outputs = {}  # memory is bounded by one artifact
-        progress.detail(outcome.id)
-        done(one)
-
-    run_probe(
-        engine,
-        provided.id,
-        [task_of(archive, ref, metadata) for ref, metadata in members],
-        settings,
-        limits=limits,
-        on_outcome=judge,
-        hello=hello,
-    )
-
-
-def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outcome) -> Replayed:
-    """Grade what the probe gave for one artifact against its reference."""
-    one = Replayed(ref, Verdict.lost, outcome.reason, seconds=outcome.seconds, log=outcome.log)
-    if outcome.failure is not None:
-        one.verdict = outcome.failure
-        if outcome.signal:
-            one.reason = f"signal {outcome.signal}: {one.reason}"
+        one.environment, one.image_source, one.profile = self.name, self.source, self.settings.name
+        one.notes += self.notes
+        image = metadata.environment.image.config  # proved when the image was provided
+        here = fingerprint.present(metadata, self.hello, outcome.versions, self.settings, image)
+        explain(one, fingerprint.recorded(metadata), here)
         return one
-    try:
-        expected = expected_outputs(archive, ref, metadata)
-    except BadArchive as error:
-        one.verdict, one.reason, one.error = Verdict.altered, error.message, error
-        return one
-    from timeproof.replay.compare import compare_outputs  # with NumPy, as above
 
-    one.diff = compare_outputs(expected, outcome.native)
-    one.verdict, one.reason = one.diff.verdict, one.diff.summary()
-    one.outputs = len(expected)
-    one.bytes = sum(a.nbytes for a in expected.values())
-    return one
+    def ask(self, kind: str, judged: Sequence[Judged]) -> None:
+        """Ask the witnesses of that kind, all in one container, about the answers that are not settled."""
+        asked = {str(r): (r, m, one) for r, m, one in judged if to_be_asked(m, one, kind)}
+        if not asked:
+            return
+
+        def heard(outcome: Outcome) -> None:
+            ref, metadata, one = asked[outcome.id]
+            judge_witness(self.archive, ref, metadata, one, kind, outcome)
+            outcome.outputs = {}
+
+        self.progress.step(f"Asking {len(asked)} {kind} witness{'es' if len(asked) != 1 else ''}")
+        if kind == "emulated":
+            self.simulate(asked, heard)
+            return
+        tasks = [task_of(self.archive, ref, metadata, witness=kind) for ref, metadata, _ in asked.values()]
+        run_probe(self.engine, self.image, tasks, self.settings, limits=self.limits, on_outcome=heard)
+
+    def simulate(self, asked: Mapping[str, Judged], heard: Callable[[Outcome], None]) -> None:
+        """Ask the model as it was recorded, on the CPU that was simulated then: a container for each."""
+        from timeproof.replay.emulation import Simulated, recorded_emulator, slowed  # seldom needed
+
+        for name, (ref, metadata, _) in asked.items():
+            witness = next(w for w in metadata.witnesses if w.kind == "emulated")
+            try:
+                emulator = recorded_emulator(self.archive, metadata, witness.options.get("emulator"))
+            except TimeproofError as error:
+                failure = Verdict.altered if isinstance(error, BadArchive) else Verdict.lost
+                heard(Outcome(name, failure, error.message))
+                continue
+            run_probe(
+                self.engine,
+                self.image,
+                [task_of(self.archive, ref, metadata)],
+                metadata.profile,
+                limits=slowed(self.limits),
+                on_outcome=heard,
+                simulated=Simulated(emulator, str(witness.options.get("cpu"))),
+            )
 
 
-def _explanations(metadata: Metadata, hello: dict[str, Any]) -> list[str]:
-    """What is not as it was recorded on this machine; the image and the bytes were proved before."""
-    machine = hello.get("machine")
-    here = machine if isinstance(machine, dict) else {}
-    notes = []
-    for key, what in (("cpu", "CPU"), ("arch", "architecture"), ("kernel", "kernel")):
-        then, now = metadata.machine.get(key), here.get(key)
-        if then and now and then != now:
-            notes.append(f"the {what} is {now}; it was {then} when the artifact was sealed")
-    return notes
+_ASKED = ("float64", "emulated")  # the kinds that take a container of their own, the cheapest first

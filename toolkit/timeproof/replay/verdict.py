@@ -6,8 +6,8 @@ The scale and its figures are those of docs/numerics.md, in one place.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from timeproof.errors import BadRequest
@@ -91,7 +91,7 @@ class Thresholds:
     drift_16bit: float = 1e-3  # × scale: bfloat16 was 6e-4
     row: float = 1e-5  # × scale: from here on a row is reported as off
     few: float = 0.02  # fraction of the rows that may be more than rounding, and one at least
-    few_of: int = 10  # rows: among fewer, no row is an exception to the rest
+    few_of: float = 10  # rows: among fewer, no row is an exception to the rest
     broken: float = 1e-3  # × scale: beyond, all rows taken together are another answer
 
     def __post_init__(self) -> None:
@@ -101,6 +101,20 @@ class Thresholds:
                 raise BadRequest(f"the threshold {field.name} is {value}, and must be 0 or more")
         if max(self.drift, self.drift_16bit) > self.broken:
             raise BadRequest("the thresholds for drift go beyond the one for broken")
+
+    @classmethod
+    def of(cls, figures: Mapping[str, float]) -> Thresholds:
+        """The toolkit's own, but for `figures`. Raises BadRequest."""
+        known = [field.name for field in fields(cls)]
+        for name, value in figures.items():
+            if name not in known:
+                raise BadRequest(
+                    f"there is no threshold {name!r}",
+                    advice=f"there are: {', '.join(known)} (docs/numerics.md)",
+                )
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isinf(value):
+                raise BadRequest(f"the threshold {name} is {value!r}, and must be a number")
+        return replace(cls(), **figures)
 
     def few_rows(self, rows: int) -> int:
         """How many of `rows` may be off while the rest is still what counts."""

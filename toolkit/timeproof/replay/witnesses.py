@@ -1,0 +1,145 @@
+"""Witnesses when sealing: which are asked for, and which of them may be recorded.
+
+A witness is recorded only where both seal runs gave it bit for bit; else a note says why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from timeproof.archive import reference
+from timeproof.archive.model import EmulatorRecord, Witness
+from timeproof.archive.reference import Array
+from timeproof.errors import BadRequest
+from timeproof.frameworks.base import Saved
+from timeproof.limits import Limits
+from timeproof.replay.compare import compare_outputs
+from timeproof.replay.emulation import WITNESS
+from timeproof.replay.probing import ProbeRun
+from timeproof.replay.verdict import Thresholds, Verdict
+
+CHOICES = ("auto", "float64", "emulated", "none")
+_DOUBLE = frozenset({"pytorch", "onnx"})
+_MARGINS = {"xgboost": "margin", "lightgbm": "raw_score"}
+_RUNNER = "witness float64"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A witness that may be recorded. A margin's outputs are among the reference's own."""
+
+    kind: Literal["float64", "emulated", "margin"]
+    outputs: Mapping[str, Array]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_choice(choice: str, framework: str) -> None:
+    """Raise BadRequest where that witness can't be had."""
+    if choice not in CHOICES:
+        raise BadRequest(f"there is no witness {choice!r}", advice=f"take one of: {', '.join(CHOICES)}")
+    if choice == "float64" and framework not in _DOUBLE:
+        raise BadRequest(
+            f"{framework} models have no float64 witness: their raw margins are theirs",
+            advice="leave --witness at auto",
+        )
+
+
+def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any], ...]:
+    """What a seal run is told beside the artifact itself, as copies of it.
+
+    Unless it was asked for by name, a witness may take no longer than `limits.witness_seconds`.
+    """
+    if choice == "none" or saved.framework not in _DOUBLE:
+        return ()
+    named = choice == "float64"
+    return (
+        {
+            "name": _RUNNER,
+            "framework": saved.framework,
+            "model": saved.model,
+            "options": dict(saved.options),
+            "witness": "float64",
+            "timeout": limits.artifact_seconds if named else limits.witness_seconds,
+        },
+    )
+
+
+def found(
+    choice: str,
+    framework: str,
+    runs: Sequence[ProbeRun],
+    outputs: Mapping[str, Array],
+    thresholds: Thresholds,
+) -> tuple[list[Found], list[str]]:
+    """The witnesses that both runs gave, and notes about what there is not.
+
+    Args:
+        outputs: the native ones, on which the runs agree.
+    """
+    if choice == "none":
+        return [], []
+    if margin := _MARGINS.get(framework):
+        return ([Found("margin", {margin: outputs[margin]})] if margin in outputs else []), []
+    if framework not in _DOUBLE:
+        return [], []
+    refusal = _refusal(runs, outputs)
+    if refusal:
+        return [], [f"there is no float64 witness: {refusal}"]
+    (outcome,) = runs[-1].outcomes.values()
+    wide = outcome.outputs[_RUNNER]
+    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds)
+    facts = {"distance": distance.to_json(), "seconds": outcome.copies[_RUNNER].get("seconds")}
+    return [Found("float64", wide, facts)], []
+
+
+def emulated(
+    answers: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+    emulator: EmulatorRecord,
+    thresholds: Thresholds,
+) -> Found:
+    """The witness that a simulated CPU gave; the emulator is kept in the package store."""
+    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds)
+    options = {"cpu": WITNESS, "emulator": emulator.sha256}
+    return Found("emulated", answers, {"distance": distance.to_json()}, options)
+
+
+def write(found: Found, folder: Path, tag: str, reference_name: str, outputs: Mapping[str, Array]) -> Witness:
+    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already."""
+    if found.kind == "margin":
+        file = reference_name
+        specs = [s for s in reference.specs_of("output", outputs) if s.name in found.outputs]
+    else:
+        file = f"witness_{tag}_{found.kind}.npz"
+        with (folder / file).open("xb") as stream:
+            reference.write(stream, output=found.outputs)
+        specs = reference.specs_of("output", found.outputs)
+    return Witness(
+        kind=found.kind, file=file, outputs=specs, options=dict(found.options), facts=dict(found.facts)
+    )
+
+
+def _refusal(runs: Sequence[ProbeRun], outputs: Mapping[str, Array]) -> str:
+    """Why there is no float64 witness; empty where there is one."""
+    answers = []
+    for run in runs:
+        if "float64" not in (run.hello.get("witnesses") or ()):
+            return "the environment's probe is older than float64 witnesses"
+        (outcome,) = run.outcomes.values()
+        told = outcome.copies.get(_RUNNER, {})
+        if told.get("status") != "ok":
+            return str(told.get("reason") or told.get("status") or "the probe says nothing of it")
+        answers.append(outcome.outputs.get(_RUNNER, {}))
+    first, *others = answers
+    for other in others:
+        diff = compare_outputs(first, other)
+        if diff.verdict is not Verdict.identical:
+            return f"two runs of it differ: {diff.summary()}"
+    odd = [n for n, a in first.items() if n not in outputs or a.dtype != outputs[n].dtype]
+    if odd or len(first) != len(outputs) or any(a.shape != outputs[n].shape for n, a in first.items()):
+        return "its outputs are not those of the reference"
+    return ""
