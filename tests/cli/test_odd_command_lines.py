@@ -134,6 +134,20 @@ def test_a_file_that_is_no_python_is_told_as_the_users_own(tmp_path):
     assert "SyntaxError" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "threshold",
+    ["x", "rounding", "rounding=", "rounding=many", "=1", "charity=1", "rounding=-1", "drift=nan"],
+)
+def test_a_threshold_that_is_none_is_a_bad_request(tmp_path, graph, small, threshold):
+    words = ["archive", graph, "--inputs", tmp_path / "x.npy", "-n", 8, "-a", small.root]
+    call(*words, "--threshold", threshold, "--json", code=2)
+
+
+def test_a_witness_that_is_none_is_a_bad_request(tmp_path, graph, small):
+    words = ["archive", graph, "--inputs", tmp_path / "x.npy", "-n", 8, "-a", small.root]
+    assert "float64" in call(*words, "--witness", "guess", code=2).output
+
+
 @pytest.mark.parametrize("tag", ["x", "=x", ""])
 def test_a_tag_that_is_none_is_a_bad_request(tmp_path, graph, small, tag):
     words = ["archive", graph, "--inputs", tmp_path / "x.npy", "-n", 8, "-a", small.root, "--tag", tag]

@@ -105,6 +105,7 @@ def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcom
         signal=outcome.signal,
         versions=outcome.versions,
         difference=found.diff.to_json() if found.diff is not None else None,
+        facts={"witness": found.witness.to_json()} if found.witness is not None else {},
         notes=notes,
         log="" if found.verdict.graded else outcome.log[-LIMITS.cell_log_bytes :],
         seconds=round(outcome.seconds, 3),
