@@ -139,6 +139,8 @@ def archive_model(
         records = [copies.record(outputs, c, first, thresholds) for c in measured.copies]
         inexact = copies.check(measured.copies, records, keep_inexact=request.keep_inexact)
         found, notes = witnesses.found(request.witness, saved.framework, runs, outputs, thresholds)
+        if random:  # in float64 it would draw other numbers
+            found, notes = [], ["there is no float64 witness: the model draws random numbers"]
         other = Elsewhere()
         if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
             other = elsewhere(
