@@ -66,7 +66,8 @@ test: engine lint
 	@sh tests/system-packages.sh
 	@$(DEV)/bin/python -m pytest -q --durations=15 $(T)
 
-bench: engine $(VENV)/.made
+bench: engine $(VENV)/.made $(DEV)/.made
+	@sh tests/system-packages.sh
 	@$(VENV)/bin/python tests/bench/bench.py
 
 portability: engine $(VENV)/.made

@@ -290,6 +290,24 @@ class Bench:
 
             self.tell(repeat("cached rebuild of an environment", name, 8.0, once, rounds=self.rounds))
 
+    def pages(self) -> None:
+        """The HTML report in a browser; the tests' own venv holds what drives one."""
+        python = ROOT / ".venv-dev/bin/python"
+        if not python.exists() or not (shutil.which("chromium") or shutil.which("google-chrome")):
+            self.console.print("[dim]no Chromium, or no .venv-dev: the HTML report is not measured[/dim]")
+            return
+        words = [python, HERE / "pages.py", "--rounds", str(self.rounds)]
+        done = subprocess.run(words, capture_output=True, check=True)
+        for cells, took in json.loads(done.stdout).items():
+            section = f"report.html of {int(cells):,} cells, in Chromium"
+            for step, name, target in (
+                ("open", "opened and drawn", 1.0 if int(cells) < 10_000 else 2.0),
+                ("filter", "filtered by a verdict", 0.1),
+                ("search", "searched; 60 ms of it wait for the next key", 0.2),
+                ("cell", "a cell opened", 0.1),
+            ):
+                self.tell(Measure(section, name, "ms", took[step], target))
+
     def close(self) -> None:
         for name in self.archive.environment_names():
             images.drop(self.engine, read_environment(self.archive, name))
@@ -313,7 +331,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="pairs of each measure (5)")
     parser.add_argument(
-        "--only", nargs="+", default=[], help="archiving, replaying, twenty, verifying, memory, rebuilding"
+        "--only",
+        nargs="+",
+        default=[],
+        help="archiving, replaying, twenty, verifying, memory, rebuilding, pages",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
@@ -342,6 +363,7 @@ def main() -> int:
                 bench.verifying,
                 bench.memory,
                 bench.rebuilding,
+                bench.pages,
             ):
                 if not asked.only or measure.__name__ in asked.only or measure == bench.archiving:
                     whole += seconds(measure)

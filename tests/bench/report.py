@@ -35,7 +35,11 @@ def machine() -> dict[str, Any]:
 
 
 def _target(measure: Measure) -> str:
-    return "–" if measure.target is None else f"≤ {measure.target:g} {measure.unit}"
+    if measure.target is None:
+        return "–"
+    return (
+        f"≤ {measure.spell(measure.target) if measure.unit == 'ms' else f'{measure.target:g} {measure.unit}'}"
+    )
 
 
 def sides(measure: Measure) -> str:

@@ -19,7 +19,7 @@ class Measure:
 
     section: str
     name: str
-    unit: str  # "×" for a ratio, "s" for seconds
+    unit: str  # "×" for a ratio, "s" for seconds, "ms" for seconds that are told in milliseconds
     values: list[float]
     target: float | None  # None: told, not asked for
     seconds: dict[str, float] = field(default_factory=dict)  # medians of the sides of a ratio
@@ -33,7 +33,9 @@ class Measure:
         return None if self.target is None else self.median <= self.target
 
     def spell(self, value: float) -> str:
-        return f"{value:.2f} ×" if self.unit == "×" else f"{value:.1f} s"
+        if self.unit == "×":
+            return f"{value:.2f} ×"
+        return f"{value * 1e3:.0f} ms" if self.unit == "ms" else f"{value:.1f} s"
 
     def to_json(self) -> dict[str, Any]:
         return {

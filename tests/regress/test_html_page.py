@@ -208,8 +208,7 @@ def test_the_distribution_is_told_in_words_too(open_page: Open, example_page: Pa
     assert plot.locator("rect").count() == sum(n > 0 for n in told)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 420])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 420)])
 def test_nothing_hinders_those_who_see_little_or_nothing(
     open_page: Open, example_page: Path, scheme: str, width: int
 ) -> None:

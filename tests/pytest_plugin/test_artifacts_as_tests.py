@@ -1,0 +1,233 @@
+"""`pytest --timeproof-archive`: each artifact a test, those of one environment in one container."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as XML
+
+import numpy as np
+import pytest
+from archive_making import ENVIRONMENT, IMAGE, Y, flip, own, reseal
+from faking import FakeEngine, answer, answering, saying, stream, told
+
+from timeproof.archive import reference
+from timeproof.archive.layout import Archive, Ref
+from timeproof.archive.verify import read_metadata
+from timeproof.digests import Digest
+from timeproof.engine import containers
+from timeproof.engine.base import ImageFacts
+from timeproof.errors import EngineMissing
+
+pytest_plugins = "pytester"
+
+HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
+A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
+NEAR = {"y": np.nextafter(Y["y"], 2)}
+
+
+@pytest.fixture
+def run(
+    pytester: pytest.Pytester, small: Archive, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[pytest.RunResult, FakeEngine]]:
+    """Run pytest over the small archive, with an engine that answers as `script` says."""
+
+    def run(*words: str, script: Any = None) -> tuple[pytest.RunResult, FakeEngine]:
+        fake = FakeEngine(script or answering({A: Y, B: Y}), [HELD])
+        monkeypatch.setattr(containers, "connect", lambda: fake)
+        result = pytester.runpytest_inprocess(
+            "-p", "no:cacheprovider", "--timeproof-archive", str(small.root), *words
+        )
+        return result, fake
+
+    return run
+
+
+def test_every_artifact_is_a_test_and_an_environment_one_container(run) -> None:
+    result, fake = run("-v")
+    result.assert_outcomes(passed=2)
+    assert fake.calls.count("run") == 1
+    result.stdout.fnmatch_lines(
+        [
+            f"*timeproof::{ENVIRONMENT}::{A} PASSED*",
+            f"*timeproof::{ENVIRONMENT}::{B} PASSED*",
+        ]
+    )
+    result.stdout.fnmatch_lines(
+        ["collecting * collected 2 items", f"timeproof: replaying 2 in {ENVIRONMENT}"]
+    )
+
+
+def test_a_failure_says_what_differs_and_how_to_see_it_again(run, small) -> None:
+    result, _ = run(script=answering({A: NEAR, B: Y}))
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"{A}: rounding (identical is allowed): differs by * sULP *",
+            "  output 'y': rounding: at most 32 sULP of rounding; *",
+            f"reproduce: timeproof replay {A} --archive {small.root}",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+def test_what_is_allowed_passes(run) -> None:
+    result, _ = run("--timeproof-allow", "rounding", script=answering({A: NEAR, B: Y}))
+    result.assert_outcomes(passed=2)
+
+
+def test_a_crash_shows_the_models_own_words(run) -> None:
+    crashed = told(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
+    result, _ = run("--timeproof-allow", "broken", script=saying(stream(answer(A, Y), crashed)))
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"{B}: crashed *signal 11*", "  | Segmentation fault", "  | in libtree.so"])
+
+
+def test_an_altered_artifact_fails_and_the_others_go_on(run, small) -> None:
+    flip(small.root / "grid-size-8/xgboost/metadata_xgb_v1.json")
+    result, fake = run()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"{A}: altered *metadata_xgb_v1.json*", "  what to do: *"])
+    assert [[a["id"] for a in job["artifacts"]] for job in fake.jobs] == [[B]]
+
+
+def test_only_the_chosen_artifacts_run(run) -> None:
+    for words in (["-k", "xgboost"], ["--timeproof-artifact", "*/xgboost/*"], ["--timeproof-artifact", A]):
+        result, fake = run(*words)
+        assert result.parseoutcomes()["passed"] == 1
+        assert [[a["id"] for a in job["artifacts"]] for job in fake.jobs] == [[A]]
+
+
+def test_the_first_failure_can_be_the_last(run) -> None:
+    result, _ = run("-x", script=answering({A: NEAR, B: NEAR}))
+    result.assert_outcomes(failed=1)
+
+
+def test_they_run_beside_other_tests_and_can_be_told_from_them(run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    assert run()[0].parseoutcomes() == {"passed": 3}
+    result, fake = run("-m", "timeproof")
+    assert result.parseoutcomes() == {"passed": 2, "deselected": 1}
+    result, fake = run("-m", "not timeproof")
+    assert result.parseoutcomes() == {"passed": 1, "deselected": 2}
+    assert fake.calls == []
+
+
+def test_junit_xml_names_environment_artifact_and_verdict(run, pytester: pytest.Pytester) -> None:
+    run("--junitxml", "junit.xml", script=answering({A: NEAR, B: Y}))
+    cases = {
+        case.get("name"): case
+        for case in XML.fromstring((pytester.path / "junit.xml").read_bytes()).iter("testcase")
+    }
+    assert {case.get("classname") for case in cases.values()} == {f"timeproof.{ENVIRONMENT}"}
+    found = {
+        name: {p.get("name"): p.get("value") for p in case.iter("property")} for name, case in cases.items()
+    }
+    assert {name: told["verdict"] for name, told in found.items()} == {A: "rounding", B: "identical"}
+    failure = cases[A].find("failure")
+    assert failure is not None
+    assert "rounding (identical is allowed)" in (failure.text or "")
+
+
+def test_the_plan_can_be_seen_without_running_it(run) -> None:
+    result, fake = run("--collect-only", "-q")
+    result.stdout.fnmatch_lines([f"timeproof::{ENVIRONMENT}::{A}", f"timeproof::{ENVIRONMENT}::{B}"])
+    assert fake.calls == []
+
+
+def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch) -> None:
+    asked = []
+
+    def missing() -> None:
+        asked.append(1)
+        raise EngineMissing("no container engine answers", advice="run 'make engine'")
+
+    monkeypatch.setattr(containers, "connect", missing)
+    result = pytester.runpytest_inprocess("--timeproof-archive", str(small.root))
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines([f"{A}: no container engine answers", "what to do: run 'make engine'"])
+    assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--timeproof-archive", "nowhere"], "there is no archive at *nowhere*"),
+        (["--timeproof-archive", "{root}", "--timeproof-allow", "refused"], "*refused: it is none of*"),
+        (["--timeproof-archive", "{root}", "--timeproof-artifact", "z*"], "*holds no artifacts like z?"),
+    ],
+)
+def test_a_wrong_request_is_a_usage_error(pytester, small, words: list[str], said: str) -> None:
+    result = pytester.runpytest_inprocess(*(w.format(root=small.root) for w in words))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{said}"])
+
+
+def test_without_the_option_nothing_happens_and_nothing_is_imported(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_other(request):
+            assert request.config.option.timeproof_archive is None
+            ours = {name for name in sys.modules if name.partition(".")[0] == "timeproof"}
+            known = "timeproof timeproof.api timeproof.archive timeproof.pytest_plugin timeproof.replay"
+            assert ours == {*known.split(), "timeproof.version"}
+            assert not {"numpy", "pydantic", "docker", "typer", "yaml", "jinja2"} & set(sys.modules)
+            assert not any("timeproof" in line for line in request.config.getini("markers"))
+        """
+    )
+    # A process of its own: this one has imported everything.
+    result = pytester.run(
+        sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.container
+def test_a_real_archive_is_replayed_by_two_workers(sealed, started, tmp_path: Path) -> None:
+    """xdist gives an environment to one worker, so that there is one container for the four artifacts."""
+    words = [sys.executable, "-m", "pytest", "-v", "-n", "2", "--timeproof-archive", str(sealed.root)]
+    done = subprocess.run(
+        [*words, "--junitxml", "junit.xml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = list(XML.fromstring((tmp_path / "junit.xml").read_bytes()).iter("testcase"))
+    assert sorted(str(c.get("name")).partition("@")[0] for c in cases) == sorted(sealed.refs)
+    workers = {line.split("]")[0] for line in done.stdout.splitlines() if "PASSED" in line}
+    assert len(workers) == 1
+
+
+@pytest.mark.container
+def test_a_real_artifact_with_another_answer_fails(sealed, copy_of, pytester: pytest.Pytester) -> None:
+    archive = copy_of(sealed)
+    ref = archive.find("grid-size-3/xgboost")
+    record_another_answer(archive, ref)
+    result = pytester.runpytest_inprocess("--timeproof-archive", str(archive.root))
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines([f"{ref}: broken (identical is allowed): *"])
+
+
+def record_another_answer(archive: Archive, ref: Ref) -> None:
+    """Twice every recorded output, with checksums to match: as if the container answered otherwise now."""
+    metadata = read_metadata(archive, ref)
+    path = archive.root / ref.folder / metadata.file("reference").path
+    with path.open("rb") as stream:
+        inputs = reference.read(stream, metadata.inputs, path)
+        outputs = reference.read(stream, metadata.outputs, path)
+    other = {name: array * 2 for name, array in outputs.items()}
+    made = io.BytesIO()
+    reference.write(made, input=inputs, output=other)
+    own(path).write_bytes(made.getvalue())
+
+    def edit(document: dict[str, Any]) -> None:
+        document["outputs"] = [s.model_dump(mode="json") for s in reference.specs_of("output", other)]
+        (entry,) = (f for f in document["files"] if f["role"] == "reference")
+        entry.update(size=len(made.getvalue()), sha256=Digest.of(made.getvalue()).hex)
+
+    reseal(archive.root / ref.metadata, edit)
