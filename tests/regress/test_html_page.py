@@ -154,6 +154,7 @@ def test_only_what_changed_or_fails_can_be_shown(open_page: Open, example_page: 
         ("xgboost/v2", 1, 5),  # a reference
         ("atpe_model", 1, 5),  # a tag
         ("killed three", 1, 1),  # a reason
+        ("crashed", 1, 1),  # a verdict
         ("lightgbm 3.3.5", 4, 12),  # an environment: its column; what a model was made with: its row
         ("LIGHTGBM signal 11", 1, 1),  # all of the words, wherever
         ("nowhere", 0, 0),

@@ -50,7 +50,7 @@ _SITES = [
 
 
 def site(title: str, frameworks: dict[str, str], python: str, dated: str | None) -> Site:
-    packages = {"python": python, "numpy": "1.24.4" if python < "3.9" else "2.4.6", **frameworks}
+    packages = {"python": python, "numpy": "2.4.6" if python == "3.11.7" else "1.24.4", **frameworks}
     if "pytorch" in frameworks:
         packages |= {"sympy": "1.14.0", "networkx": "3.5"}
     return Site(
@@ -183,7 +183,7 @@ def example() -> Report:
         environments=sites,
         cells=cells,
         machines=[{"cpu": "AMD EPYC", "kernel": "6.18", "arch": "x86_64"}],
-        fail_on="drift",
+        fail_on="worse than the baseline; without one, drift or worse",
         baseline="baseline.json",
         gone=[
             Breakage(

@@ -38,6 +38,7 @@ def render_html(report: Report) -> str:
     page = _template().render(
         report=report,
         sites=sites,
+        names=FRAMEWORKS,
         css=_markup(css),
         js=_markup(js),
         policy=_policy(css, js),

@@ -6,6 +6,7 @@ const ROW_TEXT = DATA.artifacts.map((a) =>
   [a.ref, a.name, a.framework, a.version, a.history, a.origin, ...Object.entries(a.tags).flat()].join("\n").toLowerCase());
 const COLUMN_TEXT = DATA.sites.map((s) =>
   [s.name, s.title, s.dated ?? "", ...Object.entries(s.frameworks).map((f) => f.join(" "))].join("\n").toLowerCase());
+const VERDICT_TEXT = DATA.verdicts.map((v) => `${v.id} ${v.name}`);
 const REASON_TEXT = new Map(DATA.reasons.map((text) => [text, text.toLowerCase()]));
 
 const filtering = () => asked.verdicts.size || asked.failing || asked.changed || asked.words.length;
@@ -14,11 +15,12 @@ function refilter() {
   const rowHits = asked.words.map((w) => ROW_TEXT.map((text) => text.includes(w)));
   const columnHits = asked.words.map((w) => COLUMN_TEXT.map((text) => text.includes(w)));
   const reasonHits = asked.words.map((w) => new Map(DATA.reasons.map((t) => [t, REASON_TEXT.get(t).includes(w)])));
+  const verdictHits = asked.words.map((w) => VERDICT_TEXT.map((text) => text.includes(w)));
   const matches = (cell) =>
     (!asked.verdicts.size || asked.verdicts.has(cell.verdict)) &&
     (!asked.failing || cell.flags & FAILS) &&
     (!asked.changed || cell.flags & (WORSE | BETTER | NEW)) &&
-    asked.words.every((_, k) => rowHits[k][cell.r] || columnHits[k][cell.c] || reasonHits[k].get(cell.reason));
+    asked.words.every((_, k) => rowHits[k][cell.r] || columnHits[k][cell.c] || verdictHits[k][cell.verdict] || reasonHits[k].get(cell.reason));
   const used = new Set();
   const hits = new Set();
   const strict = filtering();

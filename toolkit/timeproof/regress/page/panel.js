@@ -138,7 +138,8 @@ function versionsOf(artifact, site, told) {
   const own = DATA.sites.find((s) => s.name === artifact.environment);
   const then = own ? own.packages : { python: artifact.python, ...(artifact.version ? { [artifact.framework]: artifact.version } : {}) };
   const said = isObject(told.versions) ? told.versions : {};
-  const rows = Object.entries(said).map(([name, version]) => [`${name}, as it says itself`, name === artifact.framework ? artifact.version ?? "" : then[name] ?? "", String(version)]);
+  const others = Object.entries(said).filter(([name, version]) => version !== (site.packages[name] ?? site.frameworks[name]));
+  const rows = others.map(([name, version]) => [`${name}, as it says itself`, name === artifact.framework ? artifact.version ?? "" : then[name] ?? "", String(version)]);
   if (own === site) return el("div", {}, rows.length ? table(["package", "sealed with", "here"], rows) : null, el("p", {}, "The same environment on both sides."));
   const first = [...Object.keys(site.frameworks), "python", "numpy"];
   const rank = (name) => (first.indexOf(name) < 0 ? 99 : first.indexOf(name));

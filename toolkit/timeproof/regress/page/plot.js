@@ -10,7 +10,7 @@ function svg(tag, given, ...children) {
 const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
 const LEAST = -8; // histogram[1] is what is below 2^-8 sULP, histogram[k] begins at 2^(k-10)
 const exponentOf = (bin) => bin - 2 + LEAST;
-const power = (e) => (e >= 0 && e < 14 ? count(2 ** e) : `2${String(e).replace(/[-\d]/g, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d] ?? "⁻")}`);
+const power = (e) => (e >= 0 && e < 10 ? count(2 ** e) : `2${String(e).replace(/[-\d]/g, (d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d] ?? "⁻")}`);
 function binName(bin) {
   if (bin === 0) return "equal in value";
   return bin === 1 ? `below ${power(LEAST)} sULP` : `${power(exponentOf(bin))} to ${power(exponentOf(bin) + 1)} sULP`;
@@ -44,6 +44,7 @@ function plotOf(found) {
   };
   const picture = svg("svg", { class: "plot", viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": plotWords(bins, total) });
   picture.append(svg("line", { class: "axis", x1: 4, x2: wide - 4, y1: base + .5, y2: base + .5 }));
+  picture.append(svg("text", { x: 6, y: base + 15 }, "equal"));
   const sparse = Math.ceil(30 / step), labels = Math.ceil(26 / step);
   bars.forEach((bin, k) => {
     const n = bins[bin] ?? 0;
@@ -55,8 +56,7 @@ function plotOf(found) {
         picture.append(svg("text", { class: "count", x: x(k) + (step - 2) / 2, y: base - height - 4, "text-anchor": "middle" }, count(n)));
       }
     }
-    if (bin === 0) picture.append(svg("text", { x: x(k) + (step - 2) / 2, y: base + 15, "text-anchor": "middle" }, "equal"));
-    else if ((exponentOf(bin) % labels) === 0) picture.append(svg("text", { x: x(k), y: base + 15, "text-anchor": "middle" }, power(exponentOf(bin))));
+    if (bin && x(k) > 50 && exponentOf(bin) % labels === 0) picture.append(svg("text", { x: x(k), y: base + 15, "text-anchor": "middle" }, power(exponentOf(bin))));
   });
   for (const [name, at] of [["rounding", limits.rounding], ["drift", limits.drift]]) {
     if (!at || edge(at) < x(1) || edge(at) > wide - 8) continue;
