@@ -29,8 +29,9 @@ def test_every_cell_is_a_test_case_of_its_environment() -> None:
     report = example()
     root = read(report)
     cases = {(c.get("name"), c.get("classname")) for c in root.iter("testcase")}
-    assert cases == {c.key for c in report.cells}
-    assert [s.get("name") for s in root] == [s.name for s in report.environments]
+    titles = {s.name: s.title for s in report.environments}
+    assert cases == {(c.artifact, titles[c.environment]) for c in report.cells}
+    assert [s.get("name") for s in root] == [s.title for s in report.environments]
     for suite in root:
         assert {c.get("classname") for c in suite.iter("testcase")} == {suite.get("name")}
 
@@ -38,8 +39,9 @@ def test_every_cell_is_a_test_case_of_its_environment() -> None:
 def test_failing_cells_are_failures_and_declared_breakages_are_skipped() -> None:
     report = example()
     root = read(report)
+    names = {s.title: s.name for s in report.environments}
     for case in root.iter("testcase"):
-        cell = report.grid[case.get("name") or "", case.get("classname") or ""]
+        cell = report.grid[case.get("name") or "", names[case.get("classname") or ""]]
         failure, skipped = case.find("failure"), case.find("skipped")
         assert (failure is not None) == cell.fails
         assert (skipped is not None) == (cell.expected is not None)
@@ -63,10 +65,18 @@ def test_the_totals_are_those_of_the_cases() -> None:
 
 
 def test_what_is_known_of_an_environment_are_its_properties() -> None:
-    suite = next(s for s in read(example()) if s.get("name") == "lightgbm-4.0.0-0123456789ab")
+    suite = next(s for s in read(example()) if s.get("name") == "lightgbm-4.0.0")
     known = {p.get("name"): p.get("value") for p in suite.iter("property")}
     assert known["framework.lightgbm"] == "4.0.0"
     assert known["dated"] == "2023-07-14"
+
+
+def test_two_environments_of_one_title_are_told_apart_by_their_names() -> None:
+    report = example()
+    first, second, *rest = report.environments
+    both = [first, second.model_copy(update={"title": first.title}), *rest]
+    root = read(report.model_copy(update={"environments": both}))
+    assert [s.get("name") for s in root][:2] == [first.name, second.name]
 
 
 def test_a_cell_without_a_reason_is_told_all_the_same() -> None:
