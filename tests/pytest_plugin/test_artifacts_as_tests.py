@@ -26,6 +26,7 @@ from timeproof.errors import EngineMissing
 pytest_plugins = "pytester"
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
+SUPPORT = Path(__file__).parents[1] / "support"
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
 NEAR = {"y": np.nextafter(Y["y"], 2)}
 
@@ -154,6 +155,35 @@ def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch)
     assert asked == [1]
 
 
+CONFTEST = """
+import sys
+sys.path[:0] = [{support!r}]
+from archive_making import IMAGE, Y
+from faking import FakeEngine, answering
+from timeproof.engine import containers
+from timeproof.engine.base import ImageFacts
+
+def connect():
+    open("connected", "a").write("once\\n")
+    held = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
+    return FakeEngine(answering({{{a!r}: Y, {b!r}: Y}}), [held])
+
+containers.connect = connect
+"""
+
+
+@pytest.mark.parametrize("dist", ["load", "loadgroup", "loadscope", "loadfile"])
+def test_xdist_gives_an_environment_to_one_worker(
+    pytester: pytest.Pytester, small: Archive, dist: str
+) -> None:
+    pytester.makeconftest(CONFTEST.format(support=str(SUPPORT), a=A, b=B))
+    pytester.makepyfile("def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass")
+    words = ["-m", "pytest", "-n", "2", "--dist", dist, "--timeproof-archive", str(small.root)]
+    result = pytester.run(sys.executable, *words, "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=5)
+    assert (pytester.path / "connected").read_text() == "once\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -198,7 +228,7 @@ def test_a_real_archive_is_replayed_by_two_workers(sealed, started, tmp_path: Pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     cases = list(XML.fromstring((tmp_path / "junit.xml").read_bytes()).iter("testcase"))
-    assert sorted(str(c.get("name")).partition("@")[0] for c in cases) == sorted(sealed.refs)
+    assert sorted(str(c.get("name")) for c in cases) == sorted(sealed.refs)
     workers = {line.split("]")[0] for line in done.stdout.splitlines() if "PASSED" in line}
     assert len(workers) == 1
 

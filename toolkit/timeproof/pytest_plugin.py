@@ -6,7 +6,7 @@ Artifacts of one environment are replayed in one container, when the first of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from timeproof.replay.verdict import Verdict
 
 _LOG = 30  # lines of a log that are shown, its end
+_ROOT = "timeproof"  # the first part of every artifact's node id
 _UNREADABLE = "unreadable"  # what stands for the environment of an artifact whose metadata can't be read
 
 
@@ -46,22 +47,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.timeproof_archive is None:
-        return
-    config.addinivalue_line("markers", "timeproof: an artifact that is replayed")
-    # `pytest -n 2` deals tests out one by one; then each worker would run every container. Grouped, an
-    # environment's artifacts go to one worker, and all other tests go as they did.
-    if getattr(config.option, "dist", None) == "load":
-        config.option.dist = "loadgroup"
+    if config.option.timeproof_archive is not None:
+        config.addinivalue_line("markers", "timeproof: an artifact that is replayed")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k, -m and --lf choose among the items
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep an environment's artifacts in one worker of pytest-xdist, or each would run every container.
+
+    All other tests are dealt out as before. Groups of `xdist_group` are not used: xdist 3.8 writes them
+    into node ids by a field that pytest 9.2 no longer reads.
+    """
+    dist = config.getoption("dist")
+    if config.option.timeproof_archive is None or dist not in {"load", "loadgroup"}:
+        return None  # loadfile and loadscope keep them together by themselves
+    from xdist.scheduler import (  # type: ignore[import-untyped]
+        LoadGroupScheduling,
+        LoadScopeScheduling,
+    )
+
+    base: Any = LoadScopeScheduling if dist == "load" else LoadGroupScheduling
+
+    class ByEnvironment(base):  # type: ignore[misc]  # one of two, chosen above
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(f"{_ROOT}::"):
+                return nodeid.rpartition("::")[0]
+            return nodeid if dist == "load" else str(super()._split_scope(nodeid))
+
+    return ByEnvironment(config, log)
+
+
+@pytest.hookimpl(wrapper=True)  # before all others: -k, -m and --lf choose among the items
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    root = config.option.timeproof_archive
-    if root is None:
-        return
+) -> Generator[None, object, object]:
+    if config.option.timeproof_archive is not None:
+        items += _artifacts(session, config)
+    return (yield)
+
+
+def _artifacts(session: pytest.Session, config: pytest.Config) -> Iterator[pytest.Item]:
+    """Collect the artifacts that were asked for. Raises pytest.UsageError."""
     from timeproof.archive.layout import Archive
     from timeproof.errors import TimeproofError
     from timeproof.replay.verdict import Verdict
@@ -70,6 +96,7 @@ def pytest_collection_modifyitems(
     if config.option.timeproof_allow not in graded:
         allow = config.option.timeproof_allow
         raise pytest.UsageError(f"--timeproof-allow={allow}: it is none of {', '.join(graded)}")
+    root = config.option.timeproof_archive
     archive = Archive(root)
     try:
         archive.require()
@@ -82,9 +109,9 @@ def pytest_collection_modifyitems(
         which = f" like {' or '.join(patterns)}" if patterns else ""
         raise pytest.UsageError(f"--timeproof-archive={root} holds no artifacts{which}")
     root_node = ArchiveCollector.from_parent(
-        session, name="timeproof", nodeid="timeproof", path=root.resolve(), archive=archive, refs=chosen
+        session, name=_ROOT, nodeid=_ROOT, path=root.resolve(), archive=archive, refs=chosen
     )
-    items.extend(session.genitems(root_node))  # it tells the reporters, too
+    yield from session.genitems(root_node)  # it tells the reporters, too
 
 
 class ArchiveCollector(pytest.Collector):
@@ -156,9 +183,6 @@ class ArtifactItem(pytest.Item):
         super().__init__(**more)
         self.ref = ref
         self.add_marker("timeproof")
-        if self.config.pluginmanager.hasplugin("xdist"):
-            assert self.parent is not None
-            self.add_marker(pytest.mark.xdist_group(self.parent.name))
 
     def runtest(self) -> None:
         from timeproof.replay.verdict import Verdict
