@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def test_an_image_is_known_by_config_and_manifest_and_forgotten_when_dropped(eng
     engine.drop(manifest)
     assert engine.inspect(config) is None
     assert left(engine) == []
+
+
+def test_what_a_killed_process_left_is_removed_the_next_day(engine):
+    for name, age in ((".unpacking-old", 2 * 86400), (".unpacking-of-now", 0)):
+        folder = engine.roots.folder / name
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - age,) * 2)
+    config, members = image({"a": b"1"})
+    engine.load(packed(members))
+    assert left(engine) == [".unpacking-of-now", config.removeprefix("sha256:")]
 
 
 @pytest.mark.parametrize("how", ["content", "mode", "more", "less", "link"])

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from timeproof.limits import LIMITS
 from timeproof.paths import open_regular
 
 _PIECE = 1 << 20
+_SCRATCH = ".unpacking-"
+_OLD = 86400.0  # seconds
 _SOUND: set[Path] = set()  # the roots whose files this process has gone through
 
 
@@ -176,6 +179,7 @@ class Roots:
         """Unpack every image of an OCI archive. Raises EngineFailed for what is none."""
         with atomic.storage(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         with self._scratch() as scratch:
             try:
                 _spool(archive, scratch)
@@ -184,9 +188,16 @@ class Roots:
             except (BadArchive, tarfile.TarError, EOFError) as error:
                 raise EngineFailed(f"it is no image that can be unpacked: {error}") from error
 
+    def _sweep(self) -> None:
+        """Remove what killed processes left of their unpacking."""
+        for path in self.folder.glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _OLD:
+                    self._remove(path)
+
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        path = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=self.folder))
+        path = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=self.folder))
         try:
             with atomic.storage(self.folder):
                 yield path
