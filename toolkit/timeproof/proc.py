@@ -301,6 +301,7 @@ def follow(
             pass
         process.wait()
     except BaseException:
+        out.close()  # first: who waits until somebody reads would not hear that it is to end
         _ask_to_end(process, end)
         raise
     finally:
