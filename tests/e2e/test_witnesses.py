@@ -82,8 +82,9 @@ def _elsewhere(archive: Archive, done: Any, folder: Path) -> Archive:
     return copy
 
 
-def test_other_kernels_round_otherwise_and_the_witness_holds(wide, real_engine, tmp_path):
+def test_other_kernels_round_otherwise_and_the_witness_holds(wide, real_engine, tmp_path, monkeypatch):
     """The native profile takes this CPU's own kernels: what a replay on another CPU would meet."""
+    monkeypatch.setenv("TIMEPROOF_QEMU", "/nowhere/qemu-x86_64")  # a simulated CPU would take minutes
     if "avx2" not in wide.net.metadata.machine["flags"]:
         pytest.skip("this CPU has no kernels beyond the portable ones")
     native = profile_named("native")
@@ -99,6 +100,7 @@ def test_other_kernels_round_otherwise_and_the_witness_holds(wide, real_engine, 
     assert not result.passes(strict=True)
     assert one.tried[0].way == "as recorded: portable"
     assert one.tried[0].verdict is Verdict.identical
+    assert (one.tried[-1].way, one.tried[-1].verdict) == ("emulated: Nehalem", None)
     here = replay(wide.archive, [wide.net.ref], real_engine, profile=native)
     assert here.replayed[0].witnessed
     assert here.replayed[0].cause == "profile"
@@ -120,3 +122,32 @@ def test_a_model_that_narrows_on_the_way_has_no_witness_and_a_note_says_why(wide
     done = timeproof.archive(Narrowing().eval(), x, witness="none", **more)
     assert done.metadata.witnesses == []
     assert done.metadata.notes == []
+
+
+@pytest.mark.slow
+def test_an_emulated_witness_is_asked_on_its_simulated_cpu(wide, sealed, real_engine, tmp_path):
+    """Recorded on request, with the emulator in the package store; it takes three simulated runs."""
+    import torch
+    from wide_net import WideNet
+
+    import timeproof
+
+    torch.manual_seed(0)
+    x = np.random.default_rng(1).random((5, 1, 8, 8), dtype=np.float32)
+    more = {"grid_size": 6, "root": wide.archive.root, "environment": sealed.environment, "onnx": False}
+    done = timeproof.archive(WideNet().eval(), x, witness="emulated", **more)
+    assert [w.kind for w in done.metadata.witnesses] == ["float64", "emulated"]
+    witness = done.metadata.witnesses[1]
+    (emulator,) = done.metadata.emulators
+    assert witness.options == {"cpu": "Nehalem", "emulator": emulator.sha256}
+    assert verify(wide.archive).ok
+    if "avx2" not in done.metadata.machine["flags"]:
+        pytest.skip("this CPU has no kernels beyond the portable ones")
+    copy = _elsewhere(wide.archive, done, tmp_path)
+    reseal(copy.root / done.ref.metadata, lambda m: m["witnesses"].pop(0))
+    result = replay(copy, [done.ref], real_engine, profile=profile_named("native"))
+    (one,) = result.replayed
+    assert one.verdict is Verdict.rounding, one.sentence()
+    assert one.witness is not None
+    assert (one.witness.kind, one.witness.holds) == ("emulated", True), one.witness
+    assert result.passes()
