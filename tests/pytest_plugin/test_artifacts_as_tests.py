@@ -257,6 +257,7 @@ def record_another_answer(archive: Archive, ref: Ref) -> None:
 
     def edit(document: dict[str, Any]) -> None:
         document["outputs"] = [s.model_dump(mode="json") for s in reference.specs_of("output", other)]
+        document["witnesses"] = []  # which would be asked, and are of the old answer
         (entry,) = (f for f in document["files"] if f["role"] == "reference")
         entry.update(size=len(made.getvalue()), sha256=Digest.of(made.getvalue()).hex)
 
