@@ -33,7 +33,7 @@ from timeproof.replay.profile import profile_named
 from timeproof.replay.replaying import task_of
 
 HERE = "native"
-CPUS = ("Nehalem", "SandyBridge", "Haswell", "EPYC", "Skylake-Server")
+CPUS = table.CPUS
 PROFILES = ("native", "portable")
 DOUBLE = ("pytorch", "onnx")  # the frameworks that can be asked in float64
 

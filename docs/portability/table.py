@@ -12,6 +12,7 @@ from timeproof.replay.compare import compare_outputs
 from timeproof.replay.verdict import Verdict
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CPUS = ("Nehalem", "SandyBridge", "Haswell", "EPYC", "Skylake-Server")
 SETTINGS = {  # the column's name → (profile, runner)
     "no profile": ("native", "native"),
     "portable": ("portable", "native"),
@@ -74,7 +75,7 @@ def rows(refs, done, cpus, here):
                 theirs = done[profile, cpu, 2 if cpu == here else 1]
                 row.cells[setting][cpu], why = _compared(ours, theirs, str(ref), runner)
                 if why:
-                    reasons.setdefault(setting, why)
+                    reasons.setdefault(setting, {}).setdefault(why, []).append(cpu)
         row.why = _why(row, reasons)
         made.append(row)
     return made
@@ -84,10 +85,18 @@ def _why(row, reasons):
     """Say, from what was measured, why a row is not identical everywhere."""
     if row.same("portable"):
         return ""
-    moved = f"under the profile: {reasons.get('portable', '?')}"
+    moved = f"under the profile {_told(reasons.get('portable', {}))}"
     if row.same("float64 witness"):
-        return f"{moved}; float64 holds"
-    return f"{moved}; float64: {reasons.get('float64 witness') or 'the framework has none'}"
+        return f"{moved}. In float64 it is identical."
+    return f"{moved}. In float64 {_told(reasons.get('float64 witness', {})) or 'nothing: it has none'}."
+
+
+def _told(reasons):
+    """Say what happened where: `on Nehalem, SandyBridge differs by …; on EPYC …`."""
+    return "; ".join(
+        f"on {'every CPU' if cpus == ['native', *CPUS] else ', '.join(cpus)}: {why}"
+        for why, cpus in reasons.items()
+    )
 
 
 def facts(emulator):

@@ -191,3 +191,16 @@ def test_a_witness_whose_two_runs_differ_or_fail_is_none(tmp_path):
     slow = engine(Nehalem=saying(stream(done=False), timed_out=True))
     with pytest.raises(SealFailed, match="ran out of time"):
         _elsewhere(tmp_path, slow, prove=False, witness=True)
+
+
+def test_what_the_oldest_cpu_can_not_run_has_a_witness_of_a_newer_one(tmp_path):
+    """torch's int8 kernels end in an illegal instruction on a CPU without AVX2."""
+    dead = saying(stream(told(REF, "crashed", signal=4)))
+    fake = engine(Nehalem=dead, Haswell=answering({REF: MOVED}))
+    found = _elsewhere(tmp_path, fake, prove=True, witness=True)
+    assert found.cpu == "Haswell"
+    assert found.witness is not None
+    assert found.witness["y"].tobytes() == MOVED["y"].tobytes()
+    assert {p.cpu: p.verdict for p in found.proofs}["Nehalem"] == "crashed"
+    with pytest.raises(SealFailed, match=r"on a simulated Haswell: .*crashed"):
+        _elsewhere(tmp_path, engine(Nehalem=dead, Haswell=dead), prove=False, witness=True)

@@ -156,7 +156,9 @@ def archive_model(
                 witness=request.witness == "emulated",
             )
             if other.witness is not None:
-                found.append(witnesses.emulated(other.witness, outputs, emulator.record, thresholds))
+                found.append(
+                    witnesses.emulated(other.witness, other.cpu, outputs, emulator.record, thresholds)
+                )
         for file in set(saved.files) - set(measured.files):
             (draft.folder / file.path).unlink()
         notes = [*measured.notes, *notes]

@@ -65,7 +65,9 @@ def promises(machine: Mapping[str, Any]) -> list[Promise]:
         told = "its kernels are here, but for int8 in torch, whose need AVX2"
         return [
             found,
-            Promise("portable profile", False, told, "expect quantized torch models to differ here"),
+            Promise(
+                "portable profile", False, told, "expect quantized torch models to crash or to differ here"
+            ),
         ]
     told = "its kernels are here: what was proved portable replays to the same bits"
     return [found, Promise("portable profile", True, told)]

@@ -29,6 +29,7 @@ from timeproof.progress import SILENT, Progress
 
 PROVED = ("Nehalem", "Haswell")  # the CPUs of a proof: without AVX, and with AVX2 and FMA
 WITNESS = "Nehalem"  # the CPU of an emulated witness
+SPARE = "Haswell"  # the same, for what does not run without AVX2: torch's int8 kernels
 INSIDE = "/qemu"
 FILE = "qemu-x86_64"
 

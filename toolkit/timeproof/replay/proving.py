@@ -16,7 +16,7 @@ from timeproof.errors import SealFailed
 from timeproof.limits import Limits
 from timeproof.progress import SILENT, Progress
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.emulation import PROVED, WITNESS, Emulator, Simulated, slowed
+from timeproof.replay.emulation import PROVED, SPARE, WITNESS, Emulator, Simulated, slowed
 from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.sealing import Arrays, agreed
@@ -60,6 +60,7 @@ class Elsewhere:
 
     proofs: list[Proof] = field(default_factory=list)
     witness: Arrays | None = None
+    cpu: str = WITNESS  # that gave the witness
 
 
 def elsewhere(
@@ -80,7 +81,7 @@ def elsewhere(
     Args:
         outputs: the reference, with which all is compared.
         prove: also run it here without a profile, and say of every output what it gave.
-        witness: take the outputs of one CPU as a second reference.
+        witness: take the outputs of one CPU as a second reference: the oldest on which it runs.
 
     Raises SealFailed where the witness's two runs fail or differ.
     """
@@ -94,15 +95,25 @@ def elsewhere(
     first = dict(reversed(list(zip(cpus, runs, strict=True))))
     if prove:
         proofs += [_proof(first[cpu], outputs, cpu, profile, emulator.record) for cpu in PROVED]
-    return Elsewhere(proofs, _agreed(runs[:2]) if witness else None)
+    if not witness:
+        return Elsewhere(proofs)
+    if _is_beyond(runs[0]):
+        runs = simulate(connect, image, task, profile, emulator, [SPARE] * 2, limits, progress)
+        return Elsewhere(proofs, _agreed(runs, SPARE), SPARE)
+    return Elsewhere(proofs, _agreed(runs[:2], WITNESS))
 
 
-def _agreed(runs: Sequence[ProbeRun]) -> Arrays:
+def _is_beyond(run: ProbeRun) -> bool:
+    """Whether this CPU can't run the model at all; a CPU of another kind may."""
+    return next(iter(run.outcomes.values())).failure in {Verdict.crashed, Verdict.refused}
+
+
+def _agreed(runs: Sequence[ProbeRun], cpu: str) -> Arrays:
     try:
         return agreed(runs, ())[0]
     except SealFailed as error:
         raise SealFailed(
-            f"on a simulated {WITNESS}: {error.message}",
+            f"on a simulated {cpu}: {error.message}",
             advice="leave the emulated witness out, or give the model less to do; nothing was published",
         ) from error
 

@@ -17,7 +17,6 @@ from timeproof.errors import BadRequest
 from timeproof.frameworks.base import Saved
 from timeproof.limits import Limits
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.emulation import WITNESS
 from timeproof.replay.probing import ProbeRun
 from timeproof.replay.verdict import Thresholds, Verdict
 
@@ -98,13 +97,14 @@ def found(
 
 def emulated(
     answers: Mapping[str, Array],
+    cpu: str,
     outputs: Mapping[str, Array],
     emulator: EmulatorRecord,
     thresholds: Thresholds,
 ) -> Found:
     """The witness that a simulated CPU gave; the emulator is kept in the package store."""
     distance = compare_outputs(answers, dict(outputs), thresholds=thresholds)
-    options = {"cpu": WITNESS, "emulator": emulator.sha256}
+    options = {"cpu": cpu, "emulator": emulator.sha256}
     return Found("emulated", answers, {"distance": distance.to_json()}, options)
 
 

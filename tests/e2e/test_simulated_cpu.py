@@ -1,0 +1,150 @@
+"""Simulated CPUs, for real: the recorded image under qemu, and what a proof finds there."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from archive_making import copy_archive, reseal
+
+import timeproof
+from timeproof.archive.layout import Archive
+from timeproof.archive.promise import held_by, promise
+from timeproof.archive.reference import read, specs_of, write
+from timeproof.archive.verify import verify
+from timeproof.digests import Digest
+from timeproof.paths import open_regular
+from timeproof.replay import emulation
+from timeproof.replay.emulation import Emulator
+from timeproof.replay.judging import expected_outputs
+from timeproof.replay.replaying import replay
+from timeproof.replay.verdict import Verdict
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def qemu() -> Emulator:
+    """This machine's emulator; fetched from its apt mirror where there is none."""
+    return emulation.find()
+
+
+def _graph(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """`twice` adds, which every CPU does alike; `sums` adds up in an order of the CPU's own."""
+    from onnx import TensorProto, helper
+
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [24, 96])
+    names = ("twice", "turned", "sums")
+    outputs = [
+        helper.make_tensor_value_info("twice", TensorProto.FLOAT, [24, 96]),
+        helper.make_tensor_value_info("sums", TensorProto.FLOAT, [24, 24]),
+    ]
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "turned"], ["sums"]),
+    ]
+    assert [n.output[0] for n in nodes] == list(names)
+    graph = helper.make_graph(nodes, "sums", [x], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    path = folder / "sums.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path, {"x": np.random.default_rng(3).standard_normal((24, 96)).astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Proved:
+    """An artifact that was sealed with proofs and an emulated witness."""
+
+    archive: Archive
+    done: Any
+
+
+@pytest.fixture(scope="module")
+def proved(sealed, qemu, tmp_path_factory) -> Proved:
+    folder = tmp_path_factory.mktemp("proved")
+    archive = Archive(copy_archive(sealed.root, folder / "archive"))
+    path, inputs = _graph(folder)
+    more = {"grid_size": 5, "root": archive.root, "environment": sealed.environment}
+    with mock.patch.dict(os.environ, {"TIMEPROOF_QEMU": str(qemu.path)}):
+        done = timeproof.archive(path, inputs, prove_portable=True, witness="emulated", **more)
+    return Proved(archive, done)
+
+
+def test_a_proof_tells_what_holds_on_other_cpus_from_what_moves(proved, qemu):
+    made = proved.done.metadata
+    by_cpu = {p.cpu: p for p in made.proofs if p.emulator}
+    assert list(by_cpu) == ["Nehalem", "Haswell"]
+    for proof in by_cpu.values():
+        assert proof.outputs["twice"] == {"verdict": "identical"}, proof.reason
+    assert held_by(made, "twice")[0] == "portable"
+    moved = by_cpu["Nehalem"].outputs["sums"]
+    if "fma" in made.machine["flags"]:  # Nehalem has none, so its sums are rounded at every step
+        assert moved["verdict"] == "rounding"
+        assert 0 < moved["sulp"] <= 32
+        assert "on Nehalem: 'sums' moves by" in promise(made)
+    assert made.emulators == [qemu.record]
+    assert verify(proved.archive).ok, "the emulator is listed, and its bytes are right"
+
+
+def test_where_the_native_answer_is_another_the_emulated_witness_holds(
+    proved, real_engine, tmp_path, started, monkeypatch
+):
+    """A copy's reference is moved by one bit, as if another CPU had given it; no qemu but the archive's."""
+    monkeypatch.setattr(emulation, "found", lambda: None)
+    copy = Archive(copy_archive(proved.archive.root, tmp_path / "copy"))
+    ref, made = proved.done.ref, proved.done.metadata
+    native = expected_outputs(copy, ref, made)
+    native["sums"] = np.nextafter(native["sums"], np.float32(99))
+    with open_regular(copy.root, f"{ref.folder}/{made.file('reference').path}") as stored:
+        inputs = read(stored, made.inputs, "the reference")
+    data = io.BytesIO()
+    write(data, input=inputs, output=native)
+    path = copy.root / ref.folder / made.file("reference").path
+    path.write_bytes(data.getvalue())
+
+    def moved(told: dict[str, Any]) -> None:
+        # The float64 witness is the cheaper one, and would be asked first.
+        told["witnesses"] = [w for w in told["witnesses"] if w["kind"] == "emulated"]
+        told["machine"]["cpu"] = "a CPU of long ago"
+        told["outputs"] = [s.model_dump(mode="json") for s in specs_of("output", native)]
+        (entry,) = [f for f in told["files"] if f["path"] == path.name]
+        entry.update(size=len(data.getvalue()), sha256=Digest.of(data.getvalue()).hex)
+
+    reseal(copy.root / ref.metadata, moved)
+    result = replay(copy, [ref], real_engine)
+    (one,) = result.replayed
+    assert one.verdict is Verdict.rounding, one.sentence()
+    assert one.sentence().startswith("identical (emulated witness); native differs by ")
+    assert result.passes()
+    assert not result.passes(strict=True)
+
+
+LSTM = """
+import sys, numpy, torch
+torch.manual_seed(0)
+torch.set_num_threads(1)
+net = torch.nn.LSTM(8, 16, batch_first=True).eval()
+with torch.no_grad():
+    numpy.save(sys.argv[1], net(torch.linspace(-1, 1, 280).reshape(5, 7, 8))[0].numpy())
+"""
+
+
+def test_its_haswell_computes_an_lstm_as_a_real_cpu_does(qemu, tmp_path):
+    """qemu 7.2 does not: with AVX2 kernels it is off by 0.36, without any error."""
+    answers = []
+    for name, words in (("here", []), ("there", [str(qemu.path), "-cpu", "Haswell"])):
+        out = tmp_path / f"{name}.npy"
+        command = [*words, sys.executable, "-W", "ignore", "-c", LSTM, str(out)]
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
+        answers.append(np.load(out))
+    assert np.abs(answers[0] - answers[1]).max() < 1e-6
