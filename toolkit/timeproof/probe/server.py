@@ -73,6 +73,7 @@ def _warm(framework: str) -> Dict[str, Any]:
     try:
         loader: Any = importlib.import_module("load_" + framework)
         loader.warm()
+        child.warm()
     except MemoryError as error:
         return {"ready": False, "status": "out_of_memory", "reason": wire.plain(error)}
     except BaseException as error:
