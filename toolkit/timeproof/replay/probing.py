@@ -88,6 +88,10 @@ class _Distrust(Exception):
     """The stream is not what a probe writes."""
 
 
+class _Unbelievable(Exception):
+    """One output is none; the frames around it hold."""
+
+
 class _Reader:
     """Reads the frames of one container. Memory: the arrays of the artifacts not yet handed on."""
 
@@ -98,6 +102,7 @@ class _Reader:
         self.runners = {t.id: {"native", *(str(c["name"]) for c in t.copies)} for t in tasks}
         self.taken: dict[tuple[str, str], int] = {}  # bytes of outputs so far, by artifact and runner
         self.finished: set[str] = set()
+        self.doubted: dict[str, str] = {}  # by artifact: which of its outputs is none
         self.greeted = False
 
     def __call__(self, read: ReadExactly) -> None:
@@ -128,40 +133,57 @@ class _Reader:
         return found
 
     def _output(self, header: Mapping[str, Any], read: ReadExactly) -> None:
+        """Take an output; what is none condemns its artifact alone: its model's code may have written it."""
+        outcome = self._outcome(header)
+        size = header["payload"]
+        if size > self.limits.output_bytes:  # the probe would not have passed it on
+            raise _Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
+        try:
+            if outcome.id in self.doubted:
+                raise _Unbelievable(self.doubted[outcome.id])
+            name, runner, shape, dtype = self._checked(outcome, header)
+        except _Unbelievable as error:
+            self.doubted[outcome.id] = str(error)
+            outcome.outputs = {}
+            while size:
+                size -= len(read(min(size, 1 << 20)))
+            return
         import numpy as np
 
+        data = read(size)
+        try:
+            outcome.outputs.setdefault(runner, {})[name] = (
+                np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
+            )
+        except ValueError as error:
+            self.doubted[outcome.id] = f"an output of shape {shape!r}: {error}"
+
+    def _checked(self, outcome: Outcome, header: Mapping[str, Any]) -> tuple[str, str, list[int], Any]:
+        """Name, runner, shape and dtype of an output. Raises _Unbelievable."""
         from timeproof.archive.reference import dtype_of
 
-        outcome = self._outcome(header)
         name, runner, shape = header.get("name"), header.get("runner"), header.get("shape")
         if not isinstance(name, str) or not isinstance(runner, str) or not isinstance(shape, list):
-            raise _Distrust("an output without name, runner or shape")
+            raise _Unbelievable("an output without name, runner or shape")
         if runner not in self.runners[outcome.id]:
-            raise _Distrust(f"an output of {runner!r}, which was not asked for")
+            raise _Unbelievable(f"an output of {runner!r}, which was not asked for")
         if not all(type(n) is int and 0 <= n <= self.limits.integer for n in shape):
-            raise _Distrust(f"an output of shape {shape!r}")
+            raise _Unbelievable(f"an output of shape {shape!r}")
         try:
             dtype = dtype_of(header.get("dtype", ""))
         except ValueError as error:
-            raise _Distrust(str(error)) from error
+            raise _Unbelievable(str(error)) from error
         size = header["payload"]
         if size != math.prod(shape) * dtype.itemsize:
-            raise _Distrust(f"{size} bytes for {dtype} {shape}")
+            raise _Unbelievable(f"{size} bytes for {dtype} {shape}")
         # Elements without bytes and headers count, too: they take time and memory all the same.
         taken = self.taken.get((outcome.id, runner), 0) + max(size, math.prod(shape)) + len(repr(header))
         self.taken[outcome.id, runner] = taken
         if taken > self.limits.output_bytes + self.limits.frame_header_bytes:
-            raise _Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
-        outputs = outcome.outputs.setdefault(runner, {})
-        if name in outputs:
-            raise _Distrust(f"the output {name!r} twice")
-        data = read(size)
-        try:
-            outputs[name] = (
-                np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
-            )
-        except ValueError as error:
-            raise _Distrust(f"an output of shape {shape!r}: {error}") from error
+            raise _Unbelievable(f"more than {self.limits.output_bytes} bytes of outputs")
+        if name in outcome.outputs.get(runner, {}):
+            raise _Unbelievable(f"the output {name!r} twice")
+        return name, runner, shape, dtype
 
     def _result(self, header: Mapping[str, Any]) -> None:
         outcome = self._outcome(header)
@@ -176,6 +198,9 @@ class _Reader:
         outcome.log = str(header.get("log") or "")
         outcome.versions = {str(k): str(v) for k, v in _object(header.get("versions")).items()}
         outcome.copies = {str(k): _object(v) for k, v in _object(header.get("copies")).items()}
+        if outcome.id in self.doubted:
+            outcome.failure = Verdict.crashed
+            outcome.reason = f"it gave what is no output: {self.doubted[outcome.id]}"
         if outcome.failure is not None:
             outcome.outputs = {}
         self.finished.add(outcome.id)

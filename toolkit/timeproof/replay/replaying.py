@@ -25,6 +25,7 @@ from timeproof.replay.judging import (
 )
 from timeproof.replay.probing import Outcome, run_probe
 from timeproof.replay.result import Replayed, Result
+from timeproof.replay.sharing import run_shared
 from timeproof.replay.verdict import Verdict
 
 _HOW = {
@@ -106,7 +107,7 @@ def replay(
 
 @dataclass(slots=True)
 class _Group:
-    """The artifacts of one environment under one profile: one container, and one more for each witness."""
+    """The artifacts of one environment under one profile: a container or several, one more a witness."""
 
     archive: Archive
     name: str  # of the environment
@@ -169,7 +170,7 @@ class _Group:
 
         self.progress.step(f"Replaying {len(self.members)} in {self.name}")
         tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
-        run_probe(
+        run_shared(
             self.engine,
             self.image,
             tasks,
