@@ -234,7 +234,8 @@ def accepted(at: tuple[Any, ...], what: str) -> bool:
     if what == "null":
         return at in NULLABLE or at == ("profile", "threads")
     if what == '"false"':
-        text = {"python", "version", "format", "role", "name", "module", "qualname", "file", "path"}
+        text = {"python", "version", "format", "role", "name", "module", "qualname", "file", "path", "from"}
+        text |= {"element"}
         text |= {"framework"} if at[0] == "copies" else set()
         inside = {"tags", "variables", "notes", "source", "builder", "left_out"}
         return last in text | inside or any(part in inside for part in at) or last == "dtype"

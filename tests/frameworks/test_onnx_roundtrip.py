@@ -137,7 +137,7 @@ def test_outputs_keep_the_graphs_names(runs: dict[str, Both]) -> None:
     assert list(runs["path"].expected) == ["y", "z/neg:0"]
     assert list(runs["zipmap"].expected) == ["p_3", "p_7"]
     assert runs["zipmap"].expected["p_7"].dtype == np.float32
-    assert list(runs["sequence"].expected) == ["s_0", "s_1", "s_2"]
+    assert list(runs["sequence"].expected) == ["s[0]", "s[1]", "s[2]"]
 
 
 def test_inputs_are_given_by_name_not_by_place(runs: dict[str, Both]) -> None:

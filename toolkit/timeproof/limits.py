@@ -32,6 +32,7 @@ class Limits:
     container_memory: int = 8 * 2**30  # bytes
     container_pids: int = 512  # processes and threads
     unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
+    import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     npy_header_bytes: int = 65536  # bytes of one .npy header
 
 

@@ -59,6 +59,7 @@ class ArraySpec(Record):
     dtype: str | list[Any]  # numpy's own spelling (`numpy.lib.format.dtype_to_descr`)
     shape: list[Count]
     sha256: Sha256
+    element: Annotated[str, Field(max_length=32)] = ""  # ONNX's type, where NumPy has none: bfloat16, int4
 
 
 class Framework(Record):
@@ -99,6 +100,15 @@ class Witness(Record):
     outputs: list[ArraySpec]
     options: JsonObject = {}  # how it is made: what the probe is told, or which CPU is simulated
     facts: JsonObject = {}  # what was found when it was sealed
+
+
+class Origin(Record):
+    """Whose answers the reference's outputs are: ours, from sealing it, or a third party's."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    origin: Literal["sealed", "imported"]
+    source: Annotated[str, Field(alias="from", max_length=4096)] = ""  # where they were imported from
 
 
 class ImageIdentity(Record):
@@ -250,6 +260,7 @@ class Metadata(Document):
     thresholds: dict[Threshold, Figure] = {}  # those that are not the toolkit's own
     proofs: list[Proof] = []  # other CPUs on which it was run while it was sealed
     emulators: list[EmulatorRecord] = []  # in the package store
+    reference: Origin = Origin(origin="sealed")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

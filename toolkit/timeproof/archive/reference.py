@@ -25,7 +25,7 @@ from timeproof.limits import LIMITS
 
 Array = NDArray[Any]
 # A header is a Python literal; these are what Python's own parser ends in.
-_HEADER_ERRORS = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error)
+HEADER_ERRORS = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error)
 _OLDEST = (1980, 1, 1, 0, 0, 0)  # what a zip can hold; no clock in a reference
 
 
@@ -64,8 +64,12 @@ def dtype_of(spelled: str | list[Any]) -> np.dtype[Any]:
     return dtype
 
 
-def spec_of(name: str, member: str, array: Array) -> ArraySpec:
-    """Describe `array`: dtype, shape, and the SHA-256 of its bytes in C order."""
+def spec_of(name: str, member: str, array: Array, element: str = "") -> ArraySpec:
+    """Describe `array`: dtype, shape, and the SHA-256 of its bytes in C order.
+
+    Args:
+        element: ONNX's name of the type that its values are of, where NumPy has none.
+    """
     if array.dtype.hasobject:
         raise NotArchivable(
             f"{name!r} holds Python objects (dtype {array.dtype})",
@@ -78,6 +82,7 @@ def spec_of(name: str, member: str, array: Array) -> ArraySpec:
             dtype=describe(array.dtype),
             shape=list(array.shape),
             sha256=Digest.of(array_bytes(array)).hex,
+            element=element,
         )
     except ValidationError as error:
         raise NotArchivable(
@@ -92,8 +97,13 @@ def array_bytes(array: Array) -> memoryview:
     return flat.view(np.uint8).data if flat.size and flat.itemsize else memoryview(b"")
 
 
-def specs_of(kind: str, arrays: Mapping[str, Array]) -> list[ArraySpec]:
-    return [spec_of(name, f"{kind}_{i}", a) for i, (name, a) in enumerate(arrays.items())]
+def specs_of(
+    kind: str, arrays: Mapping[str, Array], elements: Mapping[str, str] | None = None
+) -> list[ArraySpec]:
+    known = elements or {}
+    return [
+        spec_of(name, f"{kind}_{i}", a, known.get(name, "")) for i, (name, a) in enumerate(arrays.items())
+    ]
 
 
 def write(stream: BinaryIO, **groups: Mapping[str, Array]) -> None:
@@ -135,10 +145,10 @@ def read(stream: BinaryIO, specs: Sequence[ArraySpec], path: object) -> dict[str
         raise Malformed(path, [f"{type(error).__name__}: {error}"]) from error
 
 
-def _read_header(member: IO[bytes], where: str) -> tuple[np.dtype[Any], bool, list[int]]:
+def read_header(member: IO[bytes], where: str) -> tuple[np.dtype[Any], bool, list[int]]:
     """Read a .npy header of any version: dtype, whether in Fortran order, shape.
 
-    NumPy has no public reader of version 3 (UTF-8 field names). Raises Limit, or one of _HEADER_ERRORS.
+    NumPy has no public reader of version 3 (UTF-8 field names). Raises Limit, or one of HEADER_ERRORS.
     """
     version = npy.read_magic(member)
     form = "<H" if version == (1, 0) else "<I"
@@ -164,8 +174,8 @@ def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Arr
         raise Malformed(where, ["it is compressed, which no reference is"])  # a bomb, or four more parsers
     with archive.open(f"{spec.member}.npy") as member:
         try:
-            actual, fortran, shape = _read_header(member, where)
-        except _HEADER_ERRORS as error:
+            actual, fortran, shape = read_header(member, where)
+        except HEADER_ERRORS as error:
             raise Malformed(where, [f"its header is not one: {error}"]) from error
         if fortran or actual != dtype or shape != spec.shape:
             raise Malformed(where, [f"it is {actual} {shape}, not {dtype} {spec.shape}"])

@@ -18,7 +18,7 @@ from timeproof import atomic
 from timeproof.archive import oci
 from timeproof.archive.layout import SHORT, Archive, Ref
 from timeproof.archive.model import Document, ImageIdentity, ImageRecord, Metadata
-from timeproof.archive.writer import OWNED, STAGED
+from timeproof.archive.writer import OWNED, staged_versions
 from timeproof.digests import Digest
 from timeproof.errors import (
     BadArchive,
@@ -294,7 +294,7 @@ class _Walk:
 
 def _interrupted(root: Path, folder: str) -> set[int]:
     """The versions whose publishing was interrupted: their staging folder is still there."""
-    return {int(f[1]) for p in (root / folder).iterdir() if (f := STAGED.match(p.name))}
+    return {v for p in (root / folder).iterdir() for v in staged_versions(p.name)}
 
 
 def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Progress = SILENT) -> Report:

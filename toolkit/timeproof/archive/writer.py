@@ -21,9 +21,9 @@ from timeproof.digests import Digest
 from timeproof.errors import Exists, Malformed
 from timeproof.paths import check_collisions, check_relative, open_regular
 
-STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)-")
+_STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
 OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
-_LOCK = ".lock"
+LOCK = ".lock"
 
 
 def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
@@ -33,7 +33,7 @@ def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
     return FileEntry(path=path, role=role, format=form, size=size, sha256=digest.hex)
 
 
-def _spelled(document: Document, path: Path) -> bytes:
+def spelled(document: Document, path: Path) -> bytes:
     """Spell a document, and see that it reads back: what nobody can read again must not be published.
 
     Some of it comes from a container, and some from the user. Raises Malformed and Limit.
@@ -68,12 +68,12 @@ class Draft:
         """
         target = self.archive.root / self.ref.folder
         final = self.archive.root / self.ref.metadata
-        data = _spelled(metadata, final)
+        data = spelled(metadata, final)
         names = [f.path for f in metadata.files]
         for name in names:
             check_relative(name)
         check_collisions([*names, final.name])
-        with atomic.storage(final), atomic.lock(target, _LOCK):
+        with atomic.storage(final), atomic.lock(target, LOCK):
             if final.exists():
                 raise Exists(final)
             tops = sorted({name.split("/")[0] for name in names})
@@ -102,13 +102,18 @@ class Draft:
         return final
 
 
-def _remove_interrupted(archive: Archive, folder: Path, ref: Ref) -> None:
+def staged_versions(name: str) -> range:
+    """The versions that a staging folder of that name stands for; none where it is no such name."""
+    found = _STAGED.match(name)
+    return range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+
+
+def _remove_interrupted(folder: Path, framework: str, versions: set[int]) -> None:
     """Remove what a killed `publish` had moved into place already. Call it under the lock."""
-    if (archive.root / ref.metadata).exists():
-        return
-    for path in sorted(folder.iterdir()):
+    left = {v for v in versions if not (folder / f"metadata_{SHORT[framework]}_v{v}.json").exists()}
+    for path in sorted(folder.iterdir()) if left else ():
         found = OWNED.fullmatch(path.name)
-        if found and found[1] == SHORT[ref.framework] and int(found[2]) == ref.version:
+        if found and found[1] == SHORT[framework] and int(found[2]) in left:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -123,30 +128,39 @@ def draft(archive: Archive, grid_size: int, framework: str, version: int | None 
 
     Raises Exists where the version asked for is published, or being made by another process.
     """
+    with reserved(archive, grid_size, framework, version) as (first, staging):
+        yield Draft(archive, Ref(grid_size, framework, first), staging)
+
+
+@contextmanager
+def reserved(
+    archive: Archive, grid_size: int, framework: str, version: int | None = None, count: int = 1
+) -> Iterator[tuple[int, atomic.Staging]]:
+    """Reserve `count` versions in a row, and give the first of them and a staging folder for all."""
     folder = archive.root / f"grid-size-{grid_size}" / framework
-    with atomic.storage(folder), atomic.lock(folder, _LOCK):
+    with atomic.storage(folder), atomic.lock(folder, LOCK):
         live = atomic.live_staging(folder)
-        staged = {n: int(f[1]) for p in folder.iterdir() if (f := STAGED.match(n := p.name))}
-        for name, number in staged.items():
-            if name.removesuffix(".guard") not in live:
-                _remove_interrupted(archive, folder, Ref(grid_size, framework, number))
+        staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
+        dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
+        _remove_interrupted(folder, framework, dead)
         atomic.sweep(folder)
-        taken = {v for n, v in staged.items() if n in live}
+        taken = {v for n, versions in staged.items() if n in live for v in versions}
         taken |= {int(f[2]) for p in folder.iterdir() if (f := OWNED.fullmatch(p.name))}
         if version is None:
             version = max(taken, default=0) + 1
         elif version in taken:
             raise Exists(archive.root / Ref(grid_size, framework, version).metadata)
-        staging = atomic.Staging(folder, f"v{version}")
+        last = version + count - 1
+        staging = atomic.Staging(folder, f"v{version}" if count == 1 else f"v{version}to{last}")
     with staging:
-        yield Draft(archive, Ref(grid_size, framework, version), staging)
+        yield version, staging
 
 
 def publish_environment(archive: Archive, staged: Path, record: ImageRecord) -> Path:
     """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
     final = archive.environments / record.folder
-    data = _spelled(record, final / "image.json")
-    with atomic.storage(final), atomic.lock(archive.environments, _LOCK):
+    data = spelled(record, final / "image.json")
+    with atomic.storage(final), atomic.lock(archive.environments, LOCK):
         if (final / "image.json").is_file():
             return final
         atomic.write(staged / "image.json", data, replace=False)

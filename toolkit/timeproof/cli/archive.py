@@ -113,7 +113,7 @@ def command(
         from timeproof.replay.archiving import Request, archive_model
 
         number = check_grid_size(grid_size)
-        tags = _pairs(tag, "tag", "KEY=VALUE")
+        tags = key_values(tag, "tag", "KEY=VALUE")
         if graph_optimization not in {"disable", "basic", "extended", "all"}:
             raise BadRequest(f"{graph_optimization!r} is no graph optimisation level")
         options = SaveOptions(
@@ -139,7 +139,7 @@ def command(
             thresholds=dict(_threshold(t) for t in threshold or ()),
             tags={**more.get("tags", {}), **tags},
             options=replace(options, **known),
-            copies=_pairs(copy, "copy", "onnx=PATH"),
+            copies=key_values(copy, "copy", "onnx=PATH"),
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
@@ -175,7 +175,7 @@ def command(
     run_command(json, work)
 
 
-def _pairs(given: list[str] | None, what: str, form: str) -> dict[str, str]:
+def key_values(given: list[str] | None, what: str, form: str) -> dict[str, str]:
     """Read options of the form KEY=VALUE. Raises BadRequest."""
     found = {}
     for text in given or ():

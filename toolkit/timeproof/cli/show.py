@@ -115,7 +115,10 @@ def command(
             table.add_row(f"{witness.kind} witness", escape(_near(witness)))
         for threshold, figure in metadata.thresholds.items():
             table.add_row("threshold", f"{threshold}: {figure:g}")
-        table.add_row("sealed on", escape(str(metadata.machine.get("cpu", "?"))))
+        if metadata.reference.origin == "imported":
+            table.add_row("answers", escape(f"imported from {metadata.reference.source}; never sealed here"))
+        else:
+            table.add_row("sealed on", escape(str(metadata.machine.get("cpu", "?"))))
         for key, value in metadata.tags.items():
             table.add_row(f"tag {escape(key)}", escape(value))
         for kept in metadata.kept:

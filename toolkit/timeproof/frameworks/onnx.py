@@ -61,7 +61,7 @@ class Onnx:
                 "the model's external data lies in files, and only a path says where",
                 advice="archive the .onnx file by its path, or load it with its data (onnx.load)",
             )
-        looked = _Looked.at(found, data, None, options)
+        looked = Looked.at(found, data, None, options)
         file = f"model_{tag}.onnx"
         with (folder / file).open("xb") as writer:
             writer.write(data)
@@ -99,22 +99,14 @@ class Onnx:
         data = _mapped(path)
         found = _inspect(data, str(path))
         _check_inputs(found, inputs)
-        renamed = _external_names(path, found, tag)
-        looked = _Looked.at(found, data, path.parent, options)
-        file = f"model_{tag}.onnx"
-        for location, name in renamed.items():
-            copy_bytes(path.parent / location, folder / name)
-        if renamed:
-            _relocate(path, folder / file, renamed)
-        else:
-            copy_bytes(path, folder / file)
-        more = [SavedFile(name, "external", "onnx-external-data") for name in renamed.values()]
-        notes = tuple(f"{name} holds the external data of {old}" for old, name in renamed.items())
-        return self._saved(looked, (SavedFile(file, "model", "onnx"), *more), inputs, options, notes)
+        renamed = external_names(path, found, tag)
+        looked = Looked.at(found, data, path.parent, options)
+        files, notes = keep_copy(path, renamed, folder, tag)
+        return self._saved(looked, files, inputs, options, notes)
 
     def _saved(
         self,
-        looked: _Looked,
+        looked: Looked,
         files: tuple[SavedFile, ...],
         inputs: Mapping[str, Array],
         options: SaveOptions,
@@ -138,8 +130,28 @@ class Onnx:
         )
 
 
+def keep_copy(
+    path: Path, renamed: Mapping[str, str], folder: Path, tag: str
+) -> tuple[tuple[SavedFile, ...], tuple[str, ...]]:
+    """Copy an `.onnx` file and what holds its external data; give the files, and notes on their new names.
+
+    Args:
+        renamed: what `external_names` gave.
+    """
+    file = f"model_{tag}.onnx"
+    for location, name in renamed.items():
+        copy_bytes(path.parent / location, folder / name)
+    if renamed:
+        _relocate(path, folder / file, renamed)
+    else:
+        copy_bytes(path, folder / file)
+    more = [SavedFile(name, "external", "onnx-external-data") for name in renamed.values()]
+    notes = tuple(f"{name} holds the external data of {old}" for old, name in renamed.items())
+    return (SavedFile(file, "model", "onnx"), *more), notes
+
+
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class Looked:
     """A file that holds no trap, or only such as are to be kept."""
 
     facts: dict[str, Json]
@@ -149,7 +161,7 @@ class _Looked:
     @classmethod
     def at(
         cls, found: onnxfile.OnnxFile, data: bytes | memoryview, folder: Path | None, options: SaveOptions
-    ) -> _Looked:
+    ) -> Looked:
         """Look for traps. Raises NotArchivable."""
         graph = onnx_graph.read(data, folder)
         onnx_traps.check_processor(found.domains, graph)
@@ -228,7 +240,7 @@ def _check_inputs(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None
         )
 
 
-def _external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, str]:
+def external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, str]:
     """Check each data file, and name it `model_<tag>_<k>.data`; gives the new names by place."""
     renamed: dict[str, str] = {}
     sizes: dict[str, int] = {}

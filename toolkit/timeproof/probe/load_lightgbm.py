@@ -45,4 +45,5 @@ def run(
         else:
             outputs.append((method, values, ""))
     outputs.append(("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""))
-    return outputs
+    asked = options.get("outputs")
+    return [output for output in outputs if asked is None or output[0] in asked]

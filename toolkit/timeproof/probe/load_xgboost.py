@@ -80,4 +80,5 @@ def run(
         else:
             raise Refused("the method {!r} is not known".format(method))
     outputs.append(("margin", margin, ""))
-    return outputs
+    asked = options.get("outputs")
+    return [output for output in outputs if asked is None or output[0] in asked]

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set
 Dim = Union[int, str, None]
 
 _DEPTH = 100  # nested messages; protobuf's own parsers stop there, too
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
 
 # Which fields of which message hold which message. Only what may lead to a tensor, or is reported.
@@ -81,15 +81,15 @@ def fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
         number, wire = key >> 3, key & 7
         if number == 0:
             raise BadOnnx("not an ONNX file: field number 0")
-        if wire == _VARINT:
+        if wire == VARINT:
             value, at = varint(data, at)
             yield number, wire, value
             continue
-        if wire == _BYTES:
+        if wire == BYTES:
             size, at = varint(data, at)
-        elif wire == _FIXED64:
+        elif wire == FIXED64:
             size = 8
-        elif wire == _FIXED32:
+        elif wire == FIXED32:
             size = 4
         else:
             raise BadOnnx("not an ONNX file: wire type {}".format(wire))
@@ -107,16 +107,16 @@ def text(view: memoryview) -> str:
         raise BadOnnx("not an ONNX file: a name is not UTF-8")
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
 def _entry(view: memoryview) -> Tuple[str, str]:
     key = value = ""
     for number, wire, item in fields(view):
-        if wire == _BYTES and number == 1:
+        if wire == BYTES and number == 1:
             key = text(item)
-        elif wire == _BYTES and number == 2:
+        elif wire == BYTES and number == 2:
             value = text(item)
     return key, value
 
@@ -136,11 +136,11 @@ def _external(view: memoryview) -> Optional[External]:
     name, marked = "", False
     entries: Dict[str, str] = {}
     for number, wire, item in fields(view):
-        if number == 8 and wire == _BYTES:
+        if number == 8 and wire == BYTES:
             name = text(item)
-        elif number == 14 and wire == _VARINT:
+        elif number == 14 and wire == VARINT:
             marked = marked or item == _EXTERNAL
-        elif number == 13 and wire == _BYTES:
+        elif number == 13 and wire == BYTES:
             key, value = _entry(item)
             if key in entries:
                 raise BadOnnx("the tensor {!r} names its external {} twice".format(name, key))
@@ -162,28 +162,28 @@ def _value(view: memoryview) -> Value:
     name, elem_type = "", 0
     dims: Optional[List[Dim]] = None
     for number, wire, item in fields(view):
-        if wire != _BYTES:
+        if wire != BYTES:
             continue
         if number == 1:
             name = text(item)
         elif number == 2:
             for kind, wire_1, tensor in fields(item):
-                if kind != 1 or wire_1 != _BYTES:  # only tensor_type has a shape that we report
+                if kind != 1 or wire_1 != BYTES:  # only tensor_type has a shape that we report
                     continue
                 for field, wire_2, below in fields(tensor):
-                    if field == 1 and wire_2 == _VARINT:
+                    if field == 1 and wire_2 == VARINT:
                         elem_type = below
-                    elif field == 2 and wire_2 == _BYTES:
-                        dims = [_dim(dim) for one, w, dim in fields(below) if one == 1 and w == _BYTES]
+                    elif field == 2 and wire_2 == BYTES:
+                        dims = [_dim(dim) for one, w, dim in fields(below) if one == 1 and w == BYTES]
     return Value(name, elem_type, None if dims is None else tuple(dims))
 
 
 def _dim(view: memoryview) -> Dim:
     found: Dim = None
     for number, wire, item in fields(view):
-        if number == 1 and wire == _VARINT:
-            found = _signed(item)
-        elif number == 2 and wire == _BYTES:
+        if number == 1 and wire == VARINT:
+            found = signed(item)
+        elif number == 2 and wire == BYTES:
             found = text(item)
     return found
 
@@ -191,7 +191,7 @@ def _dim(view: memoryview) -> Dim:
 def _tensor_name(view: memoryview) -> str:
     name = ""
     for number, wire, item in fields(view):
-        if number == 8 and wire == _BYTES:
+        if number == 8 and wire == BYTES:
             name = text(item)
     return name
 
@@ -208,7 +208,7 @@ def messages(data: Union[bytes, memoryview]) -> Iterator[Tuple[str, int, memoryv
             raise BadOnnx("the graphs are nested too deeply")
         yield kind, depth, view
         for number, wire, item in fields(view) if _BELOW[kind] else ():
-            if wire == _BYTES and number in _BELOW[kind]:
+            if wire == BYTES and number in _BELOW[kind]:
                 stack.append((_BELOW[kind][number], depth + 1, item))
 
 
@@ -235,23 +235,23 @@ def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
         domain, version = "", 0
         for number, wire, item in fields(view):
             if kind == "model":
-                if number == 1 and wire == _VARINT:
-                    ir_version = _signed(item)
-                elif number == 2 and wire == _BYTES:
+                if number == 1 and wire == VARINT:
+                    ir_version = signed(item)
+                elif number == 2 and wire == BYTES:
                     producer = text(item)
-                elif number == 7 and wire == _BYTES:
+                elif number == 7 and wire == BYTES:
                     graphs += 1
-            elif kind == "graph" and depth == 1 and wire == _BYTES:
+            elif kind == "graph" and depth == 1 and wire == BYTES:
                 if number == 5:
                     initialised.add(_tensor_name(item))
                 elif number in (11, 12):
                     (inputs if number == 11 else outputs).append(_value(item))
-            elif wire == _BYTES and (kind, number) in (("node", 7), ("function", 10)):
+            elif wire == BYTES and (kind, number) in (("node", 7), ("function", 10)):
                 domains.add(text(item))
-            elif kind == "opset" and number == 1 and wire == _BYTES:
+            elif kind == "opset" and number == 1 and wire == BYTES:
                 domain = text(item)
-            elif kind == "opset" and number == 2 and wire == _VARINT:
-                version = _signed(item)
+            elif kind == "opset" and number == 2 and wire == VARINT:
+                version = signed(item)
         if kind == "opset" and depth == 1:
             opsets["" if domain == "ai.onnx" else domain] = version
     if not graphs or ir_version <= 0:

@@ -58,21 +58,23 @@ def to_plain(value: Any) -> Tuple[Any, str]:
 def flatten_onnx(name: str, value: Any) -> List[Tuple[str, Any, str]]:
     """Flatten what onnxruntime gives for one graph output; each with the type it was made from, or "".
 
-    An array stays; a sequence's items are `name_0`, `name_1`, …; ZipMap's list of maps becomes one
-    array for each key, `name_key`, with a value for each row.
+    An array stays; a sequence's items are `name[0]`, `name[1]`, …; an optional without a value gives
+    nothing; ZipMap's list of maps becomes one array for each key, `name_key`, with a value for each row.
 
     Raises:
         TypeError: something in it is no array of numbers or strings.
     """
     import numpy
 
+    if value is None:
+        return []
     if isinstance(value, dict):
         return [part for key in value for part in flatten_onnx("{}_{}".format(name, key), value[key])]
     if not isinstance(value, list):
         array, made_from = to_plain(value)
         return [(name, array, made_from)]
     if not value or not all(isinstance(row, dict) and list(row) == list(value[0]) for row in value):
-        return [part for k, item in enumerate(value) for part in flatten_onnx("{}_{}".format(name, k), item)]
+        return [part for k, item in enumerate(value) for part in flatten_onnx("{}[{}]".format(name, k), item)]
     found = []
     for key in value[0]:
         # A map's values come as Python floats; in the graph they are float32.

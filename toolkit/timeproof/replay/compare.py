@@ -100,15 +100,19 @@ def compare_outputs(
     actual: Mapping[str, Array],
     *,
     thresholds: Thresholds = THRESHOLDS,
-    computed_in: str | None = None,
+    computed_in: Mapping[str, str] | None = None,
 ) -> OutputsDiff:
     """Compare all outputs of one artifact by name; a name on one side only is `broken`.
 
     No outputs at all are `broken` too: nothing was proven.
+
+    Args:
+        computed_in: as of `compare`, by the output's name.
     """
+    made_in = computed_in or {}
     both = [name for name in expected if name in actual]
     return OutputsDiff(
-        {n: compare(expected[n], actual[n], thresholds=thresholds, computed_in=computed_in) for n in both},
+        {n: compare(expected[n], actual[n], thresholds=thresholds, computed_in=made_in.get(n)) for n in both},
         missing=tuple(name for name in expected if name not in actual),
         extra=tuple(name for name in actual if name not in expected),
     )

@@ -72,9 +72,11 @@ def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outco
     except BadArchive as error:
         one.verdict, one.reason, one.error = Verdict.altered, error.message, error
         return one
-    from timeproof.replay.compare import compare_outputs  # with NumPy, as above
+    from timeproof.replay.bits import FORMATS  # with NumPy, as above
+    from timeproof.replay.compare import compare_outputs
 
-    one.diff = compare_outputs(expected, outcome.native, thresholds=thresholds)
+    narrow = {s.name: s.element for s in metadata.outputs if s.element in FORMATS}
+    one.diff = compare_outputs(expected, outcome.native, thresholds=thresholds, computed_in=narrow)
     one.verdict, one.reason = one.diff.verdict, one.diff.summary()
     one.outputs = len(expected)
     one.bytes = sum(a.nbytes for a in expected.values())
