@@ -38,10 +38,10 @@ def wait_for(address: str, port: int, process: subprocess.Popen[bytes], log: Pat
 class RegistryServer:
     """One running registry; its blobs lie below `storage`."""
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", port: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.storage = folder, folder / "storage"
-        self.port = free_port(address)
+        self.port = port or free_port(address)
         self.host = f"{address}:{self.port}"
         users = folder / "htpasswd"
         words = ["htpasswd", "-Bbn", USER, PASSWORD]

@@ -6,6 +6,7 @@ tried, and what becomes of one that takes its worker with it, `dispatch` decides
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import time
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from timeproof import strictjson
+from timeproof.archive.layout import is_address
 from timeproof.archive.model import ImageRecord
 from timeproof.errors import BadArchive, EngineLost, EngineMissing, TimeproofError
 from timeproof.limits import LIMITS, Limits
@@ -78,7 +80,8 @@ class Cluster:
 
         Raises EngineMissing: Dask is not installed, or no scheduler answers.
         """
-        self._scheduler, self._archive = scheduler, archive
+        self._scheduler = scheduler
+        self._archive = archive if is_address(archive) else os.path.abspath(archive)
         self._registry, self._image = registry, image
         self._limits, self._progress = limits, progress
         self._heard: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
@@ -305,7 +308,7 @@ class _Run:
             out = self._out.get(key)
             if out is None or not key.startswith(self._name):
                 continue  # of another run, or of a piece that was given up
-            process = int(event.get("worker", 0))
+            process = int(event.get("process", 0))
             if out.process and process != out.process:
                 # Dask gave it to a successor of the same address.
                 self._gone(key, "its worker died while it ran")

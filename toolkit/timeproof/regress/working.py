@@ -61,7 +61,7 @@ def work(order: str) -> list[str]:
             with suppress(Malformed):
                 attendant = attendant or int(strictjson.loads(line.encode(), "a line").get("pid", 0))
             if wanted:
-                worker.log_event(TOPIC, {"key": key, "worker": os.getpid(), "line": line})
+                worker.log_event(TOPIC, {"key": key, "process": os.getpid(), "line": line})
         task = worker.state.tasks.get(key)
         if wanted and (task is None or task.state not in _WANTED):
             wanted = False

@@ -1,0 +1,65 @@
+"""A container engine of a test's own: beside the machine's, with its own folders and socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+
+class PrivateEngine:
+    """A dockerd whose every file lies in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data = folder, folder / "data"
+        self.socket = folder / "docker.sock"
+        (folder / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.data]
+        words += ["--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"]
+        words += ["--host", f"unix://{self.socket}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            words = ["docker", "--host", f"unix://{self.socket}", "version"]
+            if subprocess.run(words, capture_output=True, check=False).returncode == 0:
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        tail = (self.folder / "log").read_text(errors="replace")[-300:]
+        self.kill()
+        pytest.skip(f"a second engine does not start here: {tail}")
+
+    def kill(self) -> None:
+        """As a crash would: with its containerd, and without a word to anybody."""
+        if self.process is not None:
+            pids = [self.process.pid]
+            with_containerd = self.folder / "exec/containerd/containerd.pid"
+            if with_containerd.exists():
+                pids.append(int(with_containerd.read_text()))
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.wait()
+            self.process = None
+            for name in ("pid", "exec/containerd/containerd.pid", "docker.sock"):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        """Take away whatever the killed engine had mounted."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        places = [line.split()[4] for line in mounts]
+        for place in sorted((p for p in places if p.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
