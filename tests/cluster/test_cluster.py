@@ -30,8 +30,8 @@ from registry_server import RegistryServer
 
 from timeproof.archive.layout import Archive
 from timeproof.archive.verify import read_environment
-from timeproof.engine.base import LABEL
 from timeproof.engine.containers import connect
+from timeproof.engine.owning import LABEL
 from timeproof.regress.batch import run_batch
 from timeproof.regress.result import Cell
 from timeproof.replay import images

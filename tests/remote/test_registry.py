@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from timeproof.archive import login, oci
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity
-from timeproof.archive.registry import Registry, Repository
+from timeproof.archive.registry import Registry
+from timeproof.archive.repository import Repository
 from timeproof.archive.verify import read_environment
 from timeproof.cli.main import app
 from timeproof.digests import Digest

@@ -6,10 +6,7 @@ was checked, and no more of it is read than the manifest declares; tags are writ
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +16,11 @@ from urllib.parse import urljoin, urlsplit
 from timeproof import atomic
 from timeproof.archive import login, oci
 from timeproof.archive.model import ImageIdentity
+from timeproof.archive.repository import Repository
+from timeproof.archive.transfer import several
 from timeproof.digests import Digest
 from timeproof.errors import (
     AccessDenied,
-    BadRequest,
     DigestMismatch,
     Limit,
     RemoteFailed,
@@ -36,46 +34,6 @@ from timeproof.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     import requests
-
-_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"  # OCI distribution 1.1, "Pulling manifests"
-_NAME = re.compile(rf"(https?://)?([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{{1,5}})?/({_PART}(?:/{_PART})*)")
-_API = {"docker.io": "registry-1.docker.io"}
-_AT_ONCE = 4  # blobs in flight
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A place for images: `HOST[:PORT]/NAME`."""
-
-    host: str
-    name: str
-    scheme: str = "https"
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.name}"
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://{_API.get(self.host, self.host)}/v2/{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Repository:
-        """Read `HOST/NAME`; `http://` in front, or a loopback host, means no TLS. Raises BadRequest."""
-        found = _NAME.fullmatch(text)
-        if not found or len(text) > 512:
-            raise BadRequest(
-                f"{text!r} is no repository of a registry",
-                advice="write HOST[:PORT]/NAME, the name in lower case: registry.example.org/models",
-            )
-        scheme = found[1] or ("http://" if _loopback(found[2]) else "https://")
-        return cls(found[2] + (found[3] or ""), found[4], scheme.removesuffix("://"))
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +92,7 @@ class Registry:
             self._bring(f"blobs/{digest}", digest, wanted[digest], LIMITS.layer_bytes, layout)
             progress.detail(digest[:19])
 
-        _all(bring, wanted)
+        several(bring, wanted)
 
     def _bring(self, path: str, digest: str, size: int | None, limit: int, layout: Path) -> None:
         """Read one blob or manifest into the layout; whole and checked, or not at all."""
@@ -198,7 +156,7 @@ class Registry:
             sent.append(size)
             progress.detail(digest[:19])
 
-        _all(send, wanted)
+        several(send, wanted)
         where = f"{self.repository}:{tag}"
         with open_regular(layout, oci.blob(image.manifest)) as stream:
             kind = {"Content-Type": oci.MANIFEST}
@@ -310,16 +268,3 @@ def _require_same(expected: ImageIdentity, found: ImageIdentity) -> None:
         raise WrongPlatform(expected.platform, found.platform)
     if found.diff_ids != expected.diff_ids:
         raise WrongImage("list of layers (diff_ids)", expected.diff_ids, found.diff_ids)
-
-
-def _all(act: Callable[[str], None], digests: Iterable[str]) -> None:
-    """Do something for every blob, a few at once; the first failure is raised."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        started = [pool.submit(act, digest) for digest in digests]
-        try:
-            for one in started:
-                one.result()
-        except BaseException:
-            for one in started:
-                one.cancel()
-            raise

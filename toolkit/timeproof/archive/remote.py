@@ -13,26 +13,24 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from timeproof import atomic
 from timeproof.archive.layout import Archive, Ref, is_address
+from timeproof.archive.transfer import Bounded, Sink, reaching, several
 from timeproof.digests import Digest
 from timeproof.errors import (
     AccessDenied,
     BadArchive,
-    BadRequest,
     DigestMismatch,
     Limit,
     Missing,
     NotFound,
     RemoteFailed,
     SizeMismatch,
-    TimeproofError,
     UnsafePath,
     raise_findings,
 )
@@ -46,9 +44,7 @@ if TYPE_CHECKING:
 _DOCUMENT = re.compile(r"grid-size-\d+/[a-z]+/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json")
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed
 _TELLS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
-_AT_ONCE = 8  # transfers in flight
 _BLOCK = 8 * 2**20  # bytes asked for at once, of one file
-_NAMELESS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError"}
 
 
 def address_of(text: str | Path) -> str | None:
@@ -99,7 +95,7 @@ class Mirror(Archive):
         self.address = address
         super().__init__(_cache() / _folder_name(address))
         self._seen = False  # whether something lies at the address
-        with _reaching(address):
+        with reaching(address):
             from fsspec.core import url_to_fs  # heavy, and only remote archives need it
 
             self._fs, self._base = url_to_fs(address, use_listings_cache=False, skip_instance_cache=True)
@@ -110,7 +106,7 @@ class Mirror(Archive):
 
     def require(self) -> None:
         if not self._seen:
-            with _reaching(self.address):
+            with reaching(self.address):
                 self._seen = bool(self._fs.exists(self._base))
         if not self._seen:
             raise _nothing(self.address)
@@ -148,11 +144,11 @@ class Mirror(Archive):
                 if size > LIMITS.json_bytes:
                     raise Limit(self._at(path), f"more than {LIMITS.json_bytes} bytes of JSON")
 
-        _all(fetch, paths)
+        several(fetch, paths)
 
     def _listed(self) -> dict[str, _Entry]:
         """Everything at the address, by its path below it. Raises NotFound where there is nothing."""
-        with _reaching(self.address):
+        with reaching(self.address):
             try:
                 found = self._fs.find(self._base, detail=True)
             except FileNotFoundError:
@@ -192,7 +188,7 @@ class Mirror(Archive):
             except BadArchive as error:
                 findings.append(error)
 
-        _all(fetch, {c.path: c for c in claims}.values())
+        several(fetch, {c.path: c for c in claims}.values())
         raise_findings(self.address, sorted(findings, key=lambda f: f.path))
 
     def _bring(self, claim: Claim) -> None:
@@ -231,7 +227,7 @@ class Mirror(Archive):
             for attempt in range(1, LIMITS.remote_tries + 1):
                 try:
                     with atomic.storage(target), beside.open("wb") as file:
-                        found, size = self._stream(path, _Sink(file, target), limit)
+                        found, size = self._stream(path, Sink(file, target), limit)
                     break
                 except RemoteFailed as error:
                     if attempt == LIMITS.remote_tries or isinstance(error, AccessDenied):
@@ -243,10 +239,10 @@ class Mirror(Archive):
         finally:
             beside.unlink(missing_ok=True)
 
-    def _stream(self, path: str, sink: _Sink, limit: int | None) -> tuple[Digest, int]:
+    def _stream(self, path: str, sink: Sink, limit: int | None) -> tuple[Digest, int]:
         at = f"{self._base.rstrip('/')}/{path}"
-        with _reaching(self._at(path)), self._fs.open(at, "rb", block_size=_BLOCK) as remote:
-            source = _Bounded(remote, limit)
+        with reaching(self._at(path)), self._fs.open(at, "rb", block_size=_BLOCK) as remote:
+            source = Bounded(remote, limit)
             digest, size = Digest.of_stream(source, sink)  # type: ignore[arg-type]  # it has readinto
             if limit is None or size < limit:
                 told = getattr(remote, "size", None)
@@ -277,36 +273,10 @@ class Mirror(Archive):
             progress.detail(path)
 
         try:
-            _all(fetch, wanted)
+            several(fetch, wanted)
             yield Archive(scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-class _Bounded:
-    """A stream that gives no more than one byte beyond a limit: enough to see that it was passed."""
-
-    def __init__(self, remote: Any, limit: int | None) -> None:
-        self._remote, self._left = remote, None if limit is None else limit + 1
-
-    def readinto(self, buffer: memoryview) -> int:
-        size = len(buffer) if self._left is None else min(len(buffer), self._left)
-        data = self._remote.read(size) if size else b""
-        if self._left is not None:
-            self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Sink:
-    """A file of ours that is written to while a remote one is read: its failures are storage's."""
-
-    def __init__(self, file: BinaryIO, target: Path) -> None:
-        self._file, self._target = file, target
-
-    def write(self, data: memoryview, /) -> object:
-        with atomic.storage(self._target):
-            return self._file.write(data)
 
 
 def _nothing(address: str) -> NotFound:
@@ -325,46 +295,3 @@ def _folder_name(address: str) -> str:
     """A folder for a mirror, in which people recognise the address."""
     plain = re.sub(r"[^a-z0-9.-]+", "-", address.lower()).strip("-.")[:60]
     return f"{plain}-{Digest.of(address.encode()).hex[:12]}"
-
-
-@contextmanager
-def _reaching(address: str) -> Iterator[None]:
-    """Give what a file system of fsspec raises a type of ours; FileNotFoundError goes on."""
-    try:
-        yield
-    except (TimeproofError, FileNotFoundError, MemoryError):
-        raise
-    except ImportError as error:
-        raise BadRequest(
-            f"{address} can't be read here: {error}",
-            advice="install what speaks that protocol: pip install 'timeproof[s3]', gcsfs, adlfs, …",
-        ) from error
-    except PermissionError as error:
-        raise AccessDenied(
-            address,
-            f"our credentials are refused, or may not read this: {error}",
-            advice="check them: for S3 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-        ) from error
-    except Exception as error:  # whatever a cloud's own library raises
-        if isinstance(error, ValueError) and "rotocol not known" in str(error):
-            raise BadRequest(f"{address} can't be read: {error}") from error
-        if type(error).__name__ in _NAMELESS:
-            raise AccessDenied(
-                address,
-                f"no credentials are configured: {error}",
-                advice="for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-            ) from error
-        raise RemoteFailed(address, f"{type(error).__name__}: {error}") from error
-
-
-def _all(act: Callable[[Any], None], things: Iterable[Any]) -> None:
-    """Do something for each, several at once; the first failure is raised."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        started = [pool.submit(act, thing) for thing in things]
-        try:
-            for one in started:
-                one.result()
-        except BaseException:
-            for one in started:
-                one.cancel()
-            raise

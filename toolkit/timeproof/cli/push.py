@@ -40,8 +40,9 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.archive.registry import Registry, Repository
+        from timeproof.archive.registry import Registry
         from timeproof.archive.remote import open_archive
+        from timeproof.archive.repository import Repository
         from timeproof.archive.verify import bring_image, read_environment
         from timeproof.replay.choosing import by_name
 

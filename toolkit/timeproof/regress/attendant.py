@@ -22,7 +22,7 @@ from timeproof.archive.model import ProfileRecord
 from timeproof.archive.remote import open_archive
 from timeproof.archive.verify import read_environment
 from timeproof.engine.base import Engine
-from timeproof.engine.containers import connect
+from timeproof.engine.choosing import engine_named
 from timeproof.errors import BadRequest, EngineFailed, TimeproofError, WrongImage
 from timeproof.limits import LIMITS
 from timeproof.regress.batch import Batch, run_batch
@@ -109,7 +109,7 @@ def main() -> int:
     say({"pid": os.getpid()})
 
     try:
-        engine = connect()
+        engine = engine_named(order["engine"])
     except TimeproofError as error:
         say({"failed": error.message, "at": "engine", "kind": error.kind})
     else:

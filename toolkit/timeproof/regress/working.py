@@ -22,7 +22,7 @@ TOPIC = "timeproof-regress"  # one for all runs: the scheduler keeps the last ev
 _WANTED = {"executing", "long-running", "resumed"}  # the states of a Dask task that somebody waits for
 
 
-def greet(archive: str) -> str:
+def greet(order: str) -> str:
     """Say who is here, and whether work can be done; removes what a predecessor on this machine left."""
     told: dict[str, Any] = {
         "toolkit": VERSION,
@@ -32,12 +32,13 @@ def greet(archive: str) -> str:
     }
     try:
         from timeproof.archive.remote import open_archive
-        from timeproof.engine.containers import connect
+        from timeproof.engine.choosing import engine_named
 
-        engine = connect()
+        asked = strictjson.loads(order.encode(), "the greeting")
+        engine = engine_named(asked["engine"])
         told["engine"] = engine.version()
         engine.reap()
-        open_archive(archive, documents=()).require()
+        open_archive(asked["archive"], documents=()).require()
     except TimeproofError as error:
         told["failed"] = error.message
     return strictjson.compact(told)

@@ -96,7 +96,8 @@ def _load(engine: Engine, layout: Path, record: ImageRecord) -> str:
 
 def _pulled(engine: Engine, registry: str, record: ImageRecord, progress: Progress) -> str:
     """Bring the image from a registry by its digest: into a folder, checked, and only then to the engine."""
-    from timeproof.archive.registry import Registry, Repository
+    from timeproof.archive.registry import Registry
+    from timeproof.archive.repository import Repository
 
     with tempfile.TemporaryDirectory(prefix="timeproof-pull-") as name:
         layout = Path(name) / "layout"
