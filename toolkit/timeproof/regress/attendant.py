@@ -87,7 +87,10 @@ def _live_with(parent: int) -> None:
     """End this process as soon as `parent` is not its parent any more."""
     while os.getppid() == parent:
         time.sleep(_LOOK)
-        os.write(2, b"\n")  # the worker looks at each line whether it is still wanted
+        try:
+            os.write(2, b"\n")  # the worker looks at each line whether it is still wanted
+        except OSError:  # there is no worker to read it
+            break
     os.kill(os.getpid(), signal.SIGINT)  # the engine's door kills and removes the container
     time.sleep(_MERCY)
     os._exit(130)
