@@ -28,7 +28,7 @@ from network import Network
 from private_engine import PrivateEngine
 from registry_server import RegistryServer
 
-from timeproof.archive.layout import Archive
+from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.verify import read_environment
 from timeproof.engine.containers import connect
 from timeproof.engine.owning import LABEL
@@ -52,7 +52,7 @@ def until(what: Callable[[], Any], why: Callable[[], str], seconds: float = 900)
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, why()
-        time.sleep(0.1)
+        time.sleep(0.3)
     return found
 
 
@@ -79,6 +79,7 @@ class Site:
     scheduler: str
     engines: list[str]  # addresses
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+    others: set[str] = field(default_factory=set)  # containers that were there before
 
     @property
     def logs(self) -> str:
@@ -122,14 +123,15 @@ class Site:
 
     def containers(self) -> set[str]:
         """Every container of ours, in both engines."""
-        found = set()
-        for address in self.engines:
-            client = docker.APIClient(base_url=address)
-            try:
-                found |= {c["Id"] for c in client.containers(all=True, filters={"label": LABEL})}
-            finally:
-                client.close()
-        return found
+        return {one for engine in self.engines for one in self.containers_of(engine)}
+
+    def containers_of(self, engine: str) -> set[str]:
+        client = docker.APIClient(base_url=engine)
+        try:
+            found = client.containers(all=True, filters={"label": LABEL})
+            return {c["Id"] for c in found} - self.others
+        finally:
+            client.close()
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +157,7 @@ def site(sealed) -> Iterator[Site]:
         )
         try:
             own.start()
+            site.others = site.containers()
             with registry.running(*network.inside("hub")):
                 words = ["-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
                 site.start("hub", [*words, "--host", network.addresses["hub"], "--port", "8786"])
@@ -187,24 +190,34 @@ def site(sealed) -> Iterator[Site]:
             own.unmount()
 
 
-def alone(archive: Archive) -> list[dict[str, Any]]:
-    """What this machine says of every artifact, without a cluster."""
+@pytest.fixture(scope="module")
+def alone(sealed, tmp_path_factory) -> Callable[[Archive], list[dict[str, Any]]]:
+    """What this machine says of an archive's artifacts, without a cluster."""
+    archive = Archive(copy_archive(sealed.root, tmp_path_factory.mktemp("alone") / "archive"))
+    another_gated(archive)
+    another_gated(archive)
+    open_gate(archive)
     engine = connect()
     cells: dict[tuple[str, str], Cell] = {}
     for batch in coordinating.batches_of(archive, set(), 100):
         record = read_environment(archive, batch.environment)
         image = images.provide(engine, archive, record).id
         run_batch(archive, batch, record, image, engine, lambda c, _: cells.update({c.key: c}))
-    return coordinating.stable(cells)
+    found = coordinating.stable(cells)
+    return lambda asked: [c for c in found if Ref.parse(c["artifact"]) in set(asked.refs())]
 
 
 @pytest.fixture
 def gated(sealed, tmp_path) -> Archive:
     """The sealed archive, and one more artifact, which waits at a gate."""
     archive = Archive(copy_archive(sealed.root, tmp_path / "gated"))
-    source = (sealed.root / "grid-size-3/pytorch/source_pt_v1/tiny_net.py").read_bytes()
-    graft(archive, "grid-size-3/pytorch/v1", {"source_pt_v1/tiny_net.py": source + GATED.encode()})
+    another_gated(archive)
     return archive
+
+
+def another_gated(archive: Archive) -> None:
+    source = (archive.root / "grid-size-3/pytorch/source_pt_v1/tiny_net.py").read_bytes()
+    graft(archive, "grid-size-3/pytorch/v1", {"source_pt_v1/tiny_net.py": source + GATED.encode()})
 
 
 GATE = "grid-size-3/pytorch/v2"
@@ -232,12 +245,16 @@ def at_the_gate(site: Site, journal: Path, others: int = 4) -> tuple[int, int]:
     return found
 
 
-def test_a_cluster_says_what_one_machine_says(site, sealed, tmp_path):
-    told = site.result(site.coordinator(sealed.root, tmp_path / "journal"))
-    assert told["cells"] == alone(sealed.archive)
-    assert {c["verdict"] for c in told["cells"]} == {"identical"}
-    # An engine that never had the image has it now: it can only have come from the registry.
-    record = read_environment(sealed.archive, sealed.environment)
+def test_a_cluster_says_what_one_machine_says(site, gated, alone, tmp_path):
+    another_gated(gated)  # so that each of the two workers has to take one
+    coordinator = site.coordinator(gated.root, tmp_path / "journal")
+    until(lambda: all(site.containers_of(engine) for engine in site.engines), lambda: site.logs)
+    open_gate(gated)
+    told = site.result(coordinator)
+    assert told["cells"] == alone(gated)
+    assert [c["verdict"] for c in told["cells"]] == ["identical"] * 6
+    # An engine that never had the image has it now: only the registry can have given it.
+    record = read_environment(gated, gated.environment_names()[0])
     second = docker.APIClient(base_url=site.engines[1])
     try:
         assert second.inspect_image(record.image.manifest)["RootFS"]["Layers"] == record.image.diff_ids
@@ -249,9 +266,15 @@ def test_a_cluster_says_what_one_machine_says(site, sealed, tmp_path):
 def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gated, tmp_path):
     journal = tmp_path / "journal"
     coordinator = site.coordinator(gated.root, journal, size=5)  # all in one piece, until it dies
-    for others in (3, 4, 4):  # the three before it; then it goes alone, and the last one elsewhere
+    for thrice, others in (
+        (1, 3),
+        (2, 4),
+        (3, 4),
+    ):  # the three before it; then it goes alone, and the last one elsewhere
         attendant, worker = at_the_gate(site, journal, others)
         os.kill(worker, signal.SIGKILL)
+        if thrice == 3:  # with all that it had: whoever comes next has to find the container
+            os.kill(attendant, signal.SIGKILL)
         until(lambda gone=attendant: gone not in attendants(), lambda: site.logs)
     told = site.result(coordinator)
     verdicts = {c["artifact"]: c["verdict"] for c in told["cells"]}
@@ -263,7 +286,7 @@ def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gat
     assert site.containers() == set()
 
 
-def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, tmp_path):
+def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, alone, tmp_path):
     journal = tmp_path / "journal"
     coordinator = site.coordinator(gated.root, journal)
     at_the_gate(site, journal)
@@ -278,7 +301,7 @@ def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, tmp_
 
 
 @pytest.mark.parametrize("machine", ["desk", "worker"])
-def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, tmp_path, machine):
+def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, alone, tmp_path, machine):
     journal = tmp_path / "journal"
     coordinator = site.coordinator(gated.root, journal)
     attendant, worker = at_the_gate(site, journal)

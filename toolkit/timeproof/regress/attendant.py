@@ -97,7 +97,8 @@ def _live_with(parent: int) -> None:
 
 
 def main() -> int:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker in the background may ignore it
+    for told in (signal.SIGINT, signal.SIGTERM):  # a worker in the background may ignore the one
+        signal.signal(told, signal.default_int_handler)
     parent = int(sys.argv[1])
     threading.Thread(target=_live_with, args=(parent,), daemon=True).start()
     order = strictjson.loads(sys.stdin.buffer.read(), "the order", limit=LIMITS.report_bytes)

@@ -17,32 +17,19 @@ from typing import Any
 from timeproof import strictjson
 from timeproof.archive.layout import is_address
 from timeproof.archive.model import ImageRecord
-from timeproof.errors import BadArchive, EngineLost, TimeproofError
+from timeproof.errors import BadArchive, TimeproofError
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
 from timeproof.regress.batch import Batch
+from timeproof.regress.crew import Crew
 from timeproof.regress.dispatch import Dispatch
 from timeproof.regress.executor import Deliver, Provided
-from timeproof.regress.link import ADVICE, Link, WorkerDied, answer, forget
+from timeproof.regress.link import Link, WorkerDied, answer, forget
 from timeproof.regress.result import Cell
-from timeproof.regress.working import greet, work
+from timeproof.regress.working import work
 from timeproof.version import VERSION
 
-_DIED = "its worker died while it ran"
 _LOOK = 0.5  # seconds between looks at who is there
-_REST = 5.0  # seconds before a worker whose engine failed is greeted again
-
-
-@dataclass(slots=True)
-class _Worker:
-    """One worker, from its greeting on."""
-
-    address: str
-    threads: int
-    greeting: Any = None  # a future, until it answered
-    ready: bool = False
-    failure: str = ""  # why it can't work
-    again: float = 0.0  # when it is greeted again, on our clock
 
 
 @dataclass(slots=True)
@@ -127,10 +114,10 @@ class _Run:
         self._dispatch = Dispatch(batches)
         self._name = f"timeproof-{secrets.token_hex(8)}"
         self._count = 0
-        self._workers: dict[str, _Worker] = {}
+        asked = {"archive": cluster.archive, "engine": cluster.engine}
+        self._crew = Crew(cluster.link, asked, self._name, cluster.progress)
         self._out: dict[str, _Out] = {}
         self._sources: set[str] = set()
-        self._alone = time.monotonic()  # since when nobody is ready
 
     def to_its_end(self) -> None:
         try:
@@ -141,6 +128,7 @@ class _Run:
                 self._give()
                 self._listen(_LOOK)
                 self._collect()
+            self._crew.farewell(self._cluster.limits.cluster_farewell)
         finally:
             for out in self._out.values():
                 forget(out.future)
@@ -150,66 +138,31 @@ class _Run:
         for out in self._out.values():
             self._dispatch.returned(out.batch)
         self._out.clear()
-        self._workers.clear()
+        self._crew.forget_all()
         self._link.again(self._cluster.limits.cluster_patience, self._cluster.progress)
 
-    # --- workers ------------------------------------------------------------------------------
-
     def _look(self) -> None:
-        there = self._link.workers()
-        if not self._link.alive:
-            return  # what it says may be old: nobody is taken for dead by it
-        for address in set(self._workers) - set(there):
-            del self._workers[address]
+        """See who is there: what the dead had is given to others, what nobody can get is lost."""
+        if not self._crew.see():
+            return  # what is known may be old: nobody is taken for dead by it
         for key, out in list(self._out.items()):
-            if out.worker not in there:
-                self._gone(key, _DIED)
-        for address, threads in there.items():
-            self._greeted(self._workers.setdefault(address, _Worker(address, threads)))
-        self._patience()
-
-    def _greeted(self, worker: _Worker) -> None:
-        if worker.ready or time.monotonic() < worker.again:
-            return
-        if worker.greeting is None:
-            told = {"archive": self._cluster.archive, "engine": self._cluster.engine}
-            worker.greeting = self._submit(greet, strictjson.compact(told), worker.address, "greet")
-            return
-        if not worker.greeting.done():
-            return
-        said, worker.greeting = answer(worker.greeting), None
-        worker.failure = _why_not(said, worker.address)
-        worker.ready = not worker.failure
-        if worker.failure:
-            worker.again = time.monotonic() + _REST
-            self._cluster.progress.note(f"the worker {worker.address} can't be used: {worker.failure}")
-
-    def _patience(self) -> None:
-        """Give up where no worker has been ready for too long. Raises EngineLost / EngineMissing."""
-        ready = [w for w in self._workers.values() if w.ready]
-        if ready:
-            self._alone = time.monotonic()
-            for name, (why, cells) in self._dispatch.hopeless(w.address for w in ready).items():
-                self._provided(name, "", why)
-                self._lose(cells)
-        elif time.monotonic() - self._alone > self._cluster.limits.cluster_patience:
-            reasons = [f"{w.address}: {w.failure}" for w in self._workers.values() if w.failure]
-            raise EngineLost(
-                f"no worker of {self._link.scheduler} can work"
-                + (f" ({'; '.join(reasons)})" if reasons else ": there is none"),
-                advice=ADVICE,
-            )
-
-    # --- pieces -------------------------------------------------------------------------------
+            if self._crew.get(out.worker) is None:
+                self._gone(key)
+        for name, (why, cells) in self._dispatch.hopeless(w.address for w in self._crew.ready).items():
+            self._provided(name, "", why)
+            self._lose(cells)
+        self._crew.require(self._cluster.limits.cluster_patience)
 
     def _give(self) -> None:
         busy = [out.worker for out in self._out.values()]
-        for worker in self._workers.values():
+        for worker in self._crew.ready:
             for _ in range(worker.threads - busy.count(worker.address)):
-                batch = self._dispatch.take(worker.address) if worker.ready else None
+                batch = self._dispatch.take(worker.address)
                 if batch is None:
                     break
-                future = self._submit(work, self._order(batch), worker.address, "work")
+                self._count += 1
+                key = f"{self._name}-work-{self._count}"
+                future = self._link.submit(work, self._order(batch), worker=worker.address, key=key)
                 if future is None:
                     self._dispatch.returned(batch)
                     return
@@ -233,11 +186,6 @@ class _Run:
             }
         )
 
-    def _submit(self, act: Any, argument: str, worker: str, what: str) -> Any:
-        """Give one task to one worker; None where the connection is gone."""
-        self._count += 1
-        return self._link.submit(act, argument, worker=worker, key=f"{self._name}-{what}-{self._count}")
-
     def _listen(self, seconds: float) -> None:
         """Take what was said, as it comes; return after `seconds`, or as soon as a piece is done."""
         end = time.monotonic() + seconds
@@ -254,7 +202,7 @@ class _Run:
             process = int(event.get("process", 0))
             if out.process and process != out.process:
                 # Dask gave it to a successor of the same address.
-                self._gone(key, _DIED)
+                self._gone(key)
                 continue
             out.process = process
             with suppress(BadArchive):  # a line that was torn comes whole at the end
@@ -282,7 +230,7 @@ class _Run:
             return
         told = answer(out.future)
         if isinstance(told, WorkerDied):
-            self._gone(key, _DIED)
+            self._gone(key)
             return
         del self._out[key]
         if isinstance(told, TimeproofError):
@@ -301,24 +249,16 @@ class _Run:
             self._dispatch.without_image(out.batch, out.worker, last["failed"])
         else:
             self._lose(self._dispatch.failed(out.batch, last["failed"]))
-            if last["at"] == "engine" and (worker := self._workers.get(out.worker)):
-                worker.ready, worker.again = False, time.monotonic() + _REST
+            if last["at"] == "engine" and (worker := self._crew.get(out.worker)):
+                worker.rest()
 
-    def _gone(self, key: str, reason: str) -> None:
+    def _gone(self, key: str) -> None:
+        """The worker of a piece died while it ran."""
         out = self._out.pop(key)
+        self._crew.mourn(out.worker)
         forget(out.future)
-        self._lose(self._dispatch.died(out.batch, reason))
+        self._lose(self._dispatch.died(out.batch, "its worker died while it ran"))
 
     def _lose(self, cells: Sequence[Cell]) -> None:
         for cell in cells:
             self._deliver(cell, {})
-
-
-def _why_not(said: Any, worker: str) -> str:
-    """Why a worker can't be used, by its answer to the greeting; "" where it can."""
-    if isinstance(said, TimeproofError):
-        return said.message
-    told = strictjson.loads(said.encode(), worker)
-    if told["toolkit"] != VERSION:
-        return f"it runs timeproof {told['toolkit']}, and this is {VERSION}"
-    return str(told["failed"])

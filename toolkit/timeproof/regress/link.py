@@ -13,6 +13,7 @@ from timeproof.progress import Progress
 from timeproof.regress.working import TOPIC
 
 _CONNECT = 10.0  # seconds for one attempt to reach the scheduler
+_GONE = {"closing", "closed", "failed"}  # the states of a worker that will not answer any more
 _PAUSE = 0.5  # seconds between two attempts
 ADVICE = "see that the scheduler and its workers run, then run the same command again with --resume"
 
@@ -74,7 +75,7 @@ class Link:
     def workers(self) -> dict[str, int]:
         """The threads of each worker, by address; as last known where the scheduler does not answer."""
         found = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {a: int(w["nthreads"]) for a, w in found.items() if w.get("status", "running") == "running"}
+        return {a: int(w["nthreads"]) for a, w in found.items() if w.get("status") not in _GONE}
 
     def submit(self, act: Callable[[str], Any], argument: str, *, worker: str, key: str) -> Any:
         """Give one task to one worker; its future, or None where the connection is gone."""

@@ -21,6 +21,8 @@ from timeproof.version import VERSION
 TOPIC = "timeproof-regress"  # one for all runs: the scheduler keeps the last events of each topic
 _WANTED = {"executing", "long-running", "resumed"}  # the states of a Dask task that somebody waits for
 
+_ENDING = {"closing", "closed", "failed"}  # the states of a Dask worker that will not tell anybody any more
+
 
 def greet(order: str) -> str:
     """Say who is here, and whether work can be done; removes what a predecessor on this machine left."""
@@ -64,7 +66,7 @@ def work(order: str) -> list[str]:
             if wanted:
                 worker.log_event(TOPIC, {"key": key, "process": os.getpid(), "line": line})
         task = worker.state.tasks.get(key)
-        if wanted and (task is None or task.state not in _WANTED):
+        if wanted and (task is None or task.state not in _WANTED or worker.status.name in _ENDING):
             wanted = False
             if attendant:
                 with suppress(ProcessLookupError):
