@@ -18,6 +18,7 @@ from pathlib import Path
 from timeproof import proc
 from timeproof.archive.layout import Archive
 from timeproof.archive.model import EmulatorRecord, Metadata
+from timeproof.archive.verify import emulator_claims
 from timeproof.digests import Digest
 from timeproof.engine.base import Mount, RunSpec
 from timeproof.environment.packages import PackageStore
@@ -219,6 +220,7 @@ def recorded_emulator(archive: Archive, metadata: Metadata, sha256: object = Non
     """
     told = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
     if told:
+        archive.bring(emulator_claims(metadata))
         try:
             return kept(archive, told[0])
         except ToolMissing:
