@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,9 +22,17 @@ def test_what_a_living_process_started_is_never_a_stray():
 def test_what_a_dead_process_started_is_a_stray():
     code = "import json; from timeproof.engine import owning; print(json.dumps(owning.labels(60.0)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    import json
-
     assert owning.is_stray(json.loads(said))
+
+
+def test_what_a_zombie_started_is_a_stray():
+    code = "import json; from timeproof.engine import owning; print(json.dumps(owning.labels(60.0)))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.read())
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody took note
+        assert os.path.exists(f"/proc/{process.pid}/stat")
+        assert owning.is_stray(said)
 
 
 def test_a_number_that_another_process_has_got_meanwhile_is_told_by_its_start():

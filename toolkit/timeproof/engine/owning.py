@@ -31,14 +31,16 @@ def _here() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since the boot; None where there is no such process."""
+    """When a process started, in ticks since the boot; None where no such process lives."""
     try:
         told = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
         return None
     except OSError:
         return ""  # it is there, and that is all we may know
-    return told.rpartition(b")")[2].split()[19].decode()
+    facts = told.rpartition(b")")[2].split()
+    # A zombie is dead, and only waits for a parent that may never ask.
+    return None if facts[0] in {b"Z", b"X"} else facts[19].decode()
 
 
 def labels(timeout: float) -> dict[str, str]:
