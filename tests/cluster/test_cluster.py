@@ -102,9 +102,11 @@ class Site:
         self.processes.append(process)
         return process
 
-    def coordinator(self, root: Path, journal: Path, size: int = 1) -> subprocess.Popen[bytes]:
+    def coordinator(
+        self, root: Path, journal: Path, size: int = 1, farewell: float = 2
+    ) -> subprocess.Popen[bytes]:
         words = [sys.executable, str(SUPPORT / "coordinating.py"), self.scheduler, str(root), str(journal)]
-        words += [f"http://{self.registry.host}/models", str(size)]
+        words += [f"http://{self.registry.host}/models", str(size), str(farewell)]
         with (self.folder / "coordinator.log").open("ab") as log:
             process = subprocess.Popen(
                 [*self.network.inside("desk"), *words],
@@ -177,8 +179,10 @@ def site(sealed) -> Iterator[Site]:
                 assert pushing.wait(900) == 0, site.logs
                 yield site
         finally:
-            for process in site.processes:
+            for process in site.processes[1:]:
                 process.terminate()
+            for scheduler in site.processes[:1]:
+                scheduler.kill()  # it would wait for its workers
             for process in site.processes:
                 try:
                     process.wait(20)
@@ -265,15 +269,13 @@ def test_a_cluster_says_what_one_machine_says(site, gated, alone, tmp_path):
 
 def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gated, tmp_path):
     journal = tmp_path / "journal"
-    coordinator = site.coordinator(gated.root, journal, size=5)  # all in one piece, until it dies
-    for thrice, others in (
-        (1, 3),
-        (2, 4),
-        (3, 4),
-    ):  # the three before it; then it goes alone, and the last one elsewhere
+    # All in one piece, until it dies; and whatever is left is looked for, however long that takes.
+    coordinator = site.coordinator(gated.root, journal, size=5, farewell=600)
+    # First the three before it are known; then it goes alone, and the one behind it elsewhere.
+    for time_, others in ((1, 3), (2, 4), (3, 4)):
         attendant, worker = at_the_gate(site, journal, others)
         os.kill(worker, signal.SIGKILL)
-        if thrice == 3:  # with all that it had: whoever comes next has to find the container
+        if time_ == 3:  # with all that it had: whoever comes next has to find the container
             os.kill(attendant, signal.SIGKILL)
         until(lambda gone=attendant: gone not in attendants(), lambda: site.logs)
     told = site.result(coordinator)

@@ -11,6 +11,7 @@ from pathlib import Path
 import archive_making
 import pytest
 import registry_server
+from faking import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
 from registry_server import PASSWORD, USER, RegistryServer
@@ -24,6 +25,7 @@ from timeproof.archive.repository import Repository
 from timeproof.archive.verify import read_environment
 from timeproof.cli.main import app
 from timeproof.digests import Digest
+from timeproof.engine.base import ImageFacts
 from timeproof.errors import (
     AccessDenied,
     BadRequest,
@@ -325,16 +327,34 @@ def test_any_text_is_a_repository_or_a_bad_request(text):
     assert Repository.parse(f"{found.scheme}://{found}") == found
 
 
-@pytest.mark.container
-@pytest.mark.slow
-def test_a_dropped_image_comes_back_from_the_registry_and_replays(known, sealed, real_engine, tmp_path):
-    record = read_environment(sealed.archive, sealed.environment)
-    push(known, sealed.archive, "sealed", record.image)
-    images.drop(real_engine, record)
-    words = ["replay", sealed.refs[1], "-a", str(sealed.root), "--json"]
-    words += ["--image", "registry", "--registry", f"{known.host}/sealed"]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert told["environments"] == {sealed.environment: "registry"}
-    assert told["counts"] == {"identical": 1}
+def taking_engine() -> FakeEngine:
+    """An engine that holds nothing, and believes that what it is given is the small image."""
+    engine = FakeEngine()
+    engine.loads = lambda _: ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
+    return engine
+
+
+@pytest.mark.parametrize("mode", ["registry", "ready", "auto"])
+def test_an_engine_without_the_image_gets_the_registrys(known, small, mode):
+    push(known, small, "provided")
+    record = read_environment(small, archive_making.ENVIRONMENT)
+    engine = taking_engine()
+    given = images.provide(engine, small, record, mode=mode, registry=f"{known.host}/provided")
+    assert (given.source, given.id, given.note) == ("registry", IMAGE.manifest, "")
+    again = images.provide(engine, small, record, mode="ready", registry=f"{known.host}/provided")
+    assert again.source == "engine"
+
+
+def test_without_the_registrys_image_the_stored_copy_does_and_it_is_said(known, small):
+    record = read_environment(small, archive_making.ENVIRONMENT)
+    given = images.provide(
+        taking_engine(), small, record, mode="ready", registry=f"{known.host}/nothing-here"
+    )
+    assert given.source == "stored"
+    assert "holds no such image" in given.note
+
+
+def test_a_registry_that_is_insisted_on_has_to_be_named(small):
+    record = read_environment(small, archive_making.ENVIRONMENT)
+    with pytest.raises(BadRequest, match="no registry is named"):
+        images.provide(taking_engine(), small, record, mode="registry")

@@ -1,7 +1,7 @@
 """A coordinator of the tests: runs every artifact of an archive on a cluster, and keeps what is finished.
 
-`python coordinating.py SCHEDULER ARCHIVE JOURNAL REGISTRY`: prints the cells that two runs agree on, and
-where the images came from.
+`python coordinating.py SCHEDULER ARCHIVE JOURNAL REGISTRY SIZE FAREWELL`: prints the cells that two runs agree
+on, and where the images came from.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def batches_of(archive: Archive, known: set[str], size: int = 1) -> list[Batch]:
     return found
 
 
-def main(scheduler: str, root: str, journal: str, registry: str, size: str) -> None:
+def main(scheduler: str, root: str, journal: str, registry: str, size: str, farewell: str) -> None:
     archive = Archive(root)
     cells: dict[tuple[str, str], Cell] = {}
     path = Path(journal)
@@ -46,7 +46,8 @@ def main(scheduler: str, root: str, journal: str, registry: str, size: str) -> N
         cells[cell.key] = cell
     records = {n: read_environment(archive, n) for n in archive.environment_names()}
     sources: list[tuple[str, str, str]] = []
-    patient = replace(LIMITS, artifact_seconds=3000.0)  # an artifact may wait at a gate
+    # An artifact may wait at a gate, and a worker be slow to start again.
+    patient = replace(LIMITS, artifact_seconds=3000.0, cluster_farewell=float(farewell))
     with path.open("a") as kept, Cluster(scheduler, root, registry=registry, limits=patient) as cluster:
 
         def deliver(cell: Cell, _: Any) -> None:
