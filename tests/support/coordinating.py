@@ -1,7 +1,7 @@
 """A coordinator of the tests: runs every artifact of an archive on a cluster, and keeps what is finished.
 
-`python coordinating.py SCHEDULER ARCHIVE JOURNAL REGISTRY SIZE FAREWELL`: prints the cells that two runs agree
-on, and where the images came from.
+`python coordinating.py SCHEDULER ARCHIVE JOURNAL REGISTRY SIZE FAREWELL`: prints the cells that two runs
+agree on, and where the images came from.
 """
 
 from __future__ import annotations
