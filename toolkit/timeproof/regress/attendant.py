@@ -71,7 +71,7 @@ def attend(order: Mapping[str, Any], engine: Engine, say: Say) -> None:
         def told(cell: Cell, machine: Mapping[str, Any]) -> None:
             say({"cell": cell.model_dump(mode="json"), "machine": dict(machine)})
 
-        run_batch(archive, batch, record, provided.id, engine, told, limits=limits)
+        run_batch(archive, batch, provided.id, engine, told, limits=limits)
     except EngineFailed as error:
         say({"failed": error.message, "at": "engine", "kind": error.kind})
     except TimeproofError as error:

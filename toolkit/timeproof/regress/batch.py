@@ -11,7 +11,7 @@ from typing import Any
 
 from timeproof.archive import reference
 from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
+from timeproof.archive.model import Metadata, ProfileRecord
 from timeproof.archive.verify import check_artifact
 from timeproof.digests import Digest
 from timeproof.engine.base import Engine
@@ -46,7 +46,6 @@ def answer_of(outputs: Mapping[str, reference.Array]) -> str:
 def run_batch(
     archive: Archive,
     batch: Batch,
-    record: ImageRecord,
     image: str,
     engine: Engine,
     on_cell: OnCell,
@@ -58,7 +57,6 @@ def run_batch(
     An artifact whose bytes are not the recorded ones is `altered`, and is never loaded.
 
     Args:
-        record: of the batch's environment.
         image: an id that the engine holds.
 
     Raises EngineLost / EngineFailed: the cells that were given before stay given.
