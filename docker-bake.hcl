@@ -13,7 +13,23 @@ variable "CONTEXTS" {
 }
 
 variable "ENVIRONMENTS" {
-  default = "digits"
+  # Every folder of lockfiles/; a list of one's own is ENVIRONMENTS=this,that docker buildx bake
+  default = join(",", [
+    "digits",
+    "lightgbm-2.2.3",
+    "lightgbm-3.3.5",
+    "lightgbm-4.0.0",
+    "lightgbm-4.1.0",
+    "lightgbm-4.7.0",
+    "onnxruntime-1.16",
+    "onnxruntime-1.20",
+    "onnxruntime-1.32",
+    "torch-2.13",
+    "xgboost-1.7.6",
+    "xgboost-2.1.4",
+    "xgboost-3.0.5",
+    "xgboost-3.2.0",
+  ])
 }
 
 variable "PLATFORM" {

@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from timeproof.environment import conda_format
@@ -31,6 +31,7 @@ def small_package(
     subdir: str = "noarch",
     depends: Sequence[str] = (),
     files: Sequence[Entry] = (),
+    more: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a tiny conda package into the channel `folder`."""
     index: dict[str, object] = {
@@ -40,6 +41,7 @@ def small_package(
         "name": name,
         "subdir": subdir,
         "version": version,
+        **(more or {}),
     }
     if subdir == "noarch":
         index["noarch"] = "python"

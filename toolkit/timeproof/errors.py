@@ -17,7 +17,7 @@ A difference between two outputs is a *verdict*, never one of these.
     │   └── ManyFindings
     ├── BadEnvironment                     4   the environment can't be locked, fetched or built
     │   ├── NotCapturable
-    │   ├── LockFailed / FetchFailed
+    │   ├── LockFailed / FetchFailed / InterpreterAbsent
     │   ├── BuildFailed
     │   └── WrongImage / WrongPlatform
     ├── BadModel                           5   the model can't be archived as it is
@@ -260,6 +260,10 @@ class LockFailed(BadEnvironment):
 
 class FetchFailed(BadEnvironment):
     """A locked package could not be had, or its bytes are not the locked ones."""
+
+
+class InterpreterAbsent(FetchFailed):
+    """The locked interpreter was packed elsewhere, and none of this machine is the same."""
 
 
 class BuildFailed(BadEnvironment):

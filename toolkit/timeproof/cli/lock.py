@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from timeproof.cli.console import (
     DEFAULT_ARCHIVE,
@@ -19,15 +20,44 @@ from timeproof.cli.console import (
     run_command,
 )
 
+if TYPE_CHECKING:
+    from timeproof.environment.lock import Lock
+    from timeproof.environment.lock_difference import Change
+
 NAME = "lock"
-HELP = "Solve an environment.yml into a conda-lock.yml, with conda-lock itself."
+HELP = "Solve an environment.yml into a conda-lock.yml, with conda-lock itself; show what it changes."
 EXAMPLES = """\
 timeproof lock lockfiles/digits
 
 timeproof lock lockfiles/digits --platform linux-64 --platform osx-arm64
 
 timeproof lock lockfiles/digits --python python3.11      takes the interpreter from this machine
+
+timeproof lock lockfiles/digits --python python3.11 --check    only shows what would change
 """
+
+
+def _there(path: Path) -> Lock | None:
+    """The lock that is there; one that can't be read is as good as none, since it is made anew."""
+    from timeproof.environment.lock import Lock
+    from timeproof.errors import BadArchive, BadEnvironment
+
+    try:
+        return Lock.parse(path.read_bytes(), path)
+    except (FileNotFoundError, BadArchive, BadEnvironment):
+        return None
+
+
+def _table(changes: tuple[Change, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("package", "change", "was", "is now"):
+        table.add_column(heading, overflow="fold")
+    for change in changes:
+        was, now = change.shown()
+        colour = {"added": "green", "removed": "red"}.get(change.kind, "yellow")
+        name = f"{change.package.name} [dim]{escape(change.package.platform)}[/dim]"
+        table.add_row(name, f"[{colour}]{change.kind}[/{colour}]", escape(was), escape(now))
+    return table
 
 
 def command(
@@ -39,18 +69,23 @@ def command(
     python: Annotated[
         Path | None, typer.Option(help="Take Python from this interpreter, and solve only the pip part.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write no lock: exit 1 if it would differ from the one there.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof import atomic
         from timeproof.archive.layout import Archive
+        from timeproof.environment.lock_difference import differences
         from timeproof.environment.packages import PackageStore
         from timeproof.environment.solve import lock_from_interpreter, solve
         from timeproof.errors import BadRequest, NotFound
 
-        asked = folder / "environment.yml"
+        asked, path = folder / "environment.yml", folder / "conda-lock.yml"
         if not asked.is_file():
             raise NotFound(f"there is no {asked}", advice="write one: name, channels, dependencies")
+        before = _there(path)
         store = PackageStore(Archive(archive).packages)
         if python is not None:
             if platform:
@@ -58,22 +93,32 @@ def command(
             lock = lock_from_interpreter(asked, interpreter(python) or python, store, progress)
         else:
             lock = solve(folder, store, platform or ["linux-64"], progress)
-        with atomic.storage(folder):
-            atomic.write(folder / "conda-lock.yml", lock.to_bytes())
+        changes = None if before is None else differences(before, lock)
+        if not check:
+            with atomic.storage(folder):
+                atomic.write(path, lock.to_bytes())
         progress.close()
+        exit_code = int(check and changes != ())
         told = {
-            "lock": str(folder / "conda-lock.yml"),
+            "lock": str(path),
             "lock_sha256": lock.digest.hex,
+            "dated": lock.dated,
             "platforms": list(lock.platforms),
             "packages": len(lock.packages),
+            "written": not check,
+            "changes": None if changes is None else [change.told() for change in changes],
         }
         if json:
             print_json(told)
-        else:
-            out.print(
-                f"[bold green]locked[/bold green] {len(lock.packages)} packages for"
-                f" {', '.join(lock.platforms)} into {escape(told['lock'])}"  # type: ignore[arg-type]  # a string
-            )
-        return 0
+            return exit_code
+        if changes:
+            out.print(_table(changes))
+        same = "" if changes is None else f", {len(changes)} changed" if changes else ", the same as before"
+        word = "would lock" if check else "locked"
+        out.print(
+            f"[bold green]{word}[/bold green] {len(lock.packages)} packages for"
+            f" {', '.join(lock.platforms)} into {escape(str(path))}{same}"
+        )
+        return exit_code
 
     run_command(json, work)

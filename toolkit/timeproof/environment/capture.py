@@ -17,6 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from timeproof.digests import Digest
 from timeproof.environment import conda_env, pip
+from timeproof.environment.dating import dated
 from timeproof.environment.fingerprint import fingerprint, known_capture, remember_capture
 from timeproof.environment.inspected import Distribution, Inspection, inspect
 from timeproof.environment.interpreter import pack_interpreter
@@ -240,7 +241,7 @@ def capture(
                 dependencies=dependencies_of(wheel.dist.requires, found.markers, keys),
             )
         )
-    lock = Lock.make(packages, channels=conda.channels)
+    lock = dated(Lock.make(packages, channels=conda.channels), store)
     check_schema(lock)
     specs = [f"{p.name}={p.version}" for p in lock.packages if p.manager == "conda"]
     return Captured(

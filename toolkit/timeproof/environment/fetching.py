@@ -11,7 +11,7 @@ from timeproof.environment.conda_env import channel_name
 from timeproof.environment.conda_fetch import Wanted, bring
 from timeproof.environment.lock import STORE, Lock, Package
 from timeproof.environment.packages import PackageStore
-from timeproof.errors import FetchFailed
+from timeproof.errors import FetchFailed, InterpreterAbsent
 from timeproof.progress import Progress
 
 
@@ -26,7 +26,14 @@ def _subdir(package: Package) -> list[str]:
     return [package.platform, "noarch"]
 
 
-def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequence[str] = ()) -> None:
+def fetch(
+    lock: Lock,
+    store: PackageStore,
+    progress: Progress,
+    *,
+    channels: Sequence[str] = (),
+    folder: Path | None = None,
+) -> None:
     """What `PackageStore.fetch` promises."""
     absent = []
     for package in lock.packages:
@@ -35,6 +42,7 @@ def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequ
         else:
             absent.append(package)
     failed: list[str] = []
+    interpreters: list[Package] = []
     for platform in lock.platforms:
         pins = [
             pip.Pin(p.name, p.version, p.file_name, p.sha256)
@@ -44,10 +52,10 @@ def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequ
         if not pins:
             continue
         progress.step(f"Fetching {len(pins)} wheels for {platform}")
-        with tempfile.TemporaryDirectory(prefix="timeproof-") as folder:
+        with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
             try:
                 got = pip.download(
-                    pins, _python_version(lock.packages, platform), Path(folder), on_line=progress.detail
+                    pins, _python_version(lock.packages, platform), Path(scratch), on_line=progress.detail
                 )
             except FetchFailed as error:
                 failed.append(error.message)
@@ -62,16 +70,34 @@ def fetch(lock: Lock, store: PackageStore, progress: Progress, *, channels: Sequ
         progress.detail(package.file_name)
         if local_python.offer(package, store):
             continue
+        if local_python.is_packed(package) and not named:
+            interpreters.append(package)
+            continue
         url = "" if package.url.startswith(STORE) else package.url
         try:
             _bring(package, url, store, named)
         except FetchFailed as error:
-            failed.append(error.message)
+            if local_python.is_packed(package):
+                interpreters.append(package)
+            else:
+                failed.append(error.message)
+    absent_pythons = [f"no interpreter of this machine is {p.file_name}" for p in interpreters]
+    if interpreters and not failed:
+        raise InterpreterAbsent("\n".join(absent_pythons), advice=_another(interpreters[0], folder))
     if failed:
         raise FetchFailed(
-            "\n".join(failed),
+            "\n".join([*failed, *absent_pythons]),
             advice="check the indexes and channels in use, or copy the package store from where it is whole",
         )
+
+
+def _another(absent: Package, folder: Path | None) -> str:
+    python = local_python.nearest(absent.version)
+    command = f"timeproof lock {folder or 'FOLDER'} --python {python or 'PYTHON'}"
+    return (
+        f"copy the package store from where it is whole, or lock the environment again with another "
+        f"interpreter: '{command}' shows what changes, and with --check writes nothing"
+    )
 
 
 def _bring(package: Package, url: str, store: PackageStore, channels: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ package, to the bit; so a lock made here builds there without a copy of the pack
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -27,11 +28,34 @@ def _candidates(version: str) -> Iterator[Path]:
     named = [Path(sys.executable), base / "bin" / f"python{minor}", Path(f"/usr/bin/python{minor}")]
     if on_path := shutil.which(f"python{minor}"):
         named.append(Path(on_path))
-    named += sorted(base.parent.glob(f"{version}*/bin/python{minor}"))  # where versions lie side by side
+    # Where versions lie side by side: beside ours, pyenv's, uv's.
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
+    for folder, pattern in ((base.parent, version), (pyenv, version), (uv, f"cpython-{version}-")):
+        named += sorted(folder.glob(f"{pattern}*/bin/python{minor}"))
     for path in named:
         if path.is_file() and (real := path.resolve()) not in seen:
             seen.add(real)
             yield path
+
+
+def is_packed(package: Package) -> bool:
+    """Whether a package is an interpreter that was packed by this toolkit, which is on no channel."""
+    return package.name == "python" and "-timeproof_" in package.file_name
+
+
+def nearest(version: str) -> Path | None:
+    """An interpreter of this machine of the same minor version, the very version first."""
+    found: list[tuple[bool, int, Path]] = []
+    for python in _candidates(version):
+        try:
+            seen = inspect(python)
+        except TimeproofError:
+            continue
+        if seen.minor == ".".join(version.split(".")[:2]):
+            found.append((seen.version != version, len(found), python))
+    return min(found)[2] if found else None
 
 
 def offer(package: Package, store: PackageStore) -> bool:

@@ -20,6 +20,7 @@ from timeproof.environment.packages import check_file_name, place
 
 STORE = "${TIMEPROOF_STORE}"
 BASE_KEY = "timeproof-base"
+DATED_KEY = "timeproof-dated"
 
 _HEADER = (
     "# The exact environment: every package by SHA-256. Places are placeholders: set TIMEPROOF_STORE to the\n"
@@ -207,6 +208,16 @@ class Lock:
     def with_base(self, digest: Digest, file_name: str) -> Lock:
         """The same packages over another base root filesystem."""
         custom = dict(self.custom) | {BASE_KEY: f"{digest} {check_file_name(file_name)}"}
+        return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
+
+    @property
+    def dated(self) -> str | None:
+        """From when the environment is at the earliest (ISO 8601 date), as far as its packages tell."""
+        return dict(self.custom).get(DATED_KEY)
+
+    def with_date(self, date: str | None) -> Lock:
+        """The same packages with that date; None leaves it open."""
+        custom = {k: v for k, v in self.custom if k != DATED_KEY} | ({DATED_KEY: date} if date else {})
         return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
 
 

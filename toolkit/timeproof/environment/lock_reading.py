@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from timeproof.digests import Digest
-from timeproof.environment.lock import BASE_KEY, STORE, Lock, Package
+from timeproof.environment.lock import BASE_KEY, DATED_KEY, STORE, Lock, Package
 from timeproof.environment.packages import check_file_name, place
 from timeproof.errors import BadArchive, Limit, LockFailed, Malformed, NewerSchema
 from timeproof.limits import LIMITS
@@ -169,7 +169,10 @@ class _Reader:
             return self.text(value.get("url"), f"{where}.url")
         return self.text(value, where)
 
-    def base(self, custom: tuple[tuple[str, str], ...]) -> None:
+    def custom(self, custom: tuple[tuple[str, str], ...]) -> None:
+        date = dict(custom).get(DATED_KEY, "2000-01-01")
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date):
+            self.issues.append(f"metadata.custom_metadata.{DATED_KEY} is {date[:100]!r}")
         text = dict(custom).get(BASE_KEY)
         if text is None:
             return
@@ -197,7 +200,7 @@ def read(data: bytes, path: object) -> Lock:
     sources = reader.sequence(meta.get("sources"), "metadata.sources")
     channels = reader.sequence(meta.get("channels"), "metadata.channels")
     custom = reader.texts(meta.get("custom_metadata") or {}, "metadata.custom_metadata")
-    reader.base(custom)
+    reader.custom(custom)
     rows = reader.sequence(top.get("package"), "package")
     packages = [p for i, row in enumerate(rows) if (p := reader.package(row, f"package[{i}]")) is not None]
     seen: set[tuple[str, str, str]] = set()

@@ -121,16 +121,25 @@ class PackageStore:
         self.open_verified(digest, file_name).close()
         return self.path(digest, file_name)
 
-    def fetch(self, lock: Lock, progress: Progress = SILENT, *, channels: Sequence[str] = ()) -> None:
+    def fetch(
+        self,
+        lock: Lock,
+        progress: Progress = SILENT,
+        *,
+        channels: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
         """Bring in every package of `lock` that the store lacks, and hash every one that it has.
 
         Args:
             channels: conda channels (names or URLs) to ask, before those that the lock names.
+            folder: where the lock lies, for the advice.
 
         Raises:
+            InterpreterAbsent: all but the interpreter could be had, and none of this machine is the same.
             FetchFailed: names each file that could not be had, or whose bytes are not the locked ones.
             DigestMismatch: a file in the store was altered.
         """
         from timeproof.environment.fetching import fetch  # it needs this module
 
-        fetch(lock, self, progress, channels=channels)
+        fetch(lock, self, progress, channels=channels, folder=folder)

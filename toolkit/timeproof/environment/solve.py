@@ -1,12 +1,11 @@
 """Making a lock from an `environment.yml`: with the stock conda-lock, or for an interpreter of this machine.
 
 What comes out is the same either way: SHA-256 for every package, placeholders for places, every package
-in the store, `conda-lock.yml` beside `environment.yml`.
+in the store. The lock is the caller's to write.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,12 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 
-from timeproof import atomic
 from timeproof.digests import Digest
 from timeproof.environment import pip, rattler_child
 from timeproof.environment.conda_env import channel_name, locked
 from timeproof.environment.conda_fetch import Wanted, bring
 from timeproof.environment.conda_format import read_info
+from timeproof.environment.dating import dated
 from timeproof.environment.inspected import inspect
 from timeproof.environment.interpreter import pack_interpreter
 from timeproof.environment.lock import Lock, Package, check_schema
@@ -85,25 +84,24 @@ def _pip_package(row: Mapping[str, Any]) -> Package:
     )
 
 
-def _store_and_write(lock: Lock, folder: Path, store: PackageStore, progress: Progress) -> Lock:
+def _complete(lock: Lock, store: PackageStore, progress: Progress) -> Lock:
     check_schema(lock)
     store.fetch(lock, progress)
-    atomic.write(folder / "conda-lock.yml", lock.to_bytes())
-    return lock
+    return dated(lock, store)
 
 
 def solve(
     folder: Path, store: PackageStore, platforms: Sequence[str] = (), progress: Progress = SILENT
 ) -> Lock:
-    """Solve `folder/environment.yml` with the stock conda-lock; write `folder/conda-lock.yml`.
+    """Solve `folder/environment.yml` with the stock conda-lock.
 
     Args:
         platforms: such as `linux-64`; by default those that environment.yml lists, else this machine's.
 
     Raises:
         NotFound: there is no environment.yml.
-        LockFailed: no solution, or one that can't be pinned by SHA-256; nothing was written.
-        FetchFailed: a package could not be had; nothing was written.
+        LockFailed: no solution, or one that can't be pinned by SHA-256.
+        FetchFailed: a package could not be had.
     """
     source = folder / "environment.yml"
     wanted = _read_environment(source)
@@ -121,20 +119,20 @@ def solve(
     channels = [name for c in meta["channels"] if (name := channel_name(str(c["url"]))) is not None]
     hashes = [(str(k), str(v)) for k, v in meta["content_hash"].items()]
     lock = Lock.make(packages, channels=channels, content_hash=hashes, platforms=names)
-    return _store_and_write(lock, folder, store, progress)
+    return _complete(lock, store, progress)
 
 
 def lock_from_interpreter(
     environment_yml: Path, python: Path, store: PackageStore, progress: Progress = SILENT
 ) -> Lock:
-    """Lock an environment.yml whose python is a local interpreter; write `conda-lock.yml` beside it.
+    """Lock an environment.yml whose python is a local interpreter.
 
     For where no conda channel answers. The pip part is resolved by pip's own resolver for that interpreter;
     other conda dependencies than `python` and `pip` can't be had this way.
 
     Raises:
-        LockFailed: another conda dependency, another python, or no solution; nothing was written.
-        FetchFailed: a wheel could not be had; nothing was written.
+        LockFailed: another conda dependency, another python, or no solution.
+        FetchFailed: a wheel could not be had.
     """
     wanted = _read_environment(environment_yml)
     found = inspect(python)
@@ -160,7 +158,10 @@ def lock_from_interpreter(
     answer = rattler_child.ask({"do": "matches", "specs": pythons, "version": found.version})["matches"]
     for spec, fits in zip(pythons, answer, strict=True):
         if not fits:
-            raise LockFailed(f"{environment_yml} wants {spec}; {python} is Python {found.version}")
+            raise LockFailed(
+                f"{environment_yml} wants {spec}; {python} is Python {found.version}",
+                advice="give an interpreter that fits, or loosen python in environment.yml",
+            )
 
     progress.step("Packing the interpreter")
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
@@ -204,4 +205,4 @@ def lock_from_interpreter(
                 )
             )
     lock = Lock.make(packages)
-    return _store_and_write(lock, Path(os.path.dirname(environment_yml) or "."), store, progress)
+    return _complete(lock, store, progress)

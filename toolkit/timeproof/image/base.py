@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 import tempfile
+import threading
 from pathlib import Path
 
 from timeproof import proc
 from timeproof.archive.model import PackageEntry
+from timeproof.digests import Digest
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BuildFailed, ToolFailed, ToolMissing
 from timeproof.image.files import image_file
@@ -16,9 +18,23 @@ from timeproof.progress import SILENT, Progress
 _ADVICE = "run 'make engine' (it installs mmdebstrap on Debian and Ubuntu)"
 
 
+_made: dict[tuple[Path, str], PackageEntry] = {}
+_making = threading.Lock()
+
+
 def _release() -> tuple[str, str]:
     told = platform.freedesktop_os_release()
     return told.get("VERSION_CODENAME", "unknown"), told.get("VERSION_ID", "unknown")
+
+
+def one_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
+    """The base of this process: made when it is first asked for, so that what is built together shares it."""
+    key = (store.root.resolve(), image_file("base/packages.txt").read_text(encoding="utf-8"))
+    with _making:
+        known = _made.get(key)
+        if known is None or not store.has(Digest(known.sha256), known.file):
+            known = _made[key] = make_base(store, progress)
+        return known
 
 
 def make_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:

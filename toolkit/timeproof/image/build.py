@@ -21,7 +21,7 @@ from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.image import bake, recipe
-from timeproof.image.base import make_base
+from timeproof.image.base import one_base
 from timeproof.image.files import image_file
 from timeproof.image.naming import tag
 from timeproof.image.replaying import replay_md
@@ -65,7 +65,7 @@ def _entry(store: PackageStore, package: Package) -> PackageEntry:
 def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
     """The base that the lock names, which the store must hold; or a new one where it names none."""
     if lock.base is None:
-        return make_base(store, progress)
+        return one_base(store, progress)
     digest, name = lock.base
     with store.open_verified(digest, name) as stream:
         size = stream.seek(0, 2)
@@ -161,7 +161,19 @@ def _role(path: str) -> str:
     )
 
 
+_parts: dict[tuple[str, ...], PackageEntry] = {}
+
+
 def _conda_part(store: PackageStore, packages: list[PackageEntry], progress: Progress) -> PackageEntry:
+    """The conda packages as one layer. The same ones give the same bytes, so once a process is enough."""
+    key = (str(store.root.resolve()), *sorted(p.sha256 for p in packages))
+    known = _parts.get(key)
+    if known is None or not store.has(Digest(known.sha256), known.file):
+        known = _parts[key] = _make_conda_part(store, packages, progress)
+    return known
+
+
+def _make_conda_part(store: PackageStore, packages: list[PackageEntry], progress: Progress) -> PackageEntry:
     progress.step("Installing the interpreter into its layer")
     with tempfile.TemporaryDirectory(prefix="timeproof-conda-") as scratch:
         made = Path(scratch) / "conda-part.tar"
@@ -204,22 +216,31 @@ def _first_build(
 
 
 def stage_context(
-    archive: Archive, lock: Lock, context: Path, *, platform: str = "linux-64", progress: Progress = SILENT
+    archive: Archive,
+    lock: Lock,
+    context: Path,
+    *,
+    folder: Path | None = None,
+    platform: str = "linux-64",
+    progress: Progress = SILENT,
 ) -> Path:
     """Fetch a lock's packages, and lay out a build context for stock `docker buildx bake`.
 
     The base's own context is made beside it. Nothing is built, and no environment is published.
+
+    Args:
+        folder: where the lock lies, for the advice of errors.
     """
     check_name(context.name)
     store = PackageStore(archive.packages)
     progress.step(f"Fetching the packages of {context.name}")
-    store.fetch(lock, progress)
+    store.fetch(lock, progress, folder=folder)
     base = _base(store, lock, progress)
     packages = [_entry(store, p) for p in lock.for_platform(platform)]
     part = _conda_part(store, [p for p in packages if p.kind == "conda"], progress)
     wheels = tuple(p for p in packages if p.kind == "wheel")
-    for folder in (context, context.parent / "base"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for old in (context, context.parent / "base"):
+        shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="timeproof-recipe-") as scratch:
         frozen = Path(scratch)
         recipe.write(frozen, recipe.Ingredients(base, part, wheels))

@@ -31,7 +31,7 @@ def from_lock_folder(
     if there := find_same(archive, folder.name, lock):
         return there
     progress.step(f"Fetching the packages of {folder.name}")
-    PackageStore(archive.packages).fetch(lock, progress)
+    PackageStore(archive.packages).fetch(lock, progress, folder=folder)
     return build_environment(
         archive, lock, yml, folder.name, engine_version=engine_version, progress=progress
     )

@@ -1,0 +1,91 @@
+"""The environments that come with the repository: each one whole, dated, placeless, and known to bake."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from timeproof.archive.holding import frameworks, versions
+from timeproof.environment.lock import STORE, Lock, check_schema
+from timeproof.image.build import check_name
+from timeproof.image.files import bake_file
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())
+FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
+
+
+def lock_of(folder: Path) -> Lock:
+    path = folder / "conda-lock.yml"
+    return Lock.parse(path.read_bytes(), path)
+
+
+def held(folder: Path) -> dict[str, str]:
+    return versions((p.manager, p.name, p.version) for p in lock_of(folder).packages)
+
+
+def asked(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """What environment.yml wants of conda, and the pins of its pip part."""
+    wanted = yaml.safe_load((folder / "environment.yml").read_text())
+    assert wanted["name"] == folder.name
+    *conda, last = wanted["dependencies"]
+    return conda, dict(pin.split("==") for pin in last["pip"])
+
+
+def test_the_bake_file_names_every_environment() -> None:
+    block = re.search(r'variable "ENVIRONMENTS" \{.*?\n\}', bake_file().read_text(), re.DOTALL)
+    assert block
+    assert re.findall(r'^    "([^"]+)",$', block[0], re.MULTILINE) == [f.name for f in FOLDERS]
+
+
+def test_their_targets_have_names_of_their_own() -> None:
+    targets = Counter(check_name(f.name).replace(".", "_") for f in FOLDERS)
+    assert set(targets.values()) == {1}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
+def test_a_lock_is_what_its_environment_yml_asks_for(folder: Path) -> None:
+    conda, pins = asked(folder)
+    there = held(folder)
+    assert [spec.split("=")[0].split(" ")[0] for spec in conda] == ["python"]
+    assert {name: there.get(name) for name in pins} == pins
+    lock = lock_of(folder)
+    assert lock.platforms == ("linux-64",)
+    assert lock.base is None  # each machine makes its own
+    assert re.fullmatch(r"20(19|2\d)-\d\d-\d\d", lock.dated or "")
+    assert all(p.url.startswith(STORE) for p in lock.packages)
+    assert re.findall(rb"https?:", lock.to_bytes()) == []
+
+
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if f.name != "digits"], ids=lambda f: f.name)
+def test_an_environment_holds_the_framework_that_it_is_called_after(folder: Path) -> None:
+    name, _, version = folder.name.partition("-")
+    found = frameworks(held(folder))
+    assert set(found) == {FRAMEWORK[name]}
+    assert (found[FRAMEWORK[name]] + ".").startswith(version + ".")
+
+
+def test_conda_locks_own_models_read_them() -> None:
+    for folder in (FOLDERS[0], FOLDERS[1]):
+        check_schema(lock_of(folder))
+
+
+def test_what_they_have_in_common_is_the_same_file() -> None:
+    files = Counter((p.name, p.sha256.hex) for folder in FOLDERS for p in lock_of(folder).packages)
+    names = {name for name, _ in files}
+    for name, most in (("python", 2), ("numpy", 4), ("scipy", 4)):
+        assert name in names
+        assert len([key for key in files if key[0] == name]) <= most
+    # One interpreter for all but the oldest, and the newest ones' numpy in each of them.
+    assert max(n for (name, _), n in files.items() if name == "python") == len(FOLDERS) - 1
+    assert files[next(k for k, n in files.items() if k[0] == "torch")] == 2
+
+
+def test_years_lie_between_the_oldest_and_the_newest() -> None:
+    dates = sorted(lock_of(folder).dated or "" for folder in FOLDERS)
+    assert int(dates[-1][:4]) - int(dates[0][:4]) >= 7
+    assert len({date[:4] for date in dates}) >= 5
