@@ -195,7 +195,7 @@ def main():
         out.print(facts)
         if options.write:
             table.write(rows, CPUS, facts)
-    return 0 if all(row.holds for row in rows) else 1
+    return 0 if all(row.settled for row in rows) else 1
 
 
 if __name__ == "__main__":
