@@ -5,6 +5,7 @@
 #   make test                          every test, container tests included
 #   make bench                         the speed table of the README
 #   make portability                   which answers are the same on which CPU (half an hour)
+#   make corpus                        import and replay other people's models with known answers (a few minutes)
 #   make engine                        only see to the container engine
 #   make clean                         remove what the others made, but for archives and images
 
@@ -17,7 +18,7 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 
-.PHONY: help demo test lint bench portability engine venv dev clean
+.PHONY: help demo test lint bench corpus portability engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -72,6 +73,9 @@ bench: engine $(VENV)/.made $(DEV)/.made
 
 portability: engine $(VENV)/.made
 	@$(VENV)/bin/python docs/portability/run.py
+
+corpus: engine $(VENV)/.made
+	@$(VENV)/bin/python tests/corpus/run.py
 
 clean:
 	rm -rf $(VENV) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import many
 import report
 import trees
 from rich.console import Console
@@ -308,6 +309,10 @@ class Bench:
             ):
                 self.tell(Measure(section, name, "ms", took[step], target))
 
+    def many(self) -> None:
+        self.tell(*many.marginal(self))
+        self.tell(*many.corpus(self))
+
     def close(self) -> None:
         for name in self.archive.environment_names():
             images.drop(self.engine, read_environment(self.archive, name))
@@ -334,7 +339,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=[],
-        help="archiving, replaying, twenty, verifying, memory, rebuilding, pages",
+        help="archiving, replaying, twenty, many, verifying, memory, rebuilding, pages",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
@@ -360,6 +365,7 @@ def main() -> int:
                 bench.archiving,
                 bench.replaying,
                 bench.twenty,
+                bench.many,
                 bench.verifying,
                 bench.memory,
                 bench.rebuilding,

@@ -11,7 +11,7 @@ Importing it imports no framework: not torch, xgboost, lightgbm or onnxruntime.
 # its parent's attribute once, when it is first loaded; loaded here, the functions stay what users see.
 import timeproof.archive
 import timeproof.replay  # noqa: F401
-from timeproof.api import archive, replay
+from timeproof.api import archive, import_models, replay
 from timeproof.version import VERSION as __version__
 
-__all__ = ["__version__", "archive", "replay"]
+__all__ = ["__version__", "archive", "import_models", "replay"]

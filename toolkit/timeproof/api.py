@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from timeproof.importing.importing import Imported
     from timeproof.progress import Progress
     from timeproof.replay.archiving import Archived
     from timeproof.replay.replaying import Result
@@ -107,6 +108,63 @@ def archive(
         keep_random=keep_random,
     )
     return archive_model(Archive(root), request, partial(engine_named, engine), progress=progress or SILENT)
+
+
+def import_models(
+    source: str | Path,
+    *,
+    grid_size: int,
+    environment: str | Path,
+    inputs: str | Path | None = None,
+    expected: str | Path | None = None,
+    origin: str = "",
+    root: str | Path = _DEFAULT,
+    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
+    profile: Literal["portable", "native"] = "portable",
+    tags: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
+    """Take in other people's models with their own answers as the reference. Nothing runs; nothing is sealed.
+
+    Args:
+        source: a tree of ONNX's cases (`model.onnx`, `test_data_set_0/input_0.pb`, `output_0.pb`), or a
+            model file (.onnx, LightGBM's .txt, XGBoost's .json or .ubj).
+        grid_size: any positive whole number; part of where the artifacts lie.
+        environment: where they are replayed by default: a name in the archive, or a lock's folder.
+        inputs, expected: with a model file, `.npy`, `.npz` or `.csv`.
+        origin: what the metadata says that they come from; the source's own name by default.
+        root: the archive's folder.
+        graph_optimization: of onnxruntime.
+        profile: the numeric settings in the container.
+        tags: your own; a case's name is added as `case`.
+        skip_bad: leave out cases that can't be read, instead of importing none.
+
+    Returns:
+        Imported: `refs` that were published, `there` before, and `skipped` with the reasons.
+
+    Raises:
+        timeproof.errors.TimeproofError: NotImportable names every file that can't be read.
+    """
+    from timeproof.archive.layout import Archive
+    from timeproof.engine.containers import connect
+    from timeproof.importing.importing import Request
+    from timeproof.importing.importing import import_models as run
+    from timeproof.progress import SILENT
+
+    request = Request(
+        source=Path(source),
+        grid_size=grid_size,
+        environment=environment,
+        inputs=None if inputs is None else Path(inputs),
+        expected=None if expected is None else Path(expected),
+        origin=origin,
+        profile=profile,
+        graph_optimization=graph_optimization,
+        tags=tags or {},
+        skip_bad=skip_bad,
+    )
+    return run(Archive(root), request, connect, progress=progress or SILENT)
 
 
 def replay(

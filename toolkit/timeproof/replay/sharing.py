@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 from timeproof.archive.model import ProfileRecord
@@ -77,6 +77,9 @@ def run_shared(
             for k in range(count)
         ]
         try:
+            ended, _ = wait(started, return_when=FIRST_EXCEPTION)
+            for run in ended:
+                run.result()  # raises what ended it
             return [run.result() for run in started]
         except BaseException:  # an interruption, or one engine's end, is the end of all
             over.set()
