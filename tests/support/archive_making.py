@@ -75,40 +75,45 @@ def export(folder: Path) -> Path:
     return folder
 
 
-def publish_environment(archive: Archive) -> ImageRecord:
-    """Publish a small environment: three packages that hold nothing, a real recipe, an image."""
+def publish_environment(archive: Archive, name: str = "small", wheel: str = "thing-1.0") -> ImageRecord:
+    """Publish a small environment: three packages that hold nothing, a real recipe, an image.
+
+    Args:
+        wheel: NAME-VERSION of the one wheel in it.
+    """
+    lock = LOCK if (name, wheel) == ("small", "thing-1.0") else LOCK + f"# {name} {wheel}\n".encode()
     archive.environments.mkdir(parents=True, exist_ok=True)
     store = PackageStore(archive.packages)
     packages = []
-    for kind, name in (
+    for kind, file in (
         ("base", "base.tar"),
         ("conda-part", "conda-part.tar"),
-        ("wheel", "thing-1.0-py3-none-any.whl"),
+        ("wheel", f"{wheel}-py3-none-any.whl"),
     ):
-        data = b"the bytes of " + name.encode()
-        digest = store.add_bytes(data, name)
+        data = b"the bytes of " + file.encode()
+        digest = store.add_bytes(data, file)
         packages.append(
             PackageEntry(
                 kind=kind,
-                name=name.split("-")[0],
-                version="1.0",
-                file=name,
+                name=file.split("-")[0],
+                version=wheel.partition("-")[2] if kind == "wheel" else "1.0",
+                file=file,
                 size=len(data),
                 sha256=digest.hex,
             )
         )
     with atomic.Staging(archive.images, "build") as work:
         image = oci.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
-    with atomic.Staging(archive.environments, "small") as staging:
+    with atomic.Staging(archive.environments, name) as staging:
         recipe.write(staging.path / "recipe", recipe.Ingredients(packages[0], packages[1], (packages[2],)))
-        (staging.path / "conda-lock.yml").write_bytes(LOCK)
-        (staging.path / "environment.yml").write_bytes(b"name: small\n")
+        (staging.path / "conda-lock.yml").write_bytes(lock)
+        (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
         names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
         record = ImageRecord(
             schema=1,
-            name="small",
+            name=name,
             created="2026-01-02T03:04:05Z",
-            lock_sha256=LOCK_SHA256,
+            lock_sha256=Digest.of(lock).hex,
             image=image,
             packages=packages,
             files=[writer.entry(staging.path, n, "recipe", "text") for n in names],

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from timeproof.cli import archive, build, capture, doctor, import_, lock, ls, push, replay, show, verify
+from timeproof.cli import archive, build, capture, doctor, import_, lock, ls, push, regress, replay, show, verify
 from timeproof.version import VERSION
 
 _EXITS = """\
@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (archive, import_, replay, verify, ls, show, capture, lock, build, push, doctor):
+for module in (archive, import_, replay, regress, verify, ls, show, capture, lock, build, push, doctor):
     app.command(module.NAME, help=module.HELP, epilog=module.EXAMPLES)(module.command)
 
 

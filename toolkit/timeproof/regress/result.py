@@ -10,7 +10,7 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from timeproof import strictjson
 from timeproof.archive.model import JsonObject, Record
@@ -33,7 +33,7 @@ class Subject(Record):
     profile: str
     created: str
     origin: str = "sealed"  # or imported: the reference is somebody else's
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
     history: str = ""  # "identical up to LightGBM 3.3.5, refused by 4.0.0, …"
 
 
@@ -63,10 +63,12 @@ class Cell(Record):
     own: bool = False  # the environment that it was sealed in
     answer: str | None = None  # SHA-256 over the outputs that came back: equal answers, equal digests
     signal: int | None = None
-    versions: dict[str, str] = {}  # of the framework inside, as it says itself
+    versions: dict[str, str] = Field(default_factory=dict)  # of the framework inside, as it says itself
     difference: JsonObject | None = None  # OutputsDiff.to_json()
-    facts: JsonObject = {}  # what else is known: whether the file's bytes round-trip, the witness, …
-    notes: list[str] = []
+    facts: JsonObject = Field(
+        default_factory=dict
+    )  # what else is known: whether the file's bytes round-trip, the witness, …
+    notes: list[str] = Field(default_factory=list)
     log: str = ""  # the tail of what was printed
     seconds: float = 0.0  # in the container
     attempts: int = 1
@@ -108,16 +110,20 @@ class Report(Record):
     artifacts: list[Subject]
     environments: list[Site]
     cells: list[Cell]  # in the order of artifacts, then environments
-    machines: list[JsonObject] = []
+    machines: list[JsonObject] = Field(default_factory=list)
     fail_on: str = ""  # the rule by which cells fail
     baseline: str | None = None  # what was compared with
-    gone: list[Breakage] = []
-    absent: list[list[str]] = []  # [artifact, environment] of the baseline that were not run
+    gone: list[Breakage] = Field(default_factory=list)
+    absent: list[list[str]] = Field(
+        default_factory=list
+    )  # [artifact, environment] of the baseline that were not run
     passed: bool = False
-    notes: list[str] = []
-    run: JsonObject = {}  # started, seconds, workers, resumed: what may differ between two equal runs
+    notes: list[str] = Field(default_factory=list)
+    run: JsonObject = Field(
+        default_factory=dict
+    )  # started, seconds, workers, resumed: what may differ between two equal runs
 
-    model_config = {"populate_by_name": True, "serialize_by_alias": True}  # and what Record has
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)  # and what Record has
 
     @cached_property
     def grid(self) -> dict[tuple[str, str], Cell]:

@@ -1,0 +1,76 @@
+"""Archives with several environments, and engines that answer in each of them as a script says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from archive_making import IMAGE, Y, publish, publish_environment
+from faking import FakeEngine, answer, ended, stream, told
+
+from timeproof.archive.layout import Archive
+from timeproof.engine.base import ImageFacts
+from timeproof.regress.result import Cell
+from timeproof.replay.verdict import Verdict
+
+HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
+VERSIONS = ("3.3.5", "4.0.0", "4.7.0")
+
+
+def years(root: Path, versions: Iterable[str] = VERSIONS, artifacts: int = 2) -> Archive:
+    """Some LightGBM artifacts and an XGBoost one, an environment for each version of LightGBM."""
+    archive = Archive(root)
+    publish_environment(archive)
+    for version in versions:
+        publish_environment(archive, f"lightgbm-{version}", f"lightgbm-{version}")
+    publish_environment(archive, "xgboost-3.2.0", "xgboost_cpu-3.2.0")
+    for _ in range(artifacts):
+        publish(archive, "lightgbm")
+    publish(archive, "xgboost")
+    return archive
+
+
+def off(by: float) -> dict[str, Any]:
+    """The recorded answer, off by so much."""
+    return {"y": Y["y"] + by}
+
+
+Answer = Mapping[str, Any] | str
+
+
+def engine(
+    answers: Callable[[str], Answer] = lambda _: Y, *, before: Callable[[str], None] = lambda _: None
+) -> FakeEngine:
+    """An engine whose containers answer each artifact with arrays, or end it with a status.
+
+    Args:
+        before: called with each artifact's id before it answers; may raise.
+    """
+
+    def script(job: dict[str, Any], _: Any) -> Any:
+        frames = []
+        for one in job["artifacts"]:
+            before(one["id"])
+            said = answers(one["id"])
+            frames.append(told(one["id"], said) if isinstance(said, str) else answer(one["id"], said))
+        return stream(*frames), ended()
+
+    return FakeEngine(script, [HELD])
+
+
+def cell(
+    verdict: str | Verdict = "identical",
+    artifact: str = "grid-size-8/lightgbm/v1",
+    environment: str = "lightgbm-4.0.0-0123456789ab",
+    **more: Any,
+) -> Cell:
+    fields: dict[str, Any] = {"reason": f"it is {verdict}", "profile": "portable", "answer": None}
+    if Verdict(verdict).graded:
+        fields["answer"] = f"{Verdict(verdict).severity:064x}"
+    return Cell(artifact=artifact, environment=environment, verdict=Verdict(verdict), **(fields | more))
+
+
+def broken() -> dict[str, Any]:
+    return {"y": np.array([7.0, -7.0])}

@@ -1,0 +1,169 @@
+"""`timeproof regress`"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from timeproof.cli.console import DEFAULT_ARCHIVE, JsonOption, TerminalProgress, print_json, run_command
+from timeproof.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from timeproof.regress.baseline import Baseline
+    from timeproof.regress.result import Cell, Report
+
+NAME = "regress"
+HELP = "Run old models in other environments, and say which upgrade breaks which model."
+EXAMPLES = """\
+timeproof regress                                        every artifact in every environment
+
+timeproof regress logs/extensions/models --env lockfiles/ --plan
+
+timeproof regress --env lockfiles/ --artifact 'grid-size-8/lightgbm/*' --resume
+
+timeproof regress --env lockfiles/ --baseline baseline.json --update-baseline
+
+timeproof regress --env lightgbm-4.0.0 --fail-on broken --json
+"""
+_OUT = Path("logs/regress")
+
+
+def command(
+    archive: Annotated[
+        Path, typer.Argument(help="The archive's folder.", envvar="TIMEPROOF_ARCHIVE")
+    ] = DEFAULT_ARCHIVE,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            "-e",
+            help="A folder with a conda-lock.yml, a folder of such, or a name in the archive; several."
+            " By default all of the archive's and those in lockfiles/.",
+        ),
+    ] = None,
+    artifact: Annotated[
+        list[str] | None, typer.Option(help="Only these: grid-size-N/FRAMEWORK[/vN], or a pattern with *.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and do nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the reports and the journal go.")] = _OUT,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep every finished cell; run only what is missing.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Begin anew, also where an interrupted run lies.")
+    ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Compare with this baseline.json, or an earlier report.json.")
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write what was found into the baseline.")
+    ] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(help="The verdict from which on a cell fails that nothing was promised of. [drift]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Containers side by side.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
+    memory: Annotated[int | None, typer.Option(min=64, help="MiB for one container.")] = None,
+    json: JsonOption = False,
+) -> None:
+    def work(progress: TerminalProgress) -> int:
+        from timeproof.archive.layout import Archive
+        from timeproof.limits import LIMITS
+        from timeproof.regress.baseline import Baseline, check_fail_on
+        from timeproof.regress.plan import make_plan
+
+        if resume and again:
+            raise BadRequest("--resume and --again were both given", advice="give one of them")
+        limit = check_fail_on(fail_on) if fail_on is not None else None
+        known = _read_baseline(baseline, update_baseline)
+        there = Archive(archive)
+        made = make_plan(there, env or (), artifact or (), progress=progress)
+        if plan:
+            from timeproof.cli.grids import plan_json, plan_table
+
+            progress.close()
+            if json:
+                print_json(plan_json(made))
+            else:
+                plan_table(made)
+            return 0
+        limits = LIMITS
+        if timeout is not None:
+            limits = replace(limits, artifact_seconds=timeout)
+        if memory is not None:
+            limits = replace(limits, container_memory=memory * 2**20)
+        report = _run(made, out, resume, again, workers, limits, progress)
+        from timeproof.regress.baseline import judge, updated
+        from timeproof.regress.run import write_reports
+
+        source = str(baseline) if baseline is not None and known is not None else None
+        report = judge(report, known, limit, source)
+        written = write_reports(out, report)
+        if update_baseline:
+            from timeproof import atomic
+
+            target = baseline or Path("baseline.json")
+            atomic.write(target, updated(known or Baseline(), report).to_bytes())
+            written.append(target)
+        progress.close()
+        if json:
+            print_json(
+                {**report.model_dump(mode="json", by_alias=True), "written": [str(w) for w in written]}
+            )
+        else:
+            from timeproof.cli.grids import report_table
+
+            report_table(report, written)
+        return 0 if report.passed or (update_baseline and not _never(report)) else 1
+
+    run_command(json, work)
+
+
+def _never(report: Report) -> bool:
+    from timeproof.regress.baseline import NEVER
+
+    return any(c.verdict in NEVER for c in report.cells)
+
+
+def _read_baseline(path: Path | None, updating: bool) -> Baseline | None:
+    from timeproof.regress.baseline import Baseline
+
+    named = path or (Path("baseline.json") if updating else None)
+    if named is None:
+        return None
+    if not named.is_file():
+        if updating:
+            return None
+        raise NotFound(f"there is no {named}", advice="write one with --update-baseline")
+    return Baseline.parse(named.read_bytes(), named)
+
+
+def _run(
+    made: Any,
+    out: Path,
+    resume: bool,
+    again: bool,
+    workers: int | None,
+    limits: Any,
+    progress: TerminalProgress,
+) -> Report:
+    from timeproof.engine.containers import connect
+    from timeproof.regress.journal import Journal
+    from timeproof.regress.local import Local
+    from timeproof.regress.run import regress
+
+    version = connect().version()["version"]
+    journal = Journal(out, resume=resume, again=again)
+
+    def told(cell: Cell, done: int, total: int) -> None:
+        progress.detail(f"{done}/{total}  {cell.artifact} in {cell.environment}: {cell.verdict}")
+
+    try:
+        executor = Local(made.archive, connect, workers=workers, limits=limits, progress=progress)
+        return regress(made, executor, journal, engine_version=version, on_cell=told, progress=progress)
+    finally:
+        journal.close()

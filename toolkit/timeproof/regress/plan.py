@@ -1,0 +1,224 @@
+"""What a regression will do: which artifacts go where, and what must be fetched and built before.
+
+Reads the archive's contents, its environments and locks; fetches, builds and runs nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from timeproof.archive.contents import Row, contents
+from timeproof.archive.holding import frameworks, frameworks_of, versions
+from timeproof.archive.layout import Archive
+from timeproof.archive.model import ImageRecord, ProfileRecord
+from timeproof.archive.verify import read_metadata
+from timeproof.digests import Digest
+from timeproof.environment.packages import PackageStore
+from timeproof.errors import BadArchive, BadRequest, NotFound
+from timeproof.image.build import find_same
+from timeproof.progress import SILENT, Progress
+from timeproof.regress.batch import Batch
+from timeproof.replay.choosing import by_name, read_lock_folder
+
+LOCKFILES = Path("lockfiles")
+_PIECE = 16  # artifacts, below which a batch is not cut for a second worker: a container costs as much
+_MOST = 2048  # artifacts in one container
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One environment of the grid: in the archive already, or a lock that is to be built."""
+
+    title: str  # what people call it: the name, or the folder where two have one name
+    frameworks: dict[str, str]
+    dated: str | None
+    record: ImageRecord | None = None
+    folder: Path | None = None  # with its lock
+    to_fetch: int = 0  # packages that the store hasn't
+    in_store: int = 0  # bytes of those that it has
+    bytes_to_fetch: int = 0  # where the lock says so; else 0
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Columns stand by framework, then version, then date."""
+        name, version = min(self.frameworks.items(), default=("~", "0"))
+        return len(self.frameworks) > 1, name, version_key(version), self.dated or "", self.title
+
+
+def version_key(text: str) -> Version:
+    """A version that can be compared; what is none counts as the oldest."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0")
+
+
+@dataclass(slots=True)
+class Plan:
+    """A grid: every row meets every column that holds its framework."""
+
+    archive: Archive
+    rows: list[Row]
+    columns: list[Column]
+    findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
+
+    def cells(self) -> Iterator[tuple[Row, Column]]:
+        """Every pair that makes sense, row by row."""
+        for row in self.rows:
+            for column in self.columns:
+                if row.ref.framework in column.frameworks:
+                    yield row, column
+
+    def count(self) -> int:
+        """How many cells there are; without going through them."""
+        rows = Counter(r.ref.framework for r in self.rows)
+        return sum(rows[f] for c in self.columns for f in c.frameworks)
+
+    def by_framework(self, column: Column) -> dict[str, int]:
+        rows = Counter(r.ref.framework for r in self.rows)
+        return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
+
+
+def make_plan(
+    archive: Archive,
+    environments: Sequence[str] = (),
+    artifacts: Sequence[str] = (),
+    *,
+    progress: Progress = SILENT,
+) -> Plan:
+    """Plan a regression.
+
+    Args:
+        environments: names in the archive, folders with a lock, or folders of such; by default every
+            environment of the archive and of `lockfiles/`.
+        artifacts: references, or patterns with `*`; by default all.
+
+    Raises NotFound / BadRequest: nothing is named so, or nothing would be run.
+    """
+    archive.require()
+    found = contents(archive, progress=progress)
+    rows = _chosen(found.rows, artifacts, archive)
+    progress.step("Looking at the environments")
+    columns = _columns(archive, environments)
+    if not columns:
+        raise NotFound(
+            f"{archive.root} holds no environment, and there is no {LOCKFILES}/",
+            advice="name some with --env: folders with a conda-lock.yml, or names in the archive",
+        )
+    needed = {r.ref.framework for r in rows}
+    columns = [c for c in columns if needed & set(c.frameworks)]
+    if not rows or not columns:
+        raise BadRequest(
+            "no artifact fits any environment: there is nothing to run",
+            advice="'timeproof ls' lists the artifacts and environments that there are",
+        )
+    return Plan(archive, rows, sorted(columns, key=lambda c: c.order), found.findings)
+
+
+def _chosen(rows: list[Row], wanted: Sequence[str], archive: Archive) -> list[Row]:
+    if not wanted:
+        return rows
+    names: set[str] = set()
+    for text in wanted:
+        if any(sign in text for sign in "*?["):
+            hits = {str(r.ref) for r in rows if fnmatch.fnmatchcase(str(r.ref), text)}
+            if not hits:
+                raise NotFound(f"no artifact fits {text!r}", advice="'timeproof ls' lists what there is")
+            names |= hits
+        else:
+            names.add(str(archive.find(text)))
+    return [r for r in rows if str(r.ref) in names]
+
+
+def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
+    named: list[str | Path] = list(wanted)
+    if not named:
+        named = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
+    found: dict[str, Column] = {}
+    for one in named:
+        path = Path(one)
+        if not path.is_dir():
+            records = [by_name(archive, str(one))]
+            columns: Iterable[Column] = map(_of_record, records)
+        elif (path / "conda-lock.yml").is_file():
+            columns = [_of_folder(archive, path)]
+        else:
+            folders = sorted(p.parent for p in path.glob("*/conda-lock.yml"))
+            if not folders:
+                raise NotFound(
+                    f"{path} holds no conda-lock.yml, nor folders that do",
+                    advice=f"make one with 'timeproof lock {path}'",
+                )
+            columns = [_of_folder(archive, folder) for folder in folders]
+        for column in columns:
+            key = column.record.folder if column.record else f"{column.folder}"
+            found.setdefault(key, column)
+    titles = Counter(c.title for c in found.values())
+    return [
+        c if titles[c.title] == 1 or c.record is None else _renamed(c, c.record.folder)
+        for c in found.values()
+    ]
+
+
+def _renamed(column: Column, title: str) -> Column:
+    return Column(title, column.frameworks, column.dated, column.record, column.folder)
+
+
+def _of_record(record: ImageRecord) -> Column:
+    return Column(record.name, frameworks_of(record), None, record)
+
+
+def _of_folder(archive: Archive, folder: Path) -> Column:
+    folder = folder.resolve()
+    lock, _ = read_lock_folder(folder)
+    packages = lock.for_platform("linux-64")
+    held = frameworks(
+        versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
+    )
+    if record := find_same(archive, folder.name, lock):
+        return Column(folder.name, held, None, record, folder)
+    store = PackageStore(archive.packages)
+    paths = [store.path(p.sha256, p.file_name) for p in packages]
+    there = [p.stat().st_size for p in paths if p.is_file()]
+    return Column(folder.name, held, None, None, folder, len(paths) - len(there), sum(there))
+
+
+def batches_of(
+    plan: Plan,
+    records: dict[str, ImageRecord],
+    pending: Callable[[Row, Column], bool],
+    width: int,
+) -> list[Batch]:
+    """Cut what is pending into batches: one environment and one profile each, the largest first.
+
+    Args:
+        records: of each column's title that could be built.
+        width: how many run side by side; what one environment has too much of is cut into as many.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row, column in plan.cells():
+        if column.title in records and pending(row, column):
+            groups.setdefault((column.title, row.profile_sha256), []).append(row)
+    profiles: dict[str, ProfileRecord] = {}
+    found = []
+    for (title, key), rows in groups.items():
+        if key not in profiles:
+            profiles[key] = read_metadata(plan.archive, rows[0].ref).profile
+        names = [str(r.ref) for r in rows]
+        pieces = max(1, min(width, len(names) // _PIECE), -(-len(names) // _MOST))
+        for k in range(pieces):
+            found.append(Batch(records[title].folder, profiles[key], tuple(names[k::pieces])))
+    return sorted(found, key=lambda b: -len(b.refs))
+
+
+def cell_key(row: Row, record: ImageRecord) -> str:
+    """What a finished cell stands for: it is good for as long as none of this changes."""
+    image = record.image
+    told = (row.ref, row.checksum, row.profile_sha256, record.lock_sha256, image.manifest, image.config)
+    return Digest.of("\n".join(map(str, told)).encode()).hex
