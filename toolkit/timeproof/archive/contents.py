@@ -68,7 +68,7 @@ def row_of(ref: Ref, metadata: Metadata) -> Row:
         profile_sha256=Digest.of(profile).hex,
         created=metadata.created,
         bytes=sum(f.size for f in metadata.files),
-        origin=str(getattr(metadata, "origin", "sealed")),
+        origin=metadata.reference.origin,
         tags=metadata.tags,
     )
 
@@ -151,7 +151,7 @@ def _note(archive: Archive) -> Path:
 
 def _read_note(path: Path) -> dict[str, list[Any]]:
     """Read what was noted. A damaged note, or one by another release, is none."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         told = json.loads(path.read_bytes())
         width = 4 + len(Row.__slots__) - 1
         if told["schema"] == _SCHEMA and told["fields"] == list(Row.__slots__):

@@ -17,21 +17,6 @@ from timeproof.replay.verdict import Verdict
 
 _WIDE = 12  # columns that a grid in a terminal has at most
 _LONG = 40  # rows; a longer grid is summed up by framework
-SIGNS = {
-    Verdict.identical: "=",
-    Verdict.rounding: "≈",
-    Verdict.drift: "~",
-    Verdict.outliers: "∴",
-    Verdict.broken: "≠",
-    Verdict.refused: "R",
-    Verdict.crashed: "C",
-    Verdict.timeout: "T",
-    Verdict.out_of_memory: "M",
-    Verdict.too_large: "L",
-    Verdict.nondeterministic: "?",
-    Verdict.altered: "A",
-    Verdict.lost: "✗",
-}
 
 
 def _table(*headings: str) -> Table:

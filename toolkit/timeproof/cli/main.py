@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from timeproof.cli import archive, build, capture, doctor, import_, lock, ls, push, regress, replay, show, verify
+from timeproof.cli import (
+    archive,
+    build,
+    capture,
+    doctor,
+    import_,
+    lock,
+    ls,
+    push,
+    regress,
+    replay,
+    show,
+    verify,
+)
 from timeproof.version import VERSION
 
 _EXITS = """\

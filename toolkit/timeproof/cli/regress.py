@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from timeproof.cli.console import DEFAULT_ARCHIVE, JsonOption, TerminalProgress, print_json, run_command
+from timeproof.cli.console import (
+    DEFAULT_ARCHIVE,
+    EngineOption,
+    JsonOption,
+    RegistryOption,
+    TerminalProgress,
+    print_json,
+    run_command,
+)
 from timeproof.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
+    from timeproof.limits import Limits
     from timeproof.regress.baseline import Baseline
+    from timeproof.regress.executor import Executor
+    from timeproof.regress.plan import Plan
     from timeproof.regress.result import Cell, Report
 
 NAME = "regress"
@@ -33,7 +44,10 @@ _OUT = Path("logs/regress")
 
 def command(
     archive: Annotated[
-        Path, typer.Argument(help="The archive's folder.", envvar="TIMEPROOF_ARCHIVE")
+        Path,
+        typer.Argument(
+            help="The archive's folder, or an address such as s3://bucket/models.", envvar="TIMEPROOF_ARCHIVE"
+        ),
     ] = DEFAULT_ARCHIVE,
     env: Annotated[
         list[str] | None,
@@ -68,10 +82,15 @@ def command(
     workers: Annotated[int | None, typer.Option(min=1, help="Containers side by side.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="MiB for one container.")] = None,
+    scheduler: Annotated[
+        str, typer.Option(help="A Dask scheduler, tcp://HOST:PORT: the plan runs on its workers.")
+    ] = "",
+    registry: RegistryOption = "",
+    engine: EngineOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.archive.layout import Archive
+        from timeproof.archive.remote import open_archive
         from timeproof.limits import LIMITS
         from timeproof.regress.baseline import Baseline, check_fail_on
         from timeproof.regress.plan import make_plan
@@ -80,7 +99,7 @@ def command(
             raise BadRequest("--resume and --again were both given", advice="give one of them")
         limit = check_fail_on(fail_on) if fail_on is not None else None
         known = _read_baseline(baseline, update_baseline)
-        there = Archive(archive)
+        there = open_archive(archive, progress=progress)
         made = make_plan(there, env or (), artifact or (), progress=progress)
         if plan:
             from timeproof.cli.grids import plan_json, plan_table
@@ -96,7 +115,8 @@ def command(
             limits = replace(limits, artifact_seconds=timeout)
         if memory is not None:
             limits = replace(limits, container_memory=memory * 2**20)
-        report = _run(made, out, resume, again, workers, limits, progress)
+        where = _Where(archive, scheduler, registry, engine, workers)
+        report = _run(made, out, resume, again, where, limits, progress)
         from timeproof.regress.baseline import judge, updated
         from timeproof.regress.run import write_reports
 
@@ -142,28 +162,57 @@ def _read_baseline(path: Path | None, updating: bool) -> Baseline | None:
     return Baseline.parse(named.read_bytes(), named)
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Who runs the plan."""
+
+    archive: Path
+    scheduler: str
+    registry: str
+    engine: str | None
+    workers: int | None
+
+
 def _run(
-    made: Any,
+    made: Plan,
     out: Path,
     resume: bool,
     again: bool,
-    workers: int | None,
-    limits: Any,
+    where: _Where,
+    limits: Limits,
     progress: TerminalProgress,
 ) -> Report:
-    from timeproof.engine.containers import connect
+    from timeproof.engine.choosing import engine_named
     from timeproof.regress.journal import Journal
     from timeproof.regress.local import Local
     from timeproof.regress.run import regress
 
-    version = connect().version()["version"]
-    journal = Journal(out, resume=resume, again=again)
-
     def told(cell: Cell, done: int, total: int) -> None:
         progress.detail(f"{done}/{total}  {cell.artifact} in {cell.environment}: {cell.verdict}")
 
-    try:
-        executor = Local(made.archive, connect, workers=workers, limits=limits, progress=progress)
-        return regress(made, executor, journal, engine_version=version, on_cell=told, progress=progress)
-    finally:
-        journal.close()
+    def go(executor: Executor, version: str) -> Report:
+        journal = Journal(out, resume=resume, again=again)
+        try:
+            return regress(made, executor, journal, engine_version=version, on_cell=told, progress=progress)
+        finally:
+            journal.close()
+
+    if where.scheduler:
+        from timeproof.archive.remote import address_of
+        from timeproof.regress.cluster import Cluster
+
+        seen = address_of(where.archive) or str(where.archive.resolve())
+        with Cluster(
+            where.scheduler, seen, registry=where.registry, limits=limits, progress=progress
+        ) as cluster:
+            return go(cluster, "")
+    version = engine_named(where.engine).version()["version"]
+    local = Local(
+        made.archive,
+        lambda: engine_named(where.engine),
+        workers=where.workers,
+        registry=where.registry,
+        limits=limits,
+        progress=progress,
+    )
+    return go(local, version)

@@ -184,7 +184,7 @@ def judge(report: Report, baseline: Baseline | None, fail_on: Verdict | None, so
         if was is not None:
             fails = cell.verdict > was
         elif cell.own and cell.artifact in sealed and fail_on is None:
-            fails = not (cell.verdict is Verdict.identical or cell.facts.get("witness") == "identical")
+            fails = not (cell.verdict is Verdict.identical or _witnessed(cell))
         else:
             fails = cell.verdict >= limit
         if declared is not None and cell.verdict is not Verdict.identical:
@@ -207,6 +207,13 @@ def judge(report: Report, baseline: Baseline | None, fail_on: Verdict | None, so
             "passed": bool(cells) and not any(c.fails for c in cells),
         }
     )
+
+
+def _witnessed(cell: Cell) -> bool:
+    """Whether a witness holds where the last bits do not: as in a replay, it never excuses more."""
+    told = cell.facts.get("witness")
+    held = isinstance(told, dict) and told.get("holds") is True
+    return held and cell.verdict in (Verdict.rounding, Verdict.drift)
 
 
 def _gone(expected: Expectation, report: Report, titles: Mapping[str, str]) -> Breakage | None:

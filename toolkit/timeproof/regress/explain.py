@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from timeproof.regress.look import framework_name
 from timeproof.regress.plan import version_key
 from timeproof.regress.result import Cell, Report, Site, Subject
 from timeproof.replay.verdict import Verdict
 
-NAMES = {"pytorch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "onnx": "onnxruntime"}
 _SAID = {
     Verdict.identical: "identical",
     Verdict.rounding: "rounding differs",
@@ -55,7 +55,7 @@ def sentence(framework: str, history: Sequence[Span]) -> str:
     """Say it: "identical up to LightGBM 3.3.5, refused by 4.0.0, identical again from 4.7.0"."""
     if not history:
         return ""
-    name = NAMES.get(framework, framework)
+    name = framework_name(framework)
     seen: set[Verdict] = set()
     parts = []
     for k, span in enumerate(history):

@@ -51,10 +51,12 @@ class Local:
         connect: Callable[[], Engine],
         *,
         workers: int | None = None,
+        registry: str = "",
         limits: Limits = LIMITS,
         progress: Progress = SILENT,
     ) -> None:
         self._archive, self._connect, self._limits, self._progress = archive, connect, limits, progress
+        self._registry = registry
         cores = len(os.sched_getaffinity(0))
         self._workers = workers or side_by_side(cores, available_memory())
         self._locks: dict[str, threading.Lock] = {}
@@ -91,7 +93,9 @@ class Local:
         with self._locks[name]:
             if name not in self._ids:
                 try:
-                    found = images.provide(engine, self._archive, record, progress=self._progress)
+                    found = images.provide(
+                        engine, self._archive, record, registry=self._registry, progress=self._progress
+                    )
                 except (EngineLost, EngineMissing):
                     raise
                 except TimeproofError as error:

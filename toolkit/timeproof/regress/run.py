@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timeproof import atomic
 from timeproof.archive.contents import Row
 from timeproof.archive.holding import versions_of
 from timeproof.archive.layout import Archive
-from timeproof.archive.model import ImageRecord
+from timeproof.archive.model import ImageRecord, ProfileRecord
 from timeproof.errors import EngineLost, EngineMissing, TimeproofError
 from timeproof.image.build import utc_now
 from timeproof.progress import SILENT, Progress
@@ -20,7 +22,10 @@ from timeproof.regress.batch import Batch, lost
 from timeproof.regress.collect import Collector
 from timeproof.regress.executor import Executor
 from timeproof.regress.explain import with_histories
+from timeproof.regress.html import render_html
 from timeproof.regress.journal import Journal
+from timeproof.regress.junit import render_junit
+from timeproof.regress.markdown import render_markdown
 from timeproof.regress.plan import Column, Plan, batches_of, cell_key
 from timeproof.regress.result import Cell, Report, Site, Subject
 from timeproof.replay.choosing import from_lock_folder
@@ -149,9 +154,7 @@ def regress(
     return with_histories(report.model_copy(update={"run": run}))
 
 
-def _unknown(row: Row) -> Any:
-    from timeproof.archive.model import ProfileRecord
-
+def _unknown(row: Row) -> ProfileRecord:
     return ProfileRecord(name=row.profile, threads=None, variables={})
 
 
@@ -205,12 +208,21 @@ def _site(place: _Place) -> Site:
 
 
 def write_reports(folder: Path, report: Report) -> list[Path]:
-    """Write every form of the report into `folder`; each file is whole or as it was before."""
-    from timeproof import atomic
+    """Write every form of the report into `folder`: each file is whole, or as it was before.
 
-    files = {"report.json": report.to_bytes()}
-    written = []
+    Where `GITHUB_STEP_SUMMARY` names a file, the summary is appended to it, too.
+    """
+    files = {
+        "report.json": report.to_bytes(),
+        "report.html": render_html(report).encode(),
+        "junit.xml": render_junit(report),
+        "summary.md": render_markdown(report).encode(),
+    }
+    with atomic.storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         atomic.write(folder / name, data)
-        written.append(folder / name)
-    return written
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with atomic.storage(Path(step)), open(step, "ab") as stream:
+            stream.write(files["summary.md"])
+    return [folder / name for name in files]
