@@ -29,29 +29,27 @@ timeproof ls --archive /mnt/models --json
 
 def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) -> None:
     def work(progress: TerminalProgress) -> int:
+        from timeproof.archive.contents import contents
         from timeproof.archive.remote import open_archive
-        from timeproof.archive.verify import read_environment, read_metadata
+        from timeproof.archive.verify import read_environment
         from timeproof.errors import BadArchive
 
         there = open_archive(archive, progress=progress)
         there.require()
         rows: list[dict[str, Any]] = []
         broken: list[BadArchive] = []
-        for ref in there.refs():
-            try:
-                metadata = read_metadata(there, ref)
-            except BadArchive as error:
-                broken.append(error)
-                continue
+        listed = contents(there, progress=progress)
+        broken += listed.findings
+        for one in listed.rows:
             rows.append(
                 {
-                    "artifact": str(ref),
-                    "framework_version": metadata.framework.version,
-                    "class": metadata.model.qualname,
-                    "environment": metadata.environment.name,
-                    "created": metadata.created,
-                    "bytes": sum(f.size for f in metadata.files),
-                    "tags": metadata.tags,
+                    "artifact": str(one.ref),
+                    "framework_version": one.framework_version,
+                    "class": one.kind,
+                    "environment": one.environment,
+                    "created": one.created,
+                    "bytes": one.bytes,
+                    "tags": one.tags,
                 }
             )
         environments: list[dict[str, Any]] = []

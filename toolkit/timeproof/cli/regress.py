@@ -59,7 +59,10 @@ def command(
         ),
     ] = None,
     artifact: Annotated[
-        list[str] | None, typer.Option(help="Only these: grid-size-N/FRAMEWORK[/vN], or a pattern with *.")
+        list[str] | None,
+        typer.Option(
+            help="Only these: grid-size-N/FRAMEWORK/vN, without the version the newest; or a pattern with *."
+        ),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and do nothing.")] = False,
     out: Annotated[Path, typer.Option(help="Where the reports and the journal go.")] = _OUT,
@@ -77,7 +80,9 @@ def command(
     ] = False,
     fail_on: Annotated[
         str | None,
-        typer.Option(help="The verdict from which on a cell fails that nothing was promised of. [drift]"),
+        typer.Option(
+            help="The verdict from which on a cell fails that nothing was promised of; drift by default."
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Containers side by side.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageRecord, ProfileRecord
 from timeproof.archive.verify import read_metadata
 from timeproof.digests import Digest
+from timeproof.environment.lock import Lock
 from timeproof.environment.packages import PackageStore
-from timeproof.errors import BadArchive, BadRequest, NotFound
+from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
 from timeproof.image.build import find_same
 from timeproof.progress import SILENT, Progress
 from timeproof.regress.batch import Batch
@@ -144,8 +146,7 @@ def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
     for one in named:
         path = Path(one)
         if not path.is_dir():
-            records = [by_name(archive, str(one))]
-            columns: Iterable[Column] = map(_of_record, records)
+            columns = [_of_record(archive, by_name(archive, str(one)))]
         elif (path / "conda-lock.yml").is_file():
             columns = [_of_folder(archive, path)]
         else:
@@ -170,8 +171,12 @@ def _renamed(column: Column, title: str) -> Column:
     return Column(title, column.frameworks, column.dated, column.record, column.folder)
 
 
-def _of_record(record: ImageRecord) -> Column:
-    return Column(record.name, frameworks_of(record), None, record)
+def _of_record(archive: Archive, record: ImageRecord) -> Column:
+    path = archive.environments / record.folder / "conda-lock.yml"
+    dated = None
+    with suppress(OSError, TimeproofError):  # only a date: whoever runs it checks the environment, and says
+        dated = Lock.parse(path.read_bytes(), path).dated
+    return Column(record.name, frameworks_of(record), dated, record)
 
 
 def _of_folder(archive: Archive, folder: Path) -> Column:
@@ -182,11 +187,11 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
     if record := find_same(archive, folder.name, lock):
-        return Column(folder.name, held, None, record, folder)
+        return Column(folder.name, held, lock.dated, record, folder)
     store = PackageStore(archive.packages)
     paths = [store.path(p.sha256, p.file_name) for p in packages]
     there = [p.stat().st_size for p in paths if p.is_file()]
-    return Column(folder.name, held, None, None, folder, len(paths) - len(there), sum(there))
+    return Column(folder.name, held, lock.dated, None, folder, len(paths) - len(there), sum(there))
 
 
 def batches_of(
