@@ -165,6 +165,26 @@ def test_what_no_probe_writes_is_a_crash_of_what_is_not_done(tasks, lie):
     assert found.outcomes[B].outputs == {}
 
 
+OWN_LIES = (
+    "another size than its shape",
+    "Python objects",
+    "a dtype of giant fields",
+    "a negative shape",
+    "a name that is no string",
+    "one output twice",
+)
+
+
+@pytest.mark.parametrize("lie", OWN_LIES)
+def test_an_output_that_is_none_condemns_its_artifact_alone(tasks, lie):
+    """A model's own code may have written it; the frames around it are the probe's."""
+    end = b"" if lie == "one output twice" else told(B)
+    found = run(tasks, stream(LIES[lie], end, answer(A, Y)))
+    assert found.outcomes[A].failure is None
+    assert found.outcomes[B].failure is Verdict.crashed
+    assert "no output" in found.outcomes[B].reason
+
+
 ODD_RESULTS = {
     "seconds of a thousand digits": raw(
         b'{"kind": "result", "payload": 0, "id": "'
