@@ -206,7 +206,7 @@ def alone(sealed, tmp_path_factory) -> Callable[[Archive], list[dict[str, Any]]]
     for batch in coordinating.batches_of(archive, set(), 100):
         record = read_environment(archive, batch.environment)
         image = images.provide(engine, archive, record).id
-        run_batch(archive, batch, record, image, engine, lambda c, _: cells.update({c.key: c}))
+        run_batch(archive, batch, image, engine, lambda c, _: cells.update({c.key: c}))
     found = coordinating.stable(cells)
     return lambda asked: [c for c in found if Ref.parse(c["artifact"]) in set(asked.refs())]
 
