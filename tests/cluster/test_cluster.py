@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import coordinating
 import docker
 import pytest
 import registry_server
@@ -27,18 +26,17 @@ from grafting import graft
 from network import Network
 from private_engine import PrivateEngine
 from registry_server import RegistryServer
+from typer.testing import CliRunner
 
-from timeproof.archive.layout import Archive, Ref
+from timeproof.archive.layout import Archive
 from timeproof.archive.verify import read_environment
+from timeproof.cli.main import app
 from timeproof.engine.containers import connect
 from timeproof.engine.owning import LABEL
-from timeproof.regress.batch import run_batch
-from timeproof.regress.result import Cell
-from timeproof.replay import images
+from timeproof.regress.result import Report
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
-SUPPORT = Path(coordinating.__file__).parent
 # A model that does not answer before there is a file called `gate` beside it.
 GATED = """
 import os, time
@@ -93,7 +91,6 @@ class Site:
             "XDG_CACHE_HOME": str(self.folder / f"cache-{name}"),
             # A pulled wire is a lost connection after seconds, and not after half a minute.
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
-            "PYTHONPATH": str(SUPPORT),
         }
 
     def start(self, name: str, words: list[str], engine: str = "") -> subprocess.Popen[Any]:
@@ -102,26 +99,19 @@ class Site:
         self.processes.append(process)
         return process
 
-    def coordinator(
-        self, root: Path, journal: Path, size: int = 1, farewell: float = 2
-    ) -> subprocess.Popen[bytes]:
-        words = [sys.executable, str(SUPPORT / "coordinating.py"), self.scheduler, str(root), str(journal)]
-        words += [f"http://{self.registry.host}/models", str(size), str(farewell)]
-        with (self.folder / "coordinator.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*self.network.inside("desk"), *words],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=self.environment("desk", "unix:///nowhere.sock"),
-            )
-        self.processes.append(process)
-        return process
+    def coordinator(self, archive: Archive, out: Path, *more: str) -> subprocess.Popen[bytes]:
+        """Run the real command on a machine without an engine; an artifact may wait at a gate for long."""
+        words = ["-m", "timeproof", "regress", str(archive.root), "--scheduler", self.scheduler]
+        words += ["--registry", f"http://{self.registry.host}/models", "--out", str(out), *more]
+        words += ["--env", archive.environment_names()[0], "--timeout", "3000"]
+        return self.start("desk", words, "unix:///nowhere.sock")
 
-    def result(self, coordinator: subprocess.Popen[bytes]) -> dict[str, Any]:
-        out, _ = coordinator.communicate(timeout=900)
-        assert coordinator.returncode == 0, self.logs
-        found: dict[str, Any] = json.loads(out)
-        return found
+    def report(self, coordinator: subprocess.Popen[bytes], out: Path) -> dict[str, Any]:
+        """What two runs must agree on, once it has ended."""
+        coordinator.wait(900)
+        path = out / "report.json"
+        assert path.is_file(), self.logs
+        return Report.parse(path.read_bytes(), path).stable()
 
     def containers(self) -> set[str]:
         """Every container of ours, in both engines."""
@@ -194,26 +184,38 @@ def site(sealed) -> Iterator[Site]:
             own.unmount()
 
 
+def on_this_machine(archive: Archive, out: Path) -> dict[str, Any]:
+    """The report of the same command without a cluster."""
+    words = ["regress", str(archive.root), "--out", str(out), "--env", archive.environment_names()[0]]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    return Report.parse((out / "report.json").read_bytes(), out).stable()
+
+
 @pytest.fixture(scope="module")
-def alone(sealed, tmp_path_factory) -> Callable[[Archive], list[dict[str, Any]]]:
-    """What this machine says of an archive's artifacts, without a cluster."""
-    archive = Archive(copy_archive(sealed.root, tmp_path_factory.mktemp("alone") / "archive"))
-    another_gated(archive)
-    another_gated(archive)
-    open_gate(archive)
-    engine = connect()
-    cells: dict[tuple[str, str], Cell] = {}
-    for batch in coordinating.batches_of(archive, set(), 100):
-        record = read_environment(archive, batch.environment)
-        image = images.provide(engine, archive, record).id
-        run_batch(archive, batch, image, engine, lambda c, _: cells.update({c.key: c}))
-    found = coordinating.stable(cells)
-    return lambda asked: [c for c in found if Ref.parse(c["artifact"]) in set(asked.refs())]
+def many(sealed, tmp_path_factory) -> Archive:
+    """So many artifacts that they are cut for two workers; each has to take one that waits at a gate."""
+    archive = Archive(copy_archive(sealed.root, tmp_path_factory.mktemp("many") / "archive"))
+    for _ in range(2):
+        another_gated(archive)
+    for _ in range(26):
+        graft(archive, "grid-size-3/lightgbm/v1", {})
+    return archive
+
+
+@pytest.fixture(scope="module")
+def alone(many, tmp_path_factory) -> Callable[[dict[str, Any]], bool]:
+    """Whether the cells of a report are those that this machine finds by itself."""
+    open_gate(many)
+    told = on_this_machine(many, tmp_path_factory.mktemp("alone"))
+    close_gate(many)
+    assert {c["verdict"] for c in told["cells"]} == {"identical"}
+    return lambda report: all(cell in told["cells"] for cell in report["cells"])
 
 
 @pytest.fixture
 def gated(sealed, tmp_path) -> Archive:
-    """The sealed archive, and one more artifact, which waits at a gate."""
+    """The sealed archive, and one more artifact, which waits at a gate; all of them are one piece."""
     archive = Archive(copy_archive(sealed.root, tmp_path / "gated"))
     another_gated(archive)
     return archive
@@ -227,38 +229,50 @@ def another_gated(archive: Archive) -> None:
 GATE = "grid-size-3/pytorch/v2"
 
 
+BEFORE = {"grid-size-3/lightgbm/v1", "grid-size-3/onnx/v1", "grid-size-3/pytorch/v1"}
+BEHIND = "grid-size-3/xgboost/v1"
+
+
 def open_gate(archive: Archive) -> None:
     (archive.root / "grid-size-3/pytorch/gate").touch()
 
 
-def known(journal: Path) -> set[str]:
-    lines = journal.read_text().splitlines() if journal.exists() else []
-    return {json.loads(line)["artifact"] for line in lines}
+def close_gate(archive: Archive) -> None:
+    (archive.root / "grid-size-3/pytorch/gate").unlink()
 
 
-def at_the_gate(site: Site, journal: Path, others: int = 4) -> tuple[int, int]:
-    """Wait until so many artifacts are finished, and the gated one runs; give its attendant and worker."""
+def known(out: Path) -> set[str]:
+    """The artifacts whose cells the journal has."""
+    journal = out / "journal.jsonl"
+    lines = journal.read_bytes().splitlines() if journal.exists() else []
+    told = (json.loads(line.partition(b" ")[2] or b"{}") for line in lines)
+    return {value["cell"]["artifact"] for value in told if "cell" in value}
+
+
+def at_the_gate(site: Site, out: Path, others: set[str] = BEFORE) -> tuple[int, int]:
+    """Wait until the others are finished, and the gated one runs; give its attendant and worker."""
 
     def there() -> tuple[int, int] | None:
         found = attendants()
-        if len(known(journal)) >= others and len(found) == 1 and len(site.containers()) == 1:
+        if known(out) >= others and len(found) == 1 and len(site.containers()) == 1:
             return next(iter(found.items()))
         return None
 
-    found: tuple[int, int] = until(there, lambda: f"{known(journal)} {attendants()}\n{site.logs}")
+    found: tuple[int, int] = until(there, lambda: f"{known(out)} {attendants()}\n{site.logs}")
     return found
 
 
-def test_a_cluster_says_what_one_machine_says(site, gated, alone, tmp_path):
-    another_gated(gated)  # so that each of the two workers has to take one
-    coordinator = site.coordinator(gated.root, tmp_path / "journal")
+def test_a_cluster_reports_what_one_machine_reports(site, many, alone, tmp_path):
+    coordinator = site.coordinator(many, tmp_path / "out")
     until(lambda: all(site.containers_of(engine) for engine in site.engines), lambda: site.logs)
-    open_gate(gated)
-    told = site.result(coordinator)
-    assert told["cells"] == alone(gated)
-    assert [c["verdict"] for c in told["cells"]] == ["identical"] * 6
+    open_gate(many)
+    report = site.report(coordinator, tmp_path / "out")
+    assert alone(report)
+    assert len(report["cells"]) == 32
+    assert (coordinator.returncode, report["passed"]) == (0, True)
+    assert report == on_this_machine(many, tmp_path / "here")
     # An engine that never had the image has it now: only the registry can have given it.
-    record = read_environment(gated, gated.environment_names()[0])
+    record = read_environment(many, many.environment_names()[0])
     second = docker.APIClient(base_url=site.engines[1])
     try:
         assert second.inspect_image(record.image.manifest)["RootFS"]["Layers"] == record.image.diff_ids
@@ -267,46 +281,46 @@ def test_a_cluster_says_what_one_machine_says(site, gated, alone, tmp_path):
     assert site.containers() == set()
 
 
-def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gated, tmp_path):
-    journal = tmp_path / "journal"
-    # All in one piece, until it dies; and whatever is left is looked for, however long that takes.
-    coordinator = site.coordinator(gated.root, journal, size=5, farewell=600)
-    # First the three before it are known; then it goes alone, and the one behind it elsewhere.
-    for time_, others in ((1, 3), (2, 4), (3, 4)):
-        attendant, worker = at_the_gate(site, journal, others)
+def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gated, alone, tmp_path):
+    out = tmp_path / "out"
+    coordinator = site.coordinator(gated, out)
+    # First those before it are known; then it goes alone, and the one behind it elsewhere.
+    for killed, others in ((1, BEFORE), (2, BEFORE | {BEHIND}), (3, BEFORE | {BEHIND})):
+        attendant, worker = at_the_gate(site, out, others)
         os.kill(worker, signal.SIGKILL)
-        if time_ == 3:  # with all that it had: whoever comes next has to find the container
+        if killed == 3:  # with all that it had: whoever comes next has to find the container
             os.kill(attendant, signal.SIGKILL)
         until(lambda gone=attendant: gone not in attendants(), lambda: site.logs)
-    told = site.result(coordinator)
-    verdicts = {c["artifact"]: c["verdict"] for c in told["cells"]}
-    assert verdicts.pop(GATE) == "lost"
-    assert verdicts == dict.fromkeys(verdicts, "identical")
-    assert len(verdicts) == 4
-    (cell,) = (c for c in told["cells"] if c["artifact"] == GATE)
-    assert cell["reason"] == "its worker died while it ran, 3 times"
+    report = site.report(coordinator, out)
+    (lost,) = (c for c in report["cells"] if c["artifact"] == GATE)
+    assert (lost["verdict"], lost["reason"]) == ("lost", "its worker died while it ran, 3 times")
+    report["cells"].remove(lost)
+    assert alone(report)
+    assert len(report["cells"]) == 4
+    assert (coordinator.returncode, report["passed"]) == (1, False)
     assert site.containers() == set()
 
 
 def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, alone, tmp_path):
-    journal = tmp_path / "journal"
-    coordinator = site.coordinator(gated.root, journal)
-    at_the_gate(site, journal)
+    out = tmp_path / "out"
+    coordinator = site.coordinator(gated, out)
+    at_the_gate(site, out)
     coordinator.kill()
-    coordinator.communicate()
+    coordinator.wait()
     # Nobody opens the gate: the piece ends because nobody waits for it.
     until(lambda: not attendants() and not site.containers(), lambda: site.logs)
-    assert len(known(journal)) == 4
+    assert known(out) == BEFORE
     open_gate(gated)
-    resumed = site.result(site.coordinator(gated.root, journal))
-    assert resumed["cells"] == alone(gated)
+    resumed = site.report(site.coordinator(gated, out, "--resume"), out)
+    assert alone(resumed)
+    assert len(resumed["cells"]) == 5
 
 
 @pytest.mark.parametrize("machine", ["desk", "worker"])
 def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, alone, tmp_path, machine):
-    journal = tmp_path / "journal"
-    coordinator = site.coordinator(gated.root, journal)
-    attendant, worker = at_the_gate(site, journal)
+    out = tmp_path / "out"
+    coordinator = site.coordinator(gated, out)
+    attendant, worker = at_the_gate(site, out)
     if machine == "worker":
         machine = machine_of(worker)
     site.network.unplug(machine)
@@ -314,12 +328,12 @@ def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, alone,
     until(lambda: attendant not in attendants(), lambda: site.logs)
     site.network.plug(machine)
     open_gate(gated)
-    told = site.result(coordinator)
-    assert told["cells"] == alone(gated)
+    report = site.report(coordinator, out)
+    assert alone(report)
+    assert len(report["cells"]) == 5
     assert site.containers() == set()
 
 
 def machine_of(pid: int) -> str:
     """The machine that a worker's process is on."""
-    told = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
-    return "one" if b"cache-one" in told else "two"
+    return "one" if b"cache-one" in Path(f"/proc/{pid}/environ").read_bytes() else "two"

@@ -302,8 +302,12 @@ def test_a_path_is_no_address(path):
 
 @pytest.mark.container
 @pytest.mark.slow
-def test_an_archive_in_a_bucket_replays(bucket, sealed, tmp_path):
+def test_an_archive_in_a_bucket_replays_and_is_taken_to_environments(bucket, sealed, tmp_path):
     address = bucket.upload(sealed.root, tmp_path.name, but=("packages/", "images/"))
     result = timeproof.replay(root=address)
     assert [str(r.verdict) for r in result.replayed] == ["identical"] * 4
     assert result.environments == {sealed.environment: "engine"}
+    words = ["regress", address, "--env", sealed.environment, "--out", str(tmp_path / "out")]
+    code, told = run(*words)
+    assert (code, told["passed"], told["archive"]) == (0, True, address)
+    assert [c["verdict"] for c in told["cells"]] == ["identical"] * 4

@@ -168,7 +168,7 @@ def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) ->
     return Report(
         schema=1,
         toolkit=VERSION,
-        archive=str(plan.archive.root),
+        archive=plan.archive.name,
         artifacts=[_subject(r) for r in plan.rows],
         environments=[_site(p) for p in places.values()],
         cells=cells,
