@@ -14,7 +14,7 @@ import pytest
 from grafting import graft
 
 from timeproof.archive.layout import Archive
-from timeproof.engine.base import LABEL
+from timeproof.engine.owning import LABEL
 from timeproof.regress.result import Report
 
 pytestmark = pytest.mark.container
