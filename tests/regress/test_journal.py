@@ -83,3 +83,10 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
         Journal(tmp_path, resume=True, again=False)
     first.close()
     Journal(tmp_path, resume=True, again=False).close()
+
+
+def test_a_file_in_the_folders_place_is_said(tmp_path):
+    (tmp_path / "out").write_bytes(b"a file")
+    with pytest.raises(BadRequest, match="not a folder"):
+        Journal(tmp_path / "out", resume=False, again=False)
+    assert (tmp_path / "out").read_bytes() == b"a file"

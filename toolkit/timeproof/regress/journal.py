@@ -45,6 +45,8 @@ class Journal:
         Raises BadRequest: another run writes it; or an interrupted run's lies here and neither is asked.
         """
         self.path = folder / NAME
+        if folder.exists() and not folder.is_dir():
+            raise BadRequest(f"{folder} is not a folder", advice="give another one with --out")
         with atomic.storage(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
