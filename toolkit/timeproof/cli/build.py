@@ -40,17 +40,14 @@ def command(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
     json: JsonOption = False,
 ) -> None:
-    from timeproof.archive.layout import Archive
-
-    there = Archive(archive)
-
     def build(name: str, progress: TerminalProgress) -> dict[str, str]:
+        from timeproof.archive.layout import Archive
         from timeproof.engine.containers import connect
         from timeproof.image.build import stage_context
         from timeproof.replay import images
         from timeproof.replay.choosing import by_name, from_lock_folder, read_lock_folder
 
-        folder = Path(name)
+        there, folder = Archive(archive), Path(name)
         if stage is not None:
             lock, _ = read_lock_folder(folder)
             context = stage / folder.resolve().name
