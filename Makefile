@@ -6,6 +6,7 @@
 #   make bench                         the speed table of the README
 #   make portability                   which answers are the same on which CPU (half an hour)
 #   make corpus                        import and replay other people's models with known answers (a few minutes)
+#   make environments                  build every environment of lockfiles/, and prove each with a model
 #   make engine                        only see to the container engine
 #   make clean                         remove what the others made, but for archives and images
 
@@ -18,7 +19,7 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 
-.PHONY: help demo test lint bench corpus portability engine venv dev clean
+.PHONY: help demo test lint bench corpus portability environments engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -66,6 +67,11 @@ lint: $(DEV)/.made
 test: engine lint
 	@sh tests/system-packages.sh
 	@$(DEV)/bin/python -m pytest -q --durations=15 $(T)
+
+# What is built lands in the archive; the proof has an archive of its own, and throws it away.
+environments: engine $(DEV)/.made
+	@$(DEV)/bin/timeproof build lockfiles/*
+	@TIMEPROOF_TESTS_ALL_ENVIRONMENTS=1 $(DEV)/bin/python -m pytest -q tests/e2e/test_years.py
 
 bench: engine $(VENV)/.made $(DEV)/.made
 	@sh tests/system-packages.sh

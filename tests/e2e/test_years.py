@@ -1,0 +1,101 @@
+"""Environments of several years, real: each is built, and replays what its own release made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_models
+from years import CHEAP, LOCKFILES, NAMES, built, trained
+
+import timeproof
+from timeproof import strictjson
+from timeproof.archive.holding import frameworks_of, versions_of
+from timeproof.archive.layout import Archive
+from timeproof.archive.verify import read_environment
+from timeproof.engine.containers import Containers
+from timeproof.image.build import stage_context
+from timeproof.replay import images
+from timeproof.replay.choosing import read_lock_folder
+from timeproof.replay.verdict import Verdict
+
+pytestmark = [pytest.mark.container, pytest.mark.slow]
+FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
+PYTHON = {"lightgbm-2.2.3": "3.6"}
+
+
+@pytest.fixture(scope="module")
+def years(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """One archive for all, so that they share packages and layers."""
+    archive = Archive(tmp_path_factory.mktemp("years") / "archive")
+    yield archive
+    for name in archive.environment_names():
+        images.drop(real_engine, read_environment(archive, name))
+    shutil.rmtree(archive.root)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_environment_replays_what_its_own_release_made(
+    years: Archive, real_engine: Containers, name: str, tmp_path: Path
+) -> None:
+    record = built(years, name, real_engine)
+    framework = FRAMEWORK[name.partition("-")[0]]
+    how = {"grid_size": 5, "root": years.root, "environment": record.folder}
+    if framework in {"lightgbm", "xgboost"}:
+        model, inputs, version = trained(record, framework, tmp_path / "made")
+        assert version == frameworks_of(record)[framework]
+        done = timeproof.archive(model, np.load(inputs), **how)
+    elif framework == "onnx":
+        done = timeproof.archive(*tiny_models.graph(tmp_path), **how)
+    else:
+        made = tiny_models.net()
+        done = timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **how, onnx=False)
+    assert done.metadata.framework.version == frameworks_of(record)[framework]
+    assert done.metadata.framework.python == versions_of(record)["python"]
+    assert done.metadata.framework.python.startswith(PYTHON.get(name, "3.11") + ".")
+    result = timeproof.replay(str(done.ref), root=years.root)
+    assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
+
+
+def test_environments_share_the_layers_of_what_they_share(years: Archive, real_engine: Containers) -> None:
+    one, two = (built(years, name, real_engine) for name in ("lightgbm-4.0.0", "xgboost-2.1.4"))
+    same = set(one.image.diff_ids) & set(two.image.diff_ids)
+    assert same == {
+        one.image.diff_ids[0],
+        one.image.diff_ids[1],
+        one.image.diff_ids[-1],
+    }  # base, Python, probe
+    blobs = [p for p in (years.images / "blobs/sha256").iterdir() if p.is_file()]
+    records = [read_environment(years, name) for name in years.environment_names()]
+    layers = {digest for record in records for digest in record.image.diff_ids}
+    assert len(blobs) == len(layers) + 2 * len(records), (
+        "a layer each, a manifest and a configuration an image"
+    )
+
+
+def test_stock_buildx_bakes_the_same_image_from_the_repositorys_root(
+    years: Archive, real_engine: Containers, tmp_path: Path
+) -> None:
+    name = CHEAP[1]
+    record = built(years, name, real_engine)
+    lock, _ = read_lock_folder(LOCKFILES / name)
+    stage_context(years, lock, tmp_path / "contexts" / name)
+    target, told = f"environment-{name.replace('.', '_')}", tmp_path / "told.json"
+    command = ["docker", "buildx", "bake", target, "--metadata-file", str(told), "--set", f"{target}.tags="]
+    command += ["--set", f"{target}.output=type=oci,dest={tmp_path / 'image.tar'},compression=zstd"]
+    done = subprocess.run(
+        command,
+        cwd=LOCKFILES.parent,
+        env=os.environ | {"CONTEXTS": str(tmp_path / "contexts")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    digests = strictjson.loads(told.read_bytes(), told)[target]
+    assert digests["containerimage.config.digest"] == record.image.config

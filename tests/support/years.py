@@ -1,0 +1,73 @@
+"""Environments of several years, built; and models trained in their own containers, by docker alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from timeproof.archive.layout import Archive
+from timeproof.archive.model import ImageRecord
+from timeproof.errors import InterpreterAbsent
+from timeproof.image.naming import tag
+from timeproof.replay import images
+from timeproof.replay.choosing import from_lock_folder
+
+LOCKFILES = Path(__file__).parents[2] / "lockfiles"
+NAMES = sorted(folder.name for folder in LOCKFILES.iterdir() if folder.name != "digits")
+# Built by every run of the tests: small wheels, two of three frameworks' habits, the oldest interpreter.
+CHEAP = ("lightgbm-2.2.3", "lightgbm-4.0.0", "xgboost-2.1.4")
+ALL = "TIMEPROOF_TESTS_ALL_ENVIRONMENTS"
+
+_DATA = """
+import numpy as np
+x = np.random.RandomState(0).rand(300, 5).astype(np.float32)
+y = (x[:, 0] + x[:, 1] * x[:, 2] > 0.8).astype(int) + (x[:, 3] > 0.7)
+np.save("/made/x.npy", x[:40])
+"""
+_TRAIN = {
+    "lightgbm": _DATA
+    + """
+import lightgbm
+how = {"objective": "multiclass", "num_class": 3, "num_leaves": 7, "num_threads": 1, "verbose": -1}
+lightgbm.train(how, lightgbm.Dataset(x, y), 5).save_model("/made/model.txt")
+print(lightgbm.__version__)
+""",
+    "xgboost": _DATA
+    + """
+import xgboost
+how = {"objective": "multi:softprob", "num_class": 3, "max_depth": 3, "nthread": 1}
+xgboost.train(how, xgboost.DMatrix(x, y), 5).save_model("/made/model.json")
+print(xgboost.__version__)
+""",
+}
+
+
+def built(archive: Archive, name: str, engine: object) -> ImageRecord:
+    """Build an environment of `lockfiles/`, and put its image into the engine.
+
+    Skips where its interpreter can't be had, and where it is large and was not asked for.
+    """
+    if name not in CHEAP and os.environ.get(ALL) != "1":
+        pytest.skip(f"{name} is built where {ALL}=1 (make environments)")
+    try:
+        record = from_lock_folder(archive, LOCKFILES / name)
+    except InterpreterAbsent as error:
+        pytest.skip(error.message)
+    images.provide(engine, archive, record)  # type: ignore[arg-type]  # a real one
+    return record
+
+
+def trained(record: ImageRecord, framework: str, folder: Path) -> tuple[Path, Path, str]:
+    """Train a small model in an environment's container: (model file, inputs, the version that made it)."""
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    command = ["docker", "run", "--rm", "--network", "none", "--pull", "never", "-v", f"{folder}:/made"]
+    command += ["--user", f"{os.getuid()}:{os.getgid()}", "--entrypoint", "/opt/env/bin/python3"]
+    command += [tag(record.folder), "-s", "-B", "-W", "ignore", "-c", _TRAIN[framework]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (model,) = folder.glob("model.*")
+    return model, folder / "x.npy", done.stdout.strip().splitlines()[-1]
