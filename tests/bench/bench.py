@@ -24,6 +24,7 @@ from typing import Any
 
 import many
 import report
+import scale
 import trees
 from rich.console import Console
 from timing import Case, Measure, alternate, command, peak_memory, repeat, seconds
@@ -313,6 +314,9 @@ class Bench:
         self.tell(*many.marginal(self))
         self.tell(*many.corpus(self))
 
+    def scale(self) -> None:
+        self.tell(*scale.measures(self))
+
     def close(self) -> None:
         for name in self.archive.environment_names():
             images.drop(self.engine, read_environment(self.archive, name))
@@ -339,7 +343,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=[],
-        help="archiving, replaying, twenty, many, verifying, memory, rebuilding, pages",
+        help="archiving, replaying, twenty, many, scale, verifying, memory, rebuilding, pages",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
@@ -366,6 +370,7 @@ def main() -> int:
                 bench.replaying,
                 bench.twenty,
                 bench.many,
+                bench.scale,
                 bench.verifying,
                 bench.memory,
                 bench.rebuilding,
