@@ -1,4 +1,4 @@
-"""An archive of 100,000 artifacts in eight environments: how long its list and its plan take, and their memory.
+"""An archive of 100,000 artifacts in eight environments: how long list and plan take, and their memory.
 
 The artifacts are metadata alone, each whole and checksummed: neither listing nor planning reads more.
 """
