@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timeproof.regress.explain import sentence, spans, turning_points
+from timeproof.regress.explain import sentence, spans
 from timeproof.replay.verdict import Verdict
 
 SAME, REFUSED, BROKEN = Verdict.identical, Verdict.refused, Verdict.broken
@@ -56,4 +56,3 @@ def test_every_version_stands_in_one_span_and_neighbours_differ(found):
     assert sorted(versions) == sorted({v for v, _ in found})
     assert all(a.verdict is not b.verdict for a, b in pairwise(history))
     assert spans(reversed(found)) == history
-    assert len(turning_points(history)) == sum(s.verdict is SAME for s in history[:-1])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from timeproof.errors import EngineFailed, EngineLost, NotFound
 from timeproof.regress import baseline
 from timeproof.regress.journal import Journal
 from timeproof.regress.local import ATTEMPTS, Local, side_by_side
-from timeproof.regress.plan import make_plan
+from timeproof.regress.plan import batches_of, make_plan
 from timeproof.regress.result import Cell, Report
 from timeproof.regress.run import regress
 
@@ -213,6 +214,68 @@ def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
     names = [n for n in archive.environment_names() if n.startswith("lightgbm-4.0.0-")]
     report = run(archive, engine(), tmp_path / "out", environments=names, artifacts=[LGB1])
     assert {s.title for s in report.environments} == set(names)
+
+
+def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
+    from timeproof.digests import Digest
+    from timeproof.environment.lock import Lock, Package
+
+    for where, version in (("a", "4.1.0"), ("b", "4.2.0")):
+        folder = tmp_path / where / "lightgbm"
+        folder.mkdir(parents=True)
+        file = f"lightgbm-{version}-py3-none-any.whl"
+        package = {"name": "lightgbm", "version": version, "manager": "pip", "platform": "linux-64"}
+        wheel = Package.stored(**package, sha256=Digest.of(version.encode()), file_name=file)
+        (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
+    plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
+    assert [c.title for c in plan.columns] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
+    assert [c.to_fetch for c in plan.columns] == [1, 1]
+
+
+def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
+    from timeproof.replay import images
+
+    asked = []
+    provide = images.provide
+
+    def busy(*words, **named):
+        asked.append(1)
+        if len(asked) == 1:
+            raise EngineFailed("the image could not be taken in")
+        return provide(*words, **named)
+
+    monkeypatch.setattr(images, "provide", busy)
+    report = run(archive, engine(), tmp_path / "out", environments=["xgboost-3.2.0"])
+    assert set(found(report).values()) == {"identical"}
+    assert len(asked) == 2
+
+
+def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
+    archive = years(tmp_path / "archive", ["4.7.0"], artifacts=40)
+    plan = make_plan(archive, ["lightgbm-4.7.0"])
+    column = plan.columns[0]
+    assert column.record is not None
+    batches = batches_of(plan, {column.title: column.record}, lambda *_: True, 2)
+    mine, theirs = (set(b.refs) for b in batches)
+    begun = threading.Event()
+
+    def die(name: str) -> None:
+        if name in theirs:
+            assert begun.wait(30)
+            raise EngineLost("it went away")
+
+    given: list[str] = []
+    local = Local(archive, lambda: engine(before=die), workers=2)
+
+    def deliver(cell: Cell, _: object) -> None:
+        given.append(cell.artifact)
+        begun.set()
+        assert local._stop.wait(30)
+
+    with pytest.raises(EngineLost):
+        local.run(batches, {column.record.folder: column.record}, deliver, lambda *_: None)
+    assert len(given) == 1
+    assert given[0] in mine
 
 
 def test_what_is_not_there_is_said(archive):

@@ -39,7 +39,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "built": c.record is not None,
                 "cells": plan.by_framework(c),
                 "packages_to_fetch": c.to_fetch,
-                "bytes_to_fetch": c.bytes_to_fetch,
                 "bytes_in_store": c.in_store,
             }
             for c in plan.columns
@@ -57,17 +56,16 @@ def plan_table(plan: Plan) -> None:
         if column.record is not None:
             before = "[green]nothing: it is in the archive[/green]"
         elif column.to_fetch:
-            how = f" ({size(column.bytes_to_fetch)})" if column.bytes_to_fetch else ""
-            before = f"fetch {column.to_fetch} packages{how}, build the image"
+            before = f"fetch {column.to_fetch} packages, build the image"
         else:
             before = f"build the image of {size(column.in_store)} of packages"
         table.add_row(escape(column.title), escape(held), cells or "–", before)
     out.print(table)
     builds = sum(c.record is None for c in plan.columns)
-    fetch = sum(c.bytes_to_fetch for c in plan.columns)
+    fetch = sum(c.to_fetch for c in plan.columns)
     out.print(
         f"\n{len(plan.rows)} artifacts × {len(plan.columns)} environments: {plan.count()} cells"
-        f" · {builds} to build" + (f" · {size(fetch)} to fetch" if fetch else "")
+        f" · {builds} to build" + (f" · {fetch} packages to fetch" if fetch else "")
     )
     for finding in plan.findings:
         out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")

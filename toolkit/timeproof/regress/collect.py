@@ -28,6 +28,10 @@ class Collector:
         self.machines: list[dict[str, Any]] = []
         self._numbers: dict[str, int] = {}
 
+    def remember(self, cell: Cell, machine: Mapping[str, Any]) -> None:
+        """Take a cell that an earlier run found, and kept."""
+        self.cells[cell.key] = cell.model_copy(update={"machine": self._number(machine)})
+
     def deliver(self, cell: Cell, machine: Mapping[str, Any]) -> None:
         """Take one cell, and what the container said of its machine."""
         with self._lock:

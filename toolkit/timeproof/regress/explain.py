@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from timeproof.regress.look import framework_name
 from timeproof.regress.plan import version_key
@@ -98,12 +98,3 @@ def with_histories(report: Report) -> Report:
         s.model_copy(update={"history": history_of(s, rows.get(s.ref, ()), sites)}) for s in report.artifacts
     ]
     return report.model_copy(update={"artifacts": told})
-
-
-def turning_points(history: Sequence[Span]) -> list[tuple[str, str]]:
-    """For each change away from `identical`: the last version before, and the first after it."""
-    return [
-        (before.versions[-1], after.versions[0])
-        for before, after in pairwise(history)
-        if before.verdict is Verdict.identical
-    ]

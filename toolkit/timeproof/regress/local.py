@@ -40,6 +40,10 @@ def available_memory() -> int:
     return 0
 
 
+class _Over(Exception):
+    """Nobody waits for cells any more."""
+
+
 class Local:
     """This machine's engine. See `executor.Executor`."""
 
@@ -96,8 +100,8 @@ class Local:
                     found = images.provide(
                         engine, self._archive, record, registry=self._registry, progress=self._progress
                     )
-                except (EngineLost, EngineMissing):
-                    raise
+                except EngineFailed:
+                    raise  # the next attempt may do
                 except TimeproofError as error:
                     self._ids[name] = error
                     provided(name, "", error.message)
@@ -117,6 +121,8 @@ class Local:
         def keep(cell: Cell, machine: Mapping[str, Any]) -> None:
             left.pop(cell.artifact, None)
             deliver(cell, machine)
+            if self._stop.is_set():
+                raise _Over  # which kills this container
 
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):

@@ -9,7 +9,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -44,7 +44,6 @@ class Column:
     folder: Path | None = None  # with its lock
     to_fetch: int = 0  # packages that the store hasn't
     in_store: int = 0  # bytes of those that it has
-    bytes_to_fetch: int = 0  # where the lock says so; else 0
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -158,17 +157,14 @@ def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
                 )
             columns = [_of_folder(archive, folder) for folder in folders]
         for column in columns:
-            key = column.record.folder if column.record else f"{column.folder}"
-            found.setdefault(key, column)
+            found.setdefault(_longer(column), column)
     titles = Counter(c.title for c in found.values())
-    return [
-        c if titles[c.title] == 1 or c.record is None else _renamed(c, c.record.folder)
-        for c in found.values()
-    ]
+    return [c if titles[c.title] == 1 else replace(c, title=_longer(c)) for c in found.values()]
 
 
-def _renamed(column: Column, title: str) -> Column:
-    return Column(title, column.frameworks, column.dated, column.record, column.folder)
+def _longer(column: Column) -> str:
+    """What tells a column from another of its name: its folder in the archive, or that of its lock."""
+    return column.record.folder if column.record else str(column.folder)
 
 
 def _of_record(archive: Archive, record: ImageRecord) -> Column:

@@ -29,6 +29,7 @@ from timeproof.regress.markdown import render_markdown
 from timeproof.regress.plan import Column, Plan, batches_of, cell_key
 from timeproof.regress.result import Cell, Report, Site, Subject
 from timeproof.replay.choosing import from_lock_folder
+from timeproof.replay.verdict import Verdict
 from timeproof.version import VERSION
 
 
@@ -110,11 +111,6 @@ def regress(
         for row, c in plan.cells()
         if c.title in records
     }
-    finished = Collector()
-    for entry in journal.entries:
-        if keys.get(entry.cell.key) == entry.key and entry.cell.verdict != "lost":
-            finished.deliver(entry.cell, entry.machine)
-    resumed = len(finished.cells)
 
     def keep(cell: Cell, machine: Mapping[str, Any]) -> None:
         if cell.key in keys:
@@ -122,7 +118,10 @@ def regress(
         on_cell(cell, len(collector.cells), total)
 
     collector = Collector(keep)
-    collector.cells, collector.machines = finished.cells, finished.machines
+    for entry in journal.entries:
+        if keys.get(entry.cell.key) == entry.key and entry.cell.verdict is not Verdict.lost:
+            collector.remember(entry.cell, entry.machine)
+    resumed = len(collector.cells)
 
     def pending(row: Row, column: Column) -> bool:
         return (str(row.ref), records[column.title].folder) not in collector.cells
