@@ -208,7 +208,12 @@ def _run(
 
         seen = address_of(where.archive) or str(where.archive.resolve())
         with Cluster(
-            where.scheduler, seen, registry=where.registry, limits=limits, progress=progress
+            where.scheduler,
+            seen,
+            registry=where.registry,
+            engine=where.engine,
+            limits=limits,
+            progress=progress,
         ) as cluster:
             return go(cluster, "")
     version = engine_named(where.engine).version()["version"]
