@@ -58,6 +58,7 @@ def test_a_lock_is_what_its_environment_yml_asks_for(folder: Path) -> None:
     assert lock.base is None  # each machine makes its own
     assert re.fullmatch(r"20(19|2\d)-\d\d-\d\d", lock.dated or "")
     assert all(p.url.startswith(STORE) for p in lock.packages)
+    assert set(lock.sizes) == {p.sha256 for p in lock.packages}
     assert re.findall(rb"https?:", lock.to_bytes()) == []
 
 

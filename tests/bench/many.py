@@ -18,7 +18,8 @@ from timeproof.engine.containers import connect
 from timeproof.importing.importing import Request, import_models
 from timeproof.replay import images
 from timeproof.replay.judging import task_of
-from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import run_probe
 from timeproof.replay.replaying import replay
 
 if TYPE_CHECKING:

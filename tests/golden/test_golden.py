@@ -25,7 +25,8 @@ from timeproof.archive.verify import check_artifact, read_environment
 from timeproof.errors import BadArchive
 from timeproof.replay import images
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.probing import Outcome, ProbeRun, run_probe
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import run_probe
 from timeproof.replay.replaying import expected_outputs, task_of
 from timeproof.replay.verdict import Verdict
 

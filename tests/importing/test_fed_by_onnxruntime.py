@@ -16,7 +16,8 @@ from timeproof.archive.verify import read_metadata
 from timeproof.importing.importing import Request, import_models
 from timeproof.probe.elements import BY_NAME
 from timeproof.replay.judging import judge_outcome, task_of
-from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.verdict import Verdict
 

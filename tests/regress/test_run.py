@@ -11,10 +11,16 @@ from pathlib import Path
 
 import pytest
 from archive_making import flip
-from faking import FakeEngine
-from regress_making import VERSIONS, Y, broken, engine, off, years
+from faking import FakeEngine, ended, output, stream
+from faking import told as said
+from regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
+from timeproof.archive import reference
 from timeproof.archive.layout import Archive
+from timeproof.cli.grids import plan_json
+from timeproof.digests import Digest
+from timeproof.environment.lock import Lock, Package
+from timeproof.environment.packages import PackageStore
 from timeproof.errors import EngineFailed, EngineLost, NotFound
 from timeproof.regress import baseline
 from timeproof.regress.journal import Journal
@@ -217,9 +223,6 @@ def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
 
 
 def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
-    from timeproof.digests import Digest
-    from timeproof.environment.lock import Lock, Package
-
     for where, version in (("a", "4.1.0"), ("b", "4.2.0")):
         folder = tmp_path / where / "lightgbm"
         folder.mkdir(parents=True)
@@ -229,7 +232,32 @@ def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
         (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
     plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
     assert [c.title for c in plan.columns] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
-    assert [c.to_fetch for c in plan.columns] == [1, 1]
+    assert [len(c.missing) for c in plan.columns] == [1, 1]
+
+
+def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_locks(archive, tmp_path):
+    def package(name: str, version: str) -> Package:
+        file = f"{name}-{version}-py3-none-any.whl"
+        of = {"name": name, "version": version, "manager": "pip", "platform": "linux-64"}
+        return Package.stored(**of, sha256=Digest.of(file.encode()), file_name=file)
+
+    numpy, old, new = package("numpy", "2.0"), package("lightgbm", "4.1.0"), package("lightgbm", "4.2.0")
+    for name, one, sizes in (("old", old, {}), ("new", new, {numpy.sha256: 300, new.sha256: 50})):
+        (tmp_path / name).mkdir()
+        lock = Lock.make([numpy, one]).with_sizes(sizes)
+        (tmp_path / name / "conda-lock.yml").write_bytes(lock.to_bytes())
+    plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
+    assert plan.to_fetch() == {numpy.sha256: 300, old.sha256: None, new.sha256: 50}
+    told = plan_json(plan)
+    assert (told["packages_to_fetch"], told["bytes_to_fetch"]) == (3, None)
+    assert [e["bytes_to_fetch"] for e in told["environments"]] == [None, 350]
+    store = PackageStore(archive.packages)
+    path = store.path(old.sha256, old.file_name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"1234567")
+    plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
+    assert plan_json(plan)["bytes_to_fetch"] == 350
+    assert [c.in_store for c in plan.columns] == [7, 0]
 
 
 def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
@@ -299,3 +327,46 @@ def test_the_report_says_what_differs_between_cells(archive, tmp_path):
     assert report.counts == {"identical": 6, "broken": 1}
     assert {c.answer for c in report.cells if c.artifact != XGB} == {report.cells[0].answer}
     assert isinstance(report.grid[XGB, report.environments[-1].name], Cell)
+
+
+def saving(told: dict[str, object]) -> FakeEngine:
+    """An engine whose LightGBM 4.0.0 answers a little otherwise, and says what became of the file."""
+
+    def script(job, _):
+        frames = []
+        for one in job["artifacts"]:
+            assert one["recorded"] == {"y": reference.spec_of("y", "output_0", Y["y"]).sha256}
+            outputs = off(0.25)
+            frames += [output(one["id"], name, array) for name, array in outputs.items()]
+            frames.append(said(one["id"], "ok", versions={"lightgbm": "4.0.0"}, round_trip=told))
+        return stream(*frames), ended()
+
+    return FakeEngine(script, [HELD])
+
+
+@pytest.mark.parametrize(
+    ("told", "note"),
+    [
+        ({"status": "identical"}, "saved again by LightGBM 4.0.0, the file is the same in every byte"),
+        ({"status": "differs"}, "saved again by LightGBM 4.0.0, the file differs: it is spelled otherwise"),
+        (
+            {"status": "differs", "differences": ["version: 4 → 3", "a: 1 → 2"]},
+            "saved again by LightGBM 4.0.0, the file differs: version: 4 → 3; a: 1 → 2",
+        ),
+        ({"status": "failed", "reason": "it died"}, "the file can't be saved again: it died"),
+    ],
+)
+def test_a_cell_that_differs_says_whether_its_file_comes_back(archive, tmp_path, told, note):
+    report = run(archive, saving(told), tmp_path / "out", environments=["lightgbm-4.0.0"], artifacts=[LGB1])
+    (cell,) = report.cells
+    assert cell.verdict == "broken"
+    assert cell.facts == {"round_trip": told}
+    assert note in cell.notes
+    assert Report.parse(report.to_bytes(), tmp_path) == report
+
+
+@pytest.mark.parametrize("told", [None, 3, [], {"status": "fine"}, {"differences": []}])
+def test_a_round_trip_that_no_probe_tells_is_no_fact(archive, tmp_path, told):
+    report = run(archive, saving(told), tmp_path / "out", environments=["lightgbm-4.0.0"], artifacts=[LGB1])
+    (cell,) = report.cells
+    assert cell.facts == {}

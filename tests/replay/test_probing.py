@@ -19,7 +19,8 @@ from timeproof.archive.layout import Archive
 from timeproof.archive.verify import read_metadata
 from timeproof.errors import EngineLost
 from timeproof.limits import LIMITS
-from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import Task, run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.replaying import task_of
 from timeproof.replay.verdict import Verdict

@@ -11,7 +11,8 @@ from faking import FakeEngine, answer, ended, stream
 from timeproof.archive.model import FileEntry
 from timeproof.engine.base import RunResult, RunSpec
 from timeproof.errors import EngineLost
-from timeproof.replay.probing import Outcome, Task
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import Task
 from timeproof.replay.profile import profile_named
 from timeproof.replay.sharing import containers_for, run_shared
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from timeproof.cli.console import out, size
 from timeproof.cli.tables import coloured
+from timeproof.digests import Digest
 from timeproof.regress.plan import Plan
 from timeproof.regress.result import Cell, Report
 from timeproof.replay.verdict import Verdict
@@ -38,13 +39,30 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "dated": c.dated,
                 "built": c.record is not None,
                 "cells": plan.by_framework(c),
-                "packages_to_fetch": c.to_fetch,
+                "packages_to_fetch": len(c.missing),
+                "bytes_to_fetch": _bytes(c.missing),
                 "bytes_in_store": c.in_store,
             }
             for c in plan.columns
         ],
+        "packages_to_fetch": len(plan.to_fetch()),
+        "bytes_to_fetch": _bytes(plan.to_fetch()),
         "findings": [f.facts() for f in plan.findings],
     }
+
+
+def _bytes(packages: Mapping[Digest, int | None]) -> int | None:
+    """The bytes of all of them; None where a lock doesn't tell the size of one."""
+    known = [n for n in packages.values() if n is not None]
+    return sum(known) if len(known) == len(packages) else None
+
+
+def _fetching(packages: Mapping[Digest, int | None]) -> str:
+    """Say how many, and how large: "3 packages, 41.2 MB", "at least" where a lock doesn't tell all sizes."""
+    known = [n for n in packages.values() if n is not None]
+    least = "" if len(known) == len(packages) else "at least "
+    large = f", {least}{size(sum(known))}" if known else ", of unknown size"
+    return f"{len(packages)} package{'s' if len(packages) != 1 else ''}{large}"
 
 
 def plan_table(plan: Plan) -> None:
@@ -55,17 +73,17 @@ def plan_table(plan: Plan) -> None:
         cells = ", ".join(f"{n} {f}" for f, n in plan.by_framework(column).items())
         if column.record is not None:
             before = "[green]nothing: it is in the archive[/green]"
-        elif column.to_fetch:
-            before = f"fetch {column.to_fetch} packages, build the image"
+        elif column.missing:
+            before = f"fetch {_fetching(column.missing)}; build the image"
         else:
             before = f"build the image of {size(column.in_store)} of packages"
         table.add_row(escape(column.title), escape(held), cells or "–", before)
     out.print(table)
     builds = sum(c.record is None for c in plan.columns)
-    fetch = sum(c.to_fetch for c in plan.columns)
+    fetch = plan.to_fetch()
     out.print(
         f"\n{len(plan.rows)} artifacts × {len(plan.columns)} environments: {plan.count()} cells"
-        f" · {builds} to build" + (f" · {fetch} packages to fetch" if fetch else "")
+        f" · {builds} to build" + (f" · {_fetching(fetch)} to fetch" if fetch else "")
     )
     for finding in plan.findings:
         out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
@@ -141,5 +159,7 @@ def _listed(what: str, cells: Sequence[Cell], titles: dict[str, str]) -> None:
             f"[bold]{what}:[/bold] {cell.artifact} in {escape(titles[cell.environment])}:"
             f" {coloured(cell.verdict)}{was}: {escape(cell.reason[:300])}"
         )
+        if "round_trip" in cell.facts:
+            out.print(f"[dim]  {escape(next((n for n in cell.notes if 'saved again' in n), '')[:400])}[/dim]")
     if len(cells) > 20:
         out.print(f"  … and {len(cells) - 20} more: see the reports")

@@ -56,7 +56,10 @@ def youngest(packages: Iterable[Path], today: datetime.date) -> str | None:
 
 
 def dated(lock: Lock, store: PackageStore) -> Lock:
-    """The same lock with its date. Its packages are in the store already; one that isn't counts nothing."""
+    """The same lock with its date, and its packages' sizes; one that isn't in the store counts nothing."""
     today = datetime.datetime.now(datetime.UTC).date()
-    there = [store.path(p.sha256, p.file_name) for p in lock.packages if store.has(p.sha256, p.file_name)]
-    return lock.with_date(youngest(there, today))
+    there = {
+        p.sha256: store.path(p.sha256, p.file_name) for p in lock.packages if store.has(p.sha256, p.file_name)
+    }
+    sizes = {digest: path.stat().st_size for digest, path in there.items()}
+    return lock.with_date(youngest(list(there.values()), today)).with_sizes(sizes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,6 +21,9 @@ from timeproof.environment.packages import check_file_name, place
 STORE = "${TIMEPROOF_STORE}"
 BASE_KEY = "timeproof-base"
 DATED_KEY = "timeproof-dated"
+SIZES_KEY = "timeproof-bytes"
+_SHORT = 12  # hex digits of a digest that tell a lock's packages apart
+SIZE = rf"[0-9a-f]{{{_SHORT}}}=[0-9]{{1,15}}"  # of one package, in bytes
 
 _HEADER = (
     "# The exact environment: every package by SHA-256. Places are placeholders: set TIMEPROOF_STORE to the\n"
@@ -219,6 +222,24 @@ class Lock:
         """The same packages with that date; None leaves it open."""
         custom = {k: v for k, v in self.custom if k != DATED_KEY} | ({DATED_KEY: date} if date else {})
         return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
+
+    @property
+    def sizes(self) -> dict[Digest, int]:
+        """How many bytes each package has, of those whose size the lock tells: a hint, for plans alone."""
+        told = dict(pair.split("=") for pair in dict(self.custom).get(SIZES_KEY, "").split())
+        short = {p.sha256: p.sha256.hex[:_SHORT] for p in self.packages}
+        return {digest: int(told[key]) for digest, key in short.items() if key in told}
+
+    def with_sizes(self, sizes: Mapping[Digest, int]) -> Lock:
+        """The same packages with these sizes; of a package that isn't among them nothing is told."""
+        wanted = {p.sha256 for p in self.packages}
+        told = " ".join(f"{d.hex[:_SHORT]}={n}" for d, n in sorted(sizes.items(), key=_hex) if d in wanted)
+        custom = {k: v for k, v in self.custom if k != SIZES_KEY} | ({SIZES_KEY: told} if told else {})
+        return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
+
+
+def _hex(item: tuple[Digest, int]) -> str:
+    return item[0].hex
 
 
 def check_schema(lock: Lock) -> None:

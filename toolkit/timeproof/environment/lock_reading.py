@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from timeproof.digests import Digest
-from timeproof.environment.lock import BASE_KEY, DATED_KEY, STORE, Lock, Package
+from timeproof.environment.lock import BASE_KEY, DATED_KEY, SIZE, SIZES_KEY, STORE, Lock, Package
 from timeproof.environment.packages import check_file_name, place
 from timeproof.errors import BadArchive, Limit, LockFailed, Malformed, NewerSchema
 from timeproof.limits import LIMITS
@@ -173,6 +173,9 @@ class _Reader:
         date = dict(custom).get(DATED_KEY, "2000-01-01")
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date):
             self.issues.append(f"metadata.custom_metadata.{DATED_KEY} is {date[:100]!r}")
+        sizes = dict(custom).get(SIZES_KEY, "")
+        if sizes and not re.fullmatch(rf"{SIZE}( {SIZE})*", sizes):
+            self.issues.append(f"metadata.custom_metadata.{SIZES_KEY} is {sizes[:100]!r}")
         text = dict(custom).get(BASE_KEY)
         if text is None:
             return

@@ -1,10 +1,12 @@
 """One artifact, in a process of its own: check the files, load, answer, end.
 
-What it finds goes over a pipe as frames: a plan, the outputs, and last an `end`. If it dies on the
-way, there is no `end`, and the supervisor tells why.
+What it finds goes over a pipe as frames: the outputs, and an `end`. If it dies on the way, there is no
+`end`, and the supervisor tells why. What may follow an `end` that says so (`more`) adds facts, and takes
+nothing back.
 """
 
 import faulthandler
+import hashlib
 import importlib
 import os
 import resource
@@ -13,10 +15,11 @@ import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 if TYPE_CHECKING:
-    from timeproof.probe import files, guard, wire
+    from timeproof.probe import files, guard, resaving, wire
 else:
     import files
     import guard
+    import resaving
     import wire
 
 OUTPUTS_LIMIT = 4096  # outputs of one artifact
@@ -118,6 +121,14 @@ def _bytes_of(array: Any) -> Any:
     return memoryview(array.reshape(-1).view(numpy.uint8)) if array.size and array.dtype.itemsize else b""
 
 
+def _answers_otherwise(planned: List[Tuple[Dict[str, Any], Any]], recorded: Any) -> bool:
+    """Whether the outputs are others than those `recorded`, name → SHA-256; False where none are known."""
+    if recorded is None:
+        return False
+    given = {header["name"]: hashlib.sha256(_bytes_of(array)).hexdigest() for header, array in planned}
+    return bool(given != recorded)
+
+
 def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads: Any, stream: Any) -> None:
     """Run one model of `artifact` and write what came of it to `stream`.
 
@@ -126,6 +137,7 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     """
     loader: Any = importlib.import_module(("load_" if task.get("witness") is None else "double_") + framework)
     end: Dict[str, Any] = {"kind": "end", "status": "ok", "reason": ""}
+    resave = False
     try:
         directory = artifact["directory"]
         sizes = files.check(directory, artifact["files"])
@@ -142,6 +154,7 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
         else:
             for header, array in planned:
                 wire.write_frame(stream, header, _bytes_of(array))
+            resave = hasattr(loader, "resave") and _answers_otherwise(planned, task.get("recorded"))
     except files.Altered as error:
         end.update(status="altered", reason=wire.plain(error), path=wire.plain(error.path))
     except files.Refused as error:
@@ -152,7 +165,10 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
         said = "{}: {}".format(type(error).__name__, error)
         end.update(status="out_of_memory" if lacks_memory(said) else "refused", reason=wire.plain(said))
     end["versions"] = versions(loader.MODULES)
-    wire.write_frame(stream, end)
+    wire.write_frame(stream, dict(end, more=resave))
+    if resave:
+        found = resaving.ask(loader.resave, os.path.join(directory, task["model"]))
+        wire.write_frame(stream, {"kind": "facts", "round_trip": found})
 
 
 def be_expendable() -> None:

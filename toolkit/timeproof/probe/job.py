@@ -58,6 +58,12 @@ def _artifact(artifact: Any, where: str) -> None:
     _need(
         isinstance(names, list) and all(isinstance(n, str) for n in names), where + ".inputs.names is no list"
     )
+    recorded = artifact.setdefault("recorded", None)
+    _need(
+        recorded is None
+        or (isinstance(recorded, dict) and all(isinstance(s, str) for s in recorded.values())),
+        where + ".recorded holds something else than digests",
+    )
     artifact.setdefault("copies", [])
     _need(isinstance(artifact["copies"], list), where + ".copies is not a list")
     for k, copy in enumerate(artifact["copies"]):

@@ -16,6 +16,12 @@ def warm() -> None:
     importlib.import_module("lightgbm")
 
 
+def resave(source: str, target: str) -> None:
+    """Load one model file and save it, all of its trees, as another."""
+    lightgbm: Any = importlib.import_module("lightgbm")
+    lightgbm.Booster(model_file=source).save_model(target, num_iteration=-1)
+
+
 def run(
     directory: str,
     model: str,

@@ -72,6 +72,11 @@ def _load(path: str) -> Any:
     return torch.load(path, map_location="cpu", **extra)
 
 
+def resave(source: str, target: str) -> None:
+    """Load one file's tensors and save them as another."""
+    importlib.import_module("torch").save(_load(source), target)
+
+
 def prepare(
     directory: str, model: str, options: Dict[str, Any], threads: Optional[int], sizes: Dict[str, int]
 ) -> Callable[[], Any]:

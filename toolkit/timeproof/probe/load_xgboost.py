@@ -17,6 +17,14 @@ def warm() -> None:
     importlib.import_module("xgboost")
 
 
+def resave(source: str, target: str) -> None:
+    """Load one model file and save it as another."""
+    xgboost: Any = importlib.import_module("xgboost")
+    booster = xgboost.Booster()
+    booster.load_model(source)
+    booster.save_model(target)
+
+
 def _probabilities(values: Any, margin: Any, how: Optional[str]) -> Any:
     """Do what XGBClassifier.predict_proba does with the Booster's values (xgboost/sklearn.py)."""
     import numpy

@@ -11,10 +11,11 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Set
 
 if TYPE_CHECKING:
-    from timeproof.probe import child, server, wire
+    from timeproof.probe import child, resaving, server, wire
     from timeproof.probe.warmed import Server, Tail, kill_group, oom_kills
 else:
     import child
+    import resaving
     import server
     import wire
     from warmed import Server, Tail, kill_group, oom_kills
@@ -59,7 +60,22 @@ def _clean_end(header: Dict[str, Any]) -> Dict[str, Any]:
     }
     if isinstance(header.get("path"), str):
         told["path"] = wire.plain(header["path"])
+    if header.get("more") is True:
+        told["more"] = True
     return told
+
+
+def _clean_round_trip(told: Any) -> Dict[str, Any]:
+    """Keep what the contract knows of a round trip. Raises WireError."""
+    if not isinstance(told, dict) or told.get("status") not in ("identical", "differs", "failed"):
+        raise wire.WireError("a round trip of no known status")
+    found = {"status": told["status"]}
+    if told.get("reason"):
+        found["reason"] = wire.plain(told["reason"], 300)
+    listed = told.get("differences")
+    if isinstance(listed, list) and listed:
+        found["differences"] = [wire.plain(said, 300) for said in listed[: resaving.SHOWN + 1]]
+    return found
 
 
 class Run:
@@ -177,12 +193,15 @@ class Run:
             outcome = {"status": "crashed", "reason": "the child's stream is broken: {}".format(error)}
         except _Ended:
             outcome = {}
+        seconds = time.monotonic() - self._started
+        if outcome.pop("more", False):
+            outcome["round_trip"] = self._more()
         self._finish()
         if not outcome:
             outcome = self._post_mortem()
         outcome.setdefault("signal", None)
         outcome.setdefault("versions", {})
-        outcome["seconds"] = round(time.monotonic() - self._started, 6)
+        outcome["seconds"] = round(seconds, 6)
         outcome["log"] = self.log.text()
         return outcome
 
@@ -203,6 +222,21 @@ class Run:
             self.forward(header["payload"], out)
             out.flush()
         raise wire.WireError("more than {} outputs".format(child.OUTPUTS_LIMIT))
+
+    def _more(self) -> Dict[str, Any]:
+        """Read the frame after the end: whatever befalls the child by now, its answers stand."""
+        try:
+            header = wire.read_frame(self.exactly)
+            if header["kind"] != "facts" or header["payload"]:
+                raise wire.WireError("no facts")
+            return _clean_round_trip(header.get("round_trip"))
+        except _Late:
+            reason = "it did not end within {:g} s".format(self._timeout)
+        except wire.WireError as error:
+            reason = "the child's stream is broken: {}".format(error)
+        except _Ended:
+            reason = "the process died of it"
+        return {"status": "failed", "reason": reason}
 
     def _finish(self) -> None:
         """End the child and all that it started, and let the server bury it."""

@@ -6,7 +6,7 @@ This is all that a worker does, here or on another machine. It decides nothing a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from timeproof.archive import reference
@@ -17,8 +17,10 @@ from timeproof.digests import Digest
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive
 from timeproof.limits import LIMITS, Limits
+from timeproof.regress.look import framework_name
 from timeproof.regress.result import Cell
-from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import run_probe
 from timeproof.replay.replaying import judge_outcome, task_of
 from timeproof.replay.verdict import Verdict
 
@@ -77,7 +79,10 @@ def run_batch(
         on_cell(_judged(archive, batch, ref, metadata, outcome), machine_of(hello))
         outcome.outputs = {}  # memory is bounded by one artifact
 
-    tasks = [task_of(archive, ref, metadata) for ref, metadata in known.values()]
+    tasks = [
+        replace(task_of(archive, ref, metadata), recorded={o.name: o.sha256 for o in metadata.outputs})
+        for ref, metadata in known.values()
+    ]
     run_probe(engine, image, tasks, batch.profile, limits=limits, on_outcome=done, hello=hello)
 
 
@@ -92,6 +97,12 @@ def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcom
     notes = list(found.notes)
     if batch.profile != metadata.profile:
         notes.append(f"run under the profile {batch.profile.name}; recorded under {metadata.profile.name}")
+    facts: dict[str, Any] = {}
+    if found.witness is not None:
+        facts["witness"] = found.witness.to_json()
+    if outcome.round_trip and found.verdict is not Verdict.identical:
+        facts["round_trip"] = outcome.round_trip
+        notes.append(round_trip_said(ref.framework, outcome))
     return Cell(
         artifact=str(ref),
         environment=batch.environment,
@@ -103,12 +114,25 @@ def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcom
         signal=outcome.signal,
         versions=outcome.versions,
         difference=found.diff.to_json() if found.diff is not None else None,
-        facts={"witness": found.witness.to_json()} if found.witness is not None else {},
+        facts=facts,
         notes=notes,
         log="" if found.verdict.graded else outcome.log[-LIMITS.cell_log_bytes :],
         seconds=round(outcome.seconds, 3),
         attempts=batch.attempt,
     )
+
+
+def round_trip_said(framework: str, outcome: Outcome) -> str:
+    """Say what became of the model's file when this framework had loaded it, and saved it again."""
+    told = outcome.round_trip
+    version = outcome.versions.get("torch" if framework == "pytorch" else framework, "")
+    by = f"saved again by {framework_name(framework)} {version}".rstrip()
+    if told["status"] == "identical":
+        return f"{by}, the file is the same in every byte"
+    if told["status"] == "failed":
+        return f"the file can't be saved again: {told.get('reason', '')}"
+    differences = "; ".join(told.get("differences", ()))
+    return f"{by}, the file differs: {differences or 'it is spelled otherwise'}"
 
 
 def _cell(batch: Batch, name: str, verdict: Verdict, reason: str) -> Cell:

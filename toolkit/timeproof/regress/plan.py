@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,8 +42,8 @@ class Column:
     dated: str | None
     record: ImageRecord | None = None
     folder: Path | None = None  # with its lock
-    to_fetch: int = 0  # packages that the store hasn't
-    in_store: int = 0  # bytes of those that it has
+    missing: Mapping[Digest, int | None] = field(default_factory=dict)  # packages to fetch → their bytes
+    in_store: int = 0  # bytes of the packages that the store has
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -80,6 +80,14 @@ class Plan:
         """How many cells there are; without going through them."""
         rows = Counter(r.ref.framework for r in self.rows)
         return sum(rows[f] for c in self.columns for f in c.frameworks)
+
+    def to_fetch(self) -> dict[Digest, int | None]:
+        """Every package to fetch, once, whichever environments want it; and its bytes, where known."""
+        found: dict[Digest, int | None] = {}
+        for column in self.columns:
+            for digest, size in column.missing.items():
+                found[digest] = size if size is not None else found.get(digest)
+        return found
 
     def by_framework(self, column: Column) -> dict[str, int]:
         rows = Counter(r.ref.framework for r in self.rows)
@@ -185,9 +193,13 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
     if record := find_same(archive, folder.name, lock):
         return Column(folder.name, held, lock.dated, record, folder)
     store = PackageStore(archive.packages)
-    paths = [store.path(p.sha256, p.file_name) for p in packages]
-    there = [p.stat().st_size for p in paths if p.is_file()]
-    return Column(folder.name, held, lock.dated, None, folder, len(paths) - len(there), sum(there))
+    there = {
+        p.sha256: path.stat().st_size
+        for p in packages
+        if (path := store.path(p.sha256, p.file_name)).is_file()
+    }
+    missing = {p.sha256: lock.sizes.get(p.sha256) for p in packages if p.sha256 not in there}
+    return Column(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
 
 
 def batches_of(

@@ -34,7 +34,8 @@ from timeproof.replay import copies, images, quantised, witnesses
 from timeproof.replay.choosing import choose
 from timeproof.replay.compare import OutputsDiff, compare_outputs
 from timeproof.replay.emulation import find, keep
-from timeproof.replay.probing import Outcome, ProbeRun, Task
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import Task
 from timeproof.replay.profile import profile_named
 from timeproof.replay.proving import Elsewhere, elsewhere
 from timeproof.replay.sealing import SEEDS, Arrays, seal, settled

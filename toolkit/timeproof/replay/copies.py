@@ -17,7 +17,7 @@ from timeproof.archive.reference import Array
 from timeproof.errors import SealFailed
 from timeproof.frameworks.base import INEXACT, Copy, Saved
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.probing import Outcome
+from timeproof.replay.outcome import Outcome
 from timeproof.replay.verdict import THRESHOLDS, Thresholds, Verdict
 
 _COLUMN = re.compile(r"(.+)_([^_]+)")

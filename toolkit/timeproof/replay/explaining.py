@@ -13,7 +13,8 @@ from timeproof.limits import Limits
 from timeproof.progress import Progress
 from timeproof.replay.emulation import WITNESS, Simulated, recorded_emulator, slowed
 from timeproof.replay.judging import judge_outcome, task_of
-from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.result import Replayed, Tried
 from timeproof.replay.verdict import Verdict

@@ -11,7 +11,8 @@ from timeproof.errors import BadArchive, BadRequest, Malformed
 from timeproof.paths import open_regular
 from timeproof.replay import fingerprint
 from timeproof.replay.fingerprint import Fingerprint
-from timeproof.replay.probing import Outcome, Task
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import Task
 from timeproof.replay.result import Replayed, Witnessed
 from timeproof.replay.verdict import Thresholds, Verdict
 

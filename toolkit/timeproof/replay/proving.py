@@ -17,7 +17,8 @@ from timeproof.limits import Limits
 from timeproof.progress import SILENT, Progress
 from timeproof.replay.compare import compare_outputs
 from timeproof.replay.emulation import PROVED, SPARE, WITNESS, Emulator, Simulated, slowed
-from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import Task, run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.sealing import Arrays, agreed
 from timeproof.replay.verdict import Verdict

@@ -23,7 +23,8 @@ from timeproof.replay.judging import (
     task_of,
     to_be_asked,
 )
-from timeproof.replay.probing import Outcome, run_probe
+from timeproof.replay.outcome import Outcome
+from timeproof.replay.probing import run_probe
 from timeproof.replay.result import Replayed, Result
 from timeproof.replay.sharing import run_shared
 from timeproof.replay.verdict import Verdict

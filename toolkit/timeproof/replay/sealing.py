@@ -19,7 +19,8 @@ from timeproof.frameworks.base import RANDOM, Saved
 from timeproof.limits import Limits
 from timeproof.replay import causes
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import Task, run_probe
 from timeproof.replay.verdict import Verdict
 
 # The first is what every replay uses. The second is large: onnxruntime's generator takes 0 and 1 for one.

@@ -15,7 +15,8 @@ from typing import Any
 from timeproof.archive.model import ProfileRecord
 from timeproof.engine.base import Engine
 from timeproof.limits import LIMITS, Limits
-from timeproof.replay.probing import Outcome, ProbeRun, Task, run_probe
+from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.probing import Task, run_probe
 
 _WORTH = 40  # artifacts from which on a further container pays for its own start
 

@@ -17,7 +17,7 @@ from timeproof.errors import BadRequest
 from timeproof.frameworks.base import Saved
 from timeproof.limits import Limits
 from timeproof.replay.compare import compare_outputs
-from timeproof.replay.probing import ProbeRun
+from timeproof.replay.outcome import ProbeRun
 from timeproof.replay.verdict import Thresholds, Verdict
 
 CHOICES = ("auto", "float64", "emulated", "none")
