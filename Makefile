@@ -6,6 +6,7 @@
 #   make bench                         the speed table of the README
 #   make portability                   which answers are the same on which CPU (half an hour)
 #   make corpus                        import and replay other people's models with known answers (a few minutes)
+#   make regress                       the demo's models and other people's, in every environment of lockfiles/
 #   make environments                  build every environment of lockfiles/, and prove each with a model
 #   make engine                        only see to the container engine
 #   make clean                         remove what the others made, but for archives and images
@@ -16,10 +17,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Which tests, and how: make test T="tests/archive -k seal"
 T ?= tests
 # The demo's environment is what it archives, so the tests' tools have a venv of their own.
+ARCHIVE ?= logs/extensions/models
 VENV ?= .venv
 DEV ?= .venv-dev
 
-.PHONY: help demo test lint bench corpus portability environments engine venv dev clean
+.PHONY: help demo test lint bench corpus regress portability environments engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -79,6 +81,12 @@ bench: engine $(VENV)/.made $(DEV)/.made
 
 portability: engine $(VENV)/.made
 	@$(VENV)/bin/python docs/portability/run.py
+
+# Exit code 1 says that cells fail, and here they do: old releases can't read all that new ones write.
+regress: engine $(VENV)/.made
+	@[ -d $(ARCHIVE)/grid-size-8 ] || $(VENV)/bin/python docs/demo/run.py
+	@$(VENV)/bin/python tests/corpus/run.py --into $(ARCHIVE)
+	@$(VENV)/bin/timeproof regress $(ARCHIVE) --env lockfiles/ --again || test $$? -eq 1
 
 corpus: engine $(VENV)/.made
 	@$(VENV)/bin/python tests/corpus/run.py

@@ -2,7 +2,8 @@
 
 The ONNX project's own cases (the answers are theirs), and the LightGBM models that hyperopt ships (which
 come without answers: those are sealed in an old LightGBM). Everything is made below build/corpus, anew but
-for what was fetched; the report is build/corpus/report.json.
+for what was fetched; the report is build/corpus/report.json. With --into they go into another archive, beside
+what it holds, and nothing is replayed: `make regress` takes them to all environments.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ from timeproof.replay.verdict import Verdict
 
 LEAST = 1800  # cases of ONNX's; fewer, and something was lost on the way
 GRID = 1
+HYPEROPT = "hyperopt 0.2.7"
 
 
 class Corpus:
-    def __init__(self, folder: Path, progress: TerminalProgress) -> None:
-        self.archive = Archive(folder / "archive")
+    def __init__(self, archive: Archive, progress: TerminalProgress) -> None:
+        self.archive = archive
         self.progress = progress
         self.engine = connect()
 
@@ -57,16 +59,22 @@ class Corpus:
         return record.folder
 
     def imported(self, source: Path, environment: str) -> Imported:
-        for path in self.archive.root.glob(f"grid-size-{GRID}"):
-            shutil.rmtree(path)
         request = Request(source, GRID, environment, origin="onnx 1.22.0, onnx/backend/test/data")
         return import_models(self.archive, request, connect, progress=self.progress)
 
     def trees(self, source: Path, environment: str) -> list[str]:
         """Archive hyperopt's models, sealed in `environment`: nobody recorded answers for them."""
+        there = {}
+        for ref in self.archive.refs():
+            tags = read_metadata(self.archive, ref).tags if ref.framework == "lightgbm" else {}
+            if tags.get("from") == HYPEROPT:
+                there[tags.get("case")] = str(ref)
         refs = []
         for model in sorted(source.glob("model-*.txt")):
-            tags = {"from": "hyperopt 0.2.7", "case": model.stem.removeprefix("model-")}
+            tags = {"from": HYPEROPT, "case": model.stem.removeprefix("model-")}
+            if tags["case"] in there:
+                refs.append(there[tags["case"]])
+                continue
             done = api.archive(
                 model,
                 inputs_for(model),
@@ -97,6 +105,20 @@ def cases(archive: Archive, result: Result) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: (r["verdict"], r["case"]))
 
 
+def into(archive: Archive, data: Path, asked: argparse.Namespace, progress: TerminalProgress) -> int:
+    """Import all of it beside what the archive holds; what is there already stays."""
+    corpus = Corpus(archive, progress)
+    done = corpus.imported(data / "onnx", asked.env)
+    count = len(done.refs) + len(done.there)
+    trees = [] if asked.skip_trees else corpus.trees(data / "hyperopt", corpus.environment(asked.trees_env))
+    progress.close()
+    print(
+        f"{archive.root}: {count} of ONNX's cases ({len(done.there)} were there),"
+        f" {len(trees)} of hyperopt's models"
+    )
+    return 0 if count >= LEAST else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default=str(ROOT / "lockfiles/onnxruntime-1.32"), help="for ONNX's cases")
@@ -104,13 +126,17 @@ def main() -> int:
         "--trees-env", default=str(ROOT / "lockfiles/lightgbm-2.2.3"), help="for hyperopt's models"
     )
     parser.add_argument("--skip-trees", action="store_true", help="ONNX's cases alone")
+    parser.add_argument("--into", type=Path, help="import into this archive, and replay nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "build/corpus")
     parser.add_argument("--data", type=Path, help="an unpacked corpus, instead of fetching it")
     asked = parser.parse_args()
     data = asked.data or fetched(ROOT / "build/corpus")
     told = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
     progress = TerminalProgress()
-    corpus = Corpus(asked.folder, progress)
+    if asked.into is not None:
+        return into(Archive(asked.into), data, asked, progress)
+    corpus = Corpus(Archive(asked.folder / "archive"), progress)
+    shutil.rmtree(corpus.archive.root / f"grid-size-{GRID}", ignore_errors=True)
     environment = corpus.environment(asked.env)
 
     begun = time.monotonic()
@@ -136,7 +162,7 @@ def main() -> int:
         refs = [corpus.archive.find(r) for r in corpus.trees(data / "hyperopt", old)]
         again = replay(corpus.archive, refs, corpus.engine, progress=progress)
         report["hyperopt"] = {
-            "from": "hyperopt 0.2.7",
+            "from": HYPEROPT,
             "environment": old,
             "sealed": len(refs),
             "counts": counts(again),

@@ -32,7 +32,9 @@ def test_it_says_what_fails_and_how_to_reproduce_it() -> None:
     assert f"{len(fails)} cells fail" in text
     section = text.partition("What fails</h3>")[2].partition("<h3>")[0]
     assert section.count("<li>") == len(fails)
-    assert f"timeproof regress logs/extensions/models --artifact {fails[0].artifact}" in section
+    first = re.search(r"<li><code>(.*?)</code>", section)
+    assert first is not None
+    assert f"timeproof regress logs/extensions/models --artifact {first[1]}" in section
 
 
 def test_it_says_what_changed_and_what_did_not_break_any_more() -> None:
@@ -122,3 +124,24 @@ def test_any_text_in_a_block_stays_in_it(text: str) -> None:
     found = html("\n".join([*block(text), "", "after"]))
     assert re.fullmatch(r"<pre><code>[^<]*</code></pre>\n<p>after</p>\n", found), found
     assert "<" not in unescape(re.sub("</?(pre|code|p)>", "", found)) or "<" in text
+
+
+def test_another_answer_is_told_before_a_refusal() -> None:
+    text = page(example())
+    section = text.partition("What fails</h3>")[2].partition("<h3>")[0]
+    order = re.findall(r"<strong>([a-z ]+)</strong>", section)
+    silent = [name for name in order if name in {"broken", "outliers", "drift"}]
+    assert silent
+    assert len(order) > len(silent)
+    assert order[: len(silent)] == silent
+    assert silent == sorted(silent, key=["broken", "outliers", "drift"].index)
+
+
+def test_a_long_grid_is_counted_by_environment_and_the_counts_are_all_cells() -> None:
+    assert "Each environment" not in page(example())
+    report = large(150, 4)
+    section = page(report).partition("Each environment</h3>")[2].partition("<h3>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)[1:]
+    assert len(rows) == 4
+    for row in rows:
+        assert sum(int(n) for n in re.findall(r"<td[^>]*>(\d+)</td>", row)) == 150

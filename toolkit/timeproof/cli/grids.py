@@ -12,6 +12,7 @@ from rich.table import Table
 from timeproof.cli.console import out, size
 from timeproof.cli.tables import coloured
 from timeproof.digests import Digest
+from timeproof.regress.look import gravest_first
 from timeproof.regress.plan import Plan
 from timeproof.regress.result import Cell, Report
 from timeproof.replay.verdict import Verdict
@@ -99,7 +100,7 @@ def report_table(report: Report, written: Sequence[Path]) -> None:
         if site.failure:
             out.print(f"[bold red]{escape(site.title)}[/bold red] could not be had: {escape(site.failure)}")
     titles = {s.name: s.title for s in report.environments}
-    _listed("fails", [c for c in report.cells if c.fails], titles)
+    _listed("fails", gravest_first(c for c in report.cells if c.fails), titles)
     _listed("better than the baseline", [c for c in report.cells if c.change == "better"], titles)
     for gone in report.gone:
         out.print(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from timeproof.regress.result import Cell, Report, Site
@@ -44,6 +45,11 @@ SEVERAL = "several"
 
 def framework_name(framework: str) -> str:
     return FRAMEWORKS.get(framework, framework)
+
+
+def gravest_first(cells: Iterable[Cell]) -> list[Cell]:
+    """Another answer before a refusal: the one is silent, the other nobody overlooks. Stable otherwise."""
+    return sorted(cells, key=lambda c: (not c.verdict.graded, -c.verdict.severity if c.verdict.graded else 0))
 
 
 def group_of(site: Site) -> str:

@@ -7,12 +7,14 @@ mean nothing: an archive may be anyone's.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from timeproof.regress.look import (
     LOOKS,
     SEVERAL,
     framework_name,
+    gravest_first,
     group_of,
     reproduce,
     short_title,
@@ -32,7 +34,7 @@ def render_markdown(report: Report, limit: int = LIMIT) -> str:
 
     At most `limit` bytes in UTF-8: what comes last is cut at a line's end, and that is said.
     """
-    parts = (_head, _failing, _changed, _gone, _grid)
+    parts = (_head, _failing, _changed, _gone, _counted, _grid)
     return _bounded((line for part in parts for line in part(report)), limit)
 
 
@@ -56,7 +58,7 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _failing(report: Report) -> Iterator[str]:
-    cells = [c for c in report.cells if c.fails]
+    cells = gravest_first(c for c in report.cells if c.fails)
     if not cells:
         return
     yield from ("", "### What fails", "")
@@ -96,6 +98,20 @@ def _gone(report: Report) -> Iterator[str]:
         found = code(one.found)
         yield f"- {code(one.artifact)} in {code(one.environment)}: {found} ({code(one.reason)})"
     yield from _more(len(report.gone) - _CELLS)
+
+
+def _counted(report: Report) -> Iterator[str]:
+    """How many of each verdict there are in each environment, where the grid is too long to be read."""
+    if len(report.artifacts) <= _ROWS:
+        return
+    used = [v for v in LOOKS if str(v) in report.counts]
+    found = Counter((c.environment, c.verdict) for c in report.cells)
+    yield from ("", "### Each environment", "")
+    yield "| environment | " + " | ".join(LOOKS[v].name for v in used) + " |"
+    yield "|---|" + "---:|" * len(used)
+    for site in report.environments:
+        counts = (str(found[site.name, v] or "") for v in used)
+        yield f"| {cellcode(site.title)} | " + " | ".join(counts) + " |"
 
 
 def _grid(report: Report) -> Iterator[str]:
