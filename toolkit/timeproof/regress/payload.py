@@ -136,7 +136,7 @@ def _site(site: Site, sites: list[Site]) -> dict[str, Any]:
 def _artifact(subject: Subject) -> dict[str, Any]:
     framework = FRAMEWORKS.get(subject.framework, subject.framework)
     made = f"{framework} {subject.framework_version}" if subject.framework_version else framework
-    name = subject.tags.get("name", "")
+    name = subject.tags.get("name") or subject.tags.get("case", "")
     return {
         **subject.model_dump(
             include={"ref", "framework", "python", "environment", "profile", "created", "origin"}
