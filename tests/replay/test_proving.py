@@ -86,6 +86,14 @@ def test_what_moves_is_named_with_how_far(small, tmp_path, monkeypatch):
     assert held_by(made, "y") == ["native"], "the profile did not hold everywhere"
 
 
+def test_what_moves_is_graded_by_the_figures_of_the_artifact(small, tmp_path, monkeypatch):
+    fake = engine(Haswell=answering({REF: MOVED}), native=answering({REF: MOVED}))
+    made = ask(small, tmp_path, fake, monkeypatch, thresholds={"rounding": 0.5})
+    assert proof_of(made, "Haswell").verdict == "drift"
+    assert promise(made) == "proved on Nehalem; on Haswell: 'y' moves by 1 sULP (drift)"
+    assert {p.verdict for p in made.proofs if p.profile == "native"} == {"drift"}
+
+
 def test_an_output_that_needs_the_profile_is_told_from_one_that_does_not(small, tmp_path, monkeypatch):
     made = ask(small, tmp_path, engine(native=answering({REF: MOVED})), monkeypatch)
     assert promise(made) == "proved on Nehalem, Haswell"

@@ -155,6 +155,7 @@ def archive_model(
                 progress,
                 prove=request.prove_portable,
                 witness=request.witness == "emulated",
+                thresholds=thresholds,
             )
             if other.witness is not None:
                 found.append(

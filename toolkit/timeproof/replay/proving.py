@@ -21,7 +21,7 @@ from timeproof.replay.outcome import Outcome, ProbeRun
 from timeproof.replay.probing import Task, run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.sealing import Arrays, agreed
-from timeproof.replay.verdict import Verdict
+from timeproof.replay.verdict import THRESHOLDS, Thresholds, Verdict
 
 _AT_ONCE = 2  # a simulated run takes all of one core
 
@@ -76,6 +76,7 @@ def elsewhere(
     *,
     prove: bool,
     witness: bool,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> Elsewhere:
     """Run a model that is being sealed on simulated CPUs, each once, but the witness's twice.
 
@@ -83,19 +84,20 @@ def elsewhere(
         outputs: the reference, with which all is compared.
         prove: also run it here without a profile, and say of every output what it gave.
         witness: take the outputs of one CPU as a second reference: the oldest on which it runs.
+        thresholds: the artifact's own figures, by which what moves is graded.
 
     Raises SealFailed where the witness's two runs fail or differ.
     """
     proofs = []
     if prove and profile != profile_named("native"):
-        proofs.append(_here(connect(), image, task, outputs, limits, progress))
+        proofs.append(_here(connect(), image, task, outputs, thresholds, limits, progress))
     cpus = [*([WITNESS] * 2 if witness else []), *(PROVED if prove else [])]
     if witness and prove:
         cpus.remove(WITNESS)  # one of the witness's two runs is the proof
     runs = simulate(connect, image, task, profile, emulator, cpus, limits, progress)
     first = dict(reversed(list(zip(cpus, runs, strict=True))))
     if prove:
-        proofs += [_proof(first[cpu], outputs, cpu, profile, emulator.record) for cpu in PROVED]
+        proofs += [_proof(first[cpu], outputs, thresholds, cpu, profile, emulator.record) for cpu in PROVED]
     if not witness:
         return Elsewhere(proofs)
     if _is_beyond(runs[0]):
@@ -120,7 +122,13 @@ def _agreed(runs: Sequence[ProbeRun], cpu: str) -> Arrays:
 
 
 def _here(
-    engine: Engine, image: str, task: Task, outputs: Arrays, limits: Limits, progress: Progress
+    engine: Engine,
+    image: str,
+    task: Task,
+    outputs: Arrays,
+    thresholds: Thresholds,
+    limits: Limits,
+    progress: Progress,
 ) -> Proof:
     """Run it on this machine's own CPU without a profile: which outputs need one?"""
     progress.step("Running without a profile, to see which outputs need one")
@@ -128,17 +136,22 @@ def _here(
     run = run_probe(engine, image, [replace(task, copies=())], native, limits=limits)
     told = run.hello.get("machine")
     cpu = str(told.get("cpu") or "this CPU") if isinstance(told, dict) else "this CPU"
-    return _proof(run, outputs, cpu[:1024], native, None)
+    return _proof(run, outputs, thresholds, cpu[:1024], native, None)
 
 
 def _proof(
-    run: ProbeRun, outputs: Arrays, cpu: str, profile: ProfileRecord, emulator: EmulatorRecord | None
+    run: ProbeRun,
+    outputs: Arrays,
+    thresholds: Thresholds,
+    cpu: str,
+    profile: ProfileRecord,
+    emulator: EmulatorRecord | None,
 ) -> Proof:
     outcome: Outcome = next(iter(run.outcomes.values()))
     verdict, reason = outcome.failure, outcome.reason
     found: dict[str, JsonObject] = {}
     if verdict is None:
-        diff = compare_outputs(outputs, outcome.native)
+        diff = compare_outputs(outputs, outcome.native, thresholds=thresholds)
         verdict, reason = diff.verdict, diff.summary()
         for name, one in diff.arrays.items():
             # What did not move needs no figures.
