@@ -96,37 +96,70 @@ def test_a_proof_tells_what_holds_on_other_cpus_from_what_moves(proved, qemu):
     assert verify(proved.archive).ok, "the emulator is listed, and its bytes are right"
 
 
-def test_where_the_native_answer_is_another_the_emulated_witness_holds(
-    proved, real_engine, tmp_path, started, monkeypatch
-):
-    """A copy's reference is moved by one bit, as if another CPU had given it; no qemu but the archive's."""
-    monkeypatch.setattr(emulation, "found", lambda: None)
-    copy = Archive(copy_archive(proved.archive.root, tmp_path / "copy"))
+def recorded_otherwise(
+    proved: Proved, folder: Path, outputs: dict[str, np.ndarray], kinds: set[str]
+) -> Archive:
+    """A copy of the archive in which `outputs` stand as the reference, given by a CPU of long ago.
+
+    Args:
+        kinds: of the witnesses that it keeps.
+    """
+    copy = Archive(copy_archive(proved.archive.root, folder / "copy"))
     ref, made = proved.done.ref, proved.done.metadata
-    native = expected_outputs(copy, ref, made)
-    native["sums"] = np.nextafter(native["sums"], np.float32(99))
     with open_regular(copy.root, f"{ref.folder}/{made.file('reference').path}") as stored:
         inputs = read(stored, made.inputs, "the reference")
     data = io.BytesIO()
-    write(data, input=inputs, output=native)
+    write(data, input=inputs, output=outputs)
     path = copy.root / ref.folder / made.file("reference").path
     path.write_bytes(data.getvalue())
 
     def moved(told: dict[str, Any]) -> None:
-        # The float64 witness is the cheaper one, and would be asked first.
-        told["witnesses"] = [w for w in told["witnesses"] if w["kind"] == "emulated"]
+        told["witnesses"] = [w for w in told["witnesses"] if w["kind"] in kinds]
         told["machine"]["cpu"] = "a CPU of long ago"
-        told["outputs"] = [s.model_dump(mode="json") for s in specs_of("output", native)]
+        told["outputs"] = [s.model_dump(mode="json") for s in specs_of("output", outputs)]
         (entry,) = [f for f in told["files"] if f["path"] == path.name]
         entry.update(size=len(data.getvalue()), sha256=Digest.of(data.getvalue()).hex)
 
     reseal(copy.root / ref.metadata, moved)
-    result = replay(copy, [ref], real_engine)
+    return copy
+
+
+def test_where_the_native_answer_is_another_the_emulated_witness_holds(
+    proved, real_engine, tmp_path, started, monkeypatch
+):
+    """The reference is moved by one bit, as if another CPU had given it; no qemu but the archive's."""
+    monkeypatch.setattr(emulation, "found", lambda: None)
+    native = expected_outputs(proved.archive, proved.done.ref, proved.done.metadata)
+    native["sums"] = np.nextafter(native["sums"], np.float32(99))
+    # The float64 witness is the cheaper one, and would be asked first.
+    copy = recorded_otherwise(proved, tmp_path, native, {"emulated"})
+    result = replay(copy, [proved.done.ref], real_engine)
     (one,) = result.replayed
     assert one.verdict is Verdict.rounding, one.sentence()
     assert one.sentence().startswith("identical (emulated witness); native differs by ")
     assert result.passes()
     assert not result.passes(strict=True)
+
+
+def test_explaining_finds_that_only_a_simulated_cpu_gives_what_was_recorded(
+    proved, real_engine, tmp_path, monkeypatch
+):
+    """The reference is what Nehalem gives: no profile of this machine's own CPU can give it."""
+    made = proved.done.metadata
+    if "fma" not in made.machine["flags"]:
+        pytest.skip("this machine's own CPU rounds as Nehalem does")
+    monkeypatch.setattr(emulation, "found", lambda: None)
+    (witness,) = [w for w in made.witnesses if w.kind == "emulated"]
+    with open_regular(proved.archive.root, f"{proved.done.ref.folder}/{witness.file}") as stored:
+        nehalem = read(stored, witness.outputs, "the witness")
+    copy = recorded_otherwise(proved, tmp_path, nehalem, set())
+    result = replay(copy, [proved.done.ref], real_engine, tries=True)
+    (one,) = result.replayed
+    assert one.verdict is Verdict.rounding, one.sentence()
+    tried = {t.way: t.verdict for t in one.tried}
+    assert tried == {"native": Verdict.rounding, "emulated: Nehalem": Verdict.identical}
+    assert "identical again: emulated: Nehalem" in one.notes
+    assert not result.passes()
 
 
 LSTM = """
