@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timeproof import strictjson
-from timeproof.errors import Limit, Malformed
+from timeproof.errors import BadArchive, Limit, Malformed
 from timeproof.limits import LIMITS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -204,3 +206,74 @@ def test_any_bytes_give_a_value_or_one_of_two_errors(data: bytes) -> None:
 def test_the_message_names_the_file() -> None:
     with pytest.raises(Malformed, match=r"^grid-size-8/m\.json is malformed: "):
         strictjson.loads(b"{", "grid-size-8/m.json")
+
+
+# Pieces that make a document doubtful, odd, or only differently spelled.
+PIECES = [b"NaN", b"1e999", b"-0", b"1e-7", b"1e-07", b"1e-007", b"1E5", b"1e+16", b"1.50", b"0" * 50]
+PIECES += [b"9007199254740993", b"18446744073709551615", b"1." + b"1" * 50, b'"e-07": ":"', b"[" * 70]
+PIECES += [
+    b'"\\ud800"',
+    b'"\\u0041"',
+    b'"\\u0000"',
+    b'"\xff"',
+    b"\\",
+    b"\\/",
+    b"\x00",
+    b"\x7f",
+    b"\xef\xbb\xbf",
+]
+PIECES += [b"{}", b"[]", b"[ ]", b",", b" ", b"\n", b"0", b'"', b"tru"]
+
+
+@st.composite
+def spellings(draw: st.DrawFn) -> bytes:
+    """A document as we spell it, then some of it taken out, put in, or put in again."""
+    keys = st.sampled_from(["a", "b", "e-07", ":", '"', "ä"]) | TEXT
+    floats = st.sampled_from([1e-07, 5e-324, 1e16, -0.0, 1e22, 0.1]) | st.floats(allow_nan=False)
+    inner = st.dictionaries(keys, floats | VALUES, max_size=4)
+    value = draw(st.dictionaries(keys, inner | floats | VALUES, min_size=1, max_size=5))
+    data = json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"
+    for _ in range(draw(st.integers(0, 2))):
+        lines = data.splitlines(keepends=True)
+        k = draw(st.integers(1, len(lines)))
+        at = draw(st.integers(0, len(data)))
+        end = at + draw(st.sampled_from([0, 0, 1, 5]))
+        data = draw(
+            st.sampled_from(
+                [
+                    b"".join([*lines[:k], *lines[k - 1 :]]),  # a line that stands twice
+                    data[:at] + draw(st.sampled_from(PIECES)) + data[end:],
+                    data.replace(b": ", b": " + draw(st.sampled_from(PIECES)) + b",", 1),
+                ]
+            )
+        )
+    return data
+
+
+def outcome(data: bytes) -> tuple[str, str]:
+    try:
+        return "read", repr(loads(data))  # what is 1, 1.0 or True, and the order of keys, stands in it
+    except BadArchive as error:
+        return error.kind, error.message
+
+
+@settings(max_examples=400)
+@given(spellings())
+def test_the_fast_parser_reads_what_the_slow_one_reads_and_refuses_what_it_refuses(data: bytes) -> None:
+    fast = outcome(data)
+    with mock.patch.object(strictjson, "_as_we_spell_it", return_value=None):
+        assert outcome(data) == fast
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": 1}, {"a": {"b": [1.5, 5e-08, -1e-06, None, True, '\x1f\n"\\ä']}, "c": []}]
+)
+def test_what_we_wrote_needs_no_slow_parser(value: Any) -> None:
+    with mock.patch.object(strictjson.json, "loads", None):
+        assert repr(loads(strictjson.dumps(value))) == repr(value)
+
+
+@given(spellings())
+def test_levels_are_counted_alike_with_and_without_backslashes(data: bytes) -> None:
+    data = data.replace(b"\\", b"/")
+    assert strictjson._depth(data) == strictjson._depth(data + b'"\\"')

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from unittest import mock
+
 import pytest
 from archive_making import flip, publish, reseal, small_archive
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from timeproof import strictjson
 from timeproof.archive import contents as module
 from timeproof.archive.contents import contents, row_of
+from timeproof.archive.layout import Ref
 from timeproof.archive.verify import read_metadata
+from timeproof.digests import Digest
+from timeproof.errors import BadArchive
+
+# What a line of a document is altered by.
+PIECES = [b"NaN", b"1e999", b"0", b"-1", b"9007199254740993", b'"a"', b"null", b"[]", b"{}", b"[" * 65]
+PIECES += [b" ", b'"', b"\\", b"\xff", b'"\\ud800"', b"1e-07", b"1.0", b'"files": [],']
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +112,49 @@ def test_many_documents_are_read_by_several_processes_to_the_same_rows(archive, 
     monkeypatch.setattr(module, "_CHUNK", 1)
     monkeypatch.setattr(module, "_read_note", lambda _: {})
     assert contents(archive) == one
+
+
+GOLDEN = sorted((Path(__file__).parents[1] / "golden/v1").glob("grid-size-*/*/metadata_*.json"))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Real metadata, some lines gone, twice or altered; mostly with the checksum that it then has."""
+    lines = draw(st.sampled_from(GOLDEN)).read_bytes().splitlines(keepends=True)
+    for _ in range(draw(st.integers(1, 3))):
+        k = draw(st.integers(1, len(lines) - 2))
+        at = draw(st.integers(0, len(lines[k])))
+        lines[k : k + 1] = draw(
+            st.sampled_from(
+                [
+                    [],
+                    [lines[k], lines[k]],
+                    [lines[k], draw(st.sampled_from(lines))],
+                    [lines[k][:at] + draw(st.sampled_from(PIECES)) + lines[k][at:]],
+                    [lines[k][:at] + lines[k][at + 1 :]],
+                    [lines[k].replace(b": ", b": " + draw(st.sampled_from(PIECES)) + b",\n", 1)],
+                ]
+            )
+        )
+    data = b"".join(lines)
+    found = re.search(rb'"checksum": "sha256:([0-9a-f]{64})"', data)
+    if found is None or draw(st.integers(0, 9)) == 0:
+        return data
+    blank = data[: found.start(1)] + b"0" * 64 + data[found.end(1) :]
+    return data[: found.start(1)] + Digest.of(blank).hex.encode() + data[found.end(1) :]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damaged())
+def test_a_damaged_document_gives_the_row_or_the_finding_of_the_slow_parser(tmp_path, data):
+    ref = Ref(6, "xgboost", 1)
+    (tmp_path / ref.folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / ref.metadata).write_bytes(data)
+    (fast,) = module._read_some(tmp_path, [ref])
+    with mock.patch.object(strictjson, "_as_we_spell_it", return_value=None):
+        (slow,) = module._read_some(tmp_path, [ref])
+    if isinstance(slow, BadArchive):
+        assert isinstance(fast, BadArchive)
+        assert fast.facts() == slow.facts()
+    else:
+        assert fast == slow

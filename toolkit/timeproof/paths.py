@@ -109,23 +109,22 @@ def open_regular(root: Path, relative: str) -> BinaryIO:
         raise Missing(root / relative) from None
     try:
         for depth, name in enumerate(names):
-            here = root.joinpath(*names[: depth + 1])
             last = depth == len(names) - 1
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
             try:
                 mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
                 if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
-                    raise NotRegular(here, _kind(mode))
+                    raise NotRegular(root.joinpath(*names[: depth + 1]), _kind(mode))
                 fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
             except FileNotFoundError:
                 raise Missing(root / relative) from None
             except OSError as error:
                 if error.errno not in _CHANGED:
                     raise
-                raise NotRegular(here, "changing under our feet") from error
+                raise NotRegular(root.joinpath(*names[: depth + 1]), "changing under our feet") from error
             if last and not stat.S_ISREG(os.fstat(fd).st_mode):
                 os.close(fd)
-                raise NotRegular(here, "changing under our feet")
+                raise NotRegular(root.joinpath(*names[: depth + 1]), "changing under our feet")
             os.close(at)
             at = fd
         file, at = at, -1

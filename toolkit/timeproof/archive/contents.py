@@ -6,7 +6,6 @@ they stay, it is not read again. What is loaded or run is read from the archive 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,8 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from timeproof import atomic
 from timeproof.archive.layout import Archive, Ref
@@ -46,6 +48,9 @@ class Row:
     bytes: int
     origin: str
     tags: dict[str, str]
+
+
+_FIELDS = attrgetter(*(name for name in Row.__slots__ if name != "ref"))
 
 
 @dataclass(slots=True)
@@ -80,8 +85,7 @@ def contents(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: P
     known = _read_note(note)
     found = Contents()
     kept: dict[str, list[Any]] = {}
-    unknown: list[tuple[Ref, list[int]]] = []
-    rows: dict[Ref, Row] = {}
+    unknown: list[tuple[Ref, str, list[int]]] = []
     root = os.fspath(archive.root)
     for ref in wanted:
         name = ref.metadata
@@ -93,53 +97,50 @@ def contents(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: P
         entry = known.get(name)
         if state and entry is not None and entry[:4] == state:
             kept[name] = entry
-            rows[ref] = _row(ref, entry[4:])
         else:
-            unknown.append((ref, state))
+            unknown.append((ref, name, state))
     if unknown:
         progress.step(f"Reading the metadata of {len(unknown)} artifacts")
-    states = dict(unknown)
-    for ref, one in _read(archive, [ref for ref, _ in unknown]):
-        if isinstance(one, BadArchive):
-            found.findings.append(one)
-            continue
-        rows[ref] = one
-        kept[ref.metadata] = [*states[ref], *_fields(one)]
-    if unknown:
+        one: list[Any] | BadArchive
+        for (_, name, state), one in zip(unknown, _read(archive, [u[0] for u in unknown]), strict=True):
+            if isinstance(one, BadArchive):
+                found.findings.append(one)
+            else:
+                kept[name] = [*state, *one]
         _write_note(note, kept if refs is None else known | kept)
-    found.rows = [rows[ref] for ref in wanted if ref in rows]
+    del known
+    found.rows = [_row(ref, entry) for ref in wanted if (entry := kept.get(ref.metadata)) is not None]
     return found
 
 
-def _read(archive: Archive, refs: Sequence[Ref]) -> Iterable[tuple[Ref, Row | BadArchive]]:
+def _read(archive: Archive, refs: Sequence[Ref]) -> Iterable[list[Any] | BadArchive]:
     workers = os.cpu_count() or 1
     if len(refs) < _MANY or workers < 2:
         yield from _read_some(archive.root, refs)
         return
     pieces = [refs[k : k + _CHUNK] for k in range(0, len(refs), _CHUNK)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not once in each process
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
         for some in pool.map(_read_some, [archive.root] * len(pieces), pieces):
             yield from some
 
 
-def _read_some(root: Path, refs: Sequence[Ref]) -> list[tuple[Ref, Row | BadArchive]]:
+def _read_some(root: Path, refs: Sequence[Ref]) -> list[list[Any] | BadArchive]:
+    """Read some artifacts' rows, as plain values: these cross between processes, and into the note."""
     archive = Archive(root)
-    found: list[tuple[Ref, Row | BadArchive]] = []
+    found: list[list[Any] | BadArchive] = []
     for ref in refs:
         try:
-            found.append((ref, row_of(ref, read_metadata(archive, ref))))
+            found.append(list(_FIELDS(row_of(ref, read_metadata(archive, ref)))))
         except BadArchive as error:
-            found.append((ref, error))
+            found.append(error)
     return found
 
 
-def _fields(row: Row) -> list[Any]:
-    return [getattr(row, name) for name in Row.__slots__ if name != "ref"]
-
-
-def _row(ref: Ref, fields: Sequence[Any]) -> Row:
+def _row(ref: Ref, entry: Sequence[Any]) -> Row:
     # Thousands of rows name the same few environments, versions and profiles.
-    shared: list[Any] = [sys.intern(v) if isinstance(v, str) and len(v) < 100 else v for v in fields]
+    shared: list[Any] = [sys.intern(v) if isinstance(v, str) and len(v) < 100 else v for v in entry[4:]]
     return Row(ref, *shared)
 
 
@@ -152,7 +153,7 @@ def _note(archive: Archive) -> Path:
 def _read_note(path: Path) -> dict[str, list[Any]]:
     """Read what was noted. A damaged note, or one by another release, is none."""
     with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        told = json.loads(path.read_bytes())
+        told = orjson.loads(path.read_bytes())
         width = 4 + len(Row.__slots__) - 1
         if told["schema"] == _SCHEMA and told["fields"] == list(Row.__slots__):
             return {str(k): v for k, v in told["rows"].items() if isinstance(v, list) and len(v) == width}
@@ -163,4 +164,4 @@ def _write_note(path: Path, rows: dict[str, list[Any]]) -> None:
     told = {"schema": _SCHEMA, "fields": list(Row.__slots__), "rows": rows}
     with suppress(StorageFailed, OSError):  # a cache: without it the next run reads everything again
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, json.dumps(told, separators=(",", ":")).encode())
+        atomic.write(path, orjson.dumps(told))

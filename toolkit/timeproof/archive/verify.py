@@ -100,7 +100,8 @@ def read_document(root: Path, path: str, kind: type[_D]) -> _D:
     """Read one document below `root`, bounded and checked. The one way in from disk."""
     try:
         with open_regular(root, path) as stream:
-            data = stream.read(LIMITS.json_bytes + 1)
+            size = os.fstat(stream.fileno()).st_size  # reading takes memory for as much as is asked for
+            data = stream.read(min(size, LIMITS.json_bytes) + 1)
     except OSError as error:
         raise Unreadable(root / path, error) from error
     if len(data) > LIMITS.json_bytes:
