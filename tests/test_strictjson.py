@@ -273,7 +273,10 @@ def test_what_we_wrote_needs_no_slow_parser(value: Any) -> None:
         assert repr(loads(strictjson.dumps(value))) == repr(value)
 
 
-@given(spellings())
-def test_levels_are_counted_alike_with_and_without_backslashes(data: bytes) -> None:
-    data = data.replace(b"\\", b"/")
-    assert strictjson._depth(data) == strictjson._depth(data + b'"\\"')
+@pytest.mark.parametrize("levels", [LIMITS.json_depth, LIMITS.json_depth + 1])
+def test_the_fast_parser_keeps_the_limit_of_nesting(levels: int) -> None:
+    value: Any = 1
+    for k in range(levels):
+        value = [value] if k % 2 and k < levels - 1 else {"a": value}
+    data = json.dumps(value, indent=2).encode() + b"\n"
+    assert outcome(data)[0] == ("read" if levels <= LIMITS.json_depth else "Limit")

@@ -39,9 +39,9 @@ def reading(monkeypatch) -> list[str]:
     """The artifacts whose metadata was read."""
     read: list[str] = []
 
-    def noted(archive, ref):
+    def noted(archive, ref, *more):
         read.append(str(ref))
-        return read_metadata(archive, ref)
+        return read_metadata(archive, ref, *more)
 
     monkeypatch.setattr(module, "read_metadata", noted)
     return read

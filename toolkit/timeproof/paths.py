@@ -102,36 +102,54 @@ def open_regular(root: Path, relative: str) -> BinaryIO:
     `root` itself may be a link. Raises Missing, NotRegular or UnsafePath, each with the whole path;
     OSError where the disk or the permissions fail.
     """
+    at = open_parent(root, relative)
+    try:
+        return open_within(at, root, relative)
+    finally:
+        os.close(at)
+
+
+def open_parent(root: Path, relative: str) -> int:
+    """Open the folder that holds `root/relative`, as `open_regular` would on its way; a descriptor."""
     names = check_relative(relative).split("/")
     try:
         at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise Missing(root / relative) from None
+    for depth in range(1, len(names)):
+        try:
+            below = _open(at, names[depth - 1], root, "/".join(names[:depth]), relative)
+        finally:
+            os.close(at)
+        at = below
+    return at
+
+
+def open_within(parent: int, root: Path, relative: str) -> BinaryIO:
+    """`open_regular`, where the folder that holds the file is open already: see `open_parent`."""
+    name = check_relative(relative).rpartition("/")[2]
+    return os.fdopen(_open(parent, name, root, relative, relative), "rb", buffering=0)
+
+
+def _open(at: int, name: str, root: Path, here: str, wanted: str) -> int:
+    """Open a folder on the way to `wanted`, or where `here` is `wanted`, the file."""
+    last = here == wanted
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        for depth, name in enumerate(names):
-            last = depth == len(names) - 1
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            try:
-                mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
-                if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
-                    raise NotRegular(root.joinpath(*names[: depth + 1]), _kind(mode))
-                fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
-            except FileNotFoundError:
-                raise Missing(root / relative) from None
-            except OSError as error:
-                if error.errno not in _CHANGED:
-                    raise
-                raise NotRegular(root.joinpath(*names[: depth + 1]), "changing under our feet") from error
-            if last and not stat.S_ISREG(os.fstat(fd).st_mode):
-                os.close(fd)
-                raise NotRegular(root.joinpath(*names[: depth + 1]), "changing under our feet")
-            os.close(at)
-            at = fd
-        file, at = at, -1
-        return os.fdopen(file, "rb", buffering=0)
-    finally:
-        if at >= 0:
-            os.close(at)
+        mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+        if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
+            raise NotRegular(root / here, _kind(mode))
+        fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
+    except FileNotFoundError:
+        raise Missing(root / wanted) from None
+    except OSError as error:
+        if error.errno not in _CHANGED:
+            raise
+        raise NotRegular(root / here, "changing under our feet") from error
+    if last and not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotRegular(root / here, "changing under our feet")
+    return fd
 
 
 def list_tree(root: Path) -> list[str]:

@@ -23,7 +23,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 # Possessive, and satisfied by the end of the data: a regex that backtracked, or tried again at each
 # quote of a string that never ends, would take quadratic time (40 kB of escaped quotes: 5 seconds).
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TOO_DEEP = b"\n" + b"  " * LIMITS.json_depth  # no string holds a line break: the indent tells the level
 _OURS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_STRICT_INTEGER
 _SHOWN = 80  # characters of a key that a message repeats
 
@@ -33,10 +33,8 @@ class _Doubt(ValueError):
 
 
 def _depth(data: bytes) -> int:
-    # Without a backslash every quote begins or ends a string: no regex is needed to leave them out.
-    outside = _STRING.sub(b"", data) if b"\\" in data else b"".join(data.split(b'"')[::2])
     deepest = depth = 0
-    for bracket in outside.translate(None, _NO_BRACKETS):
+    for bracket in re.findall(rb"[\[{\]}]", _STRING.sub(b"", data)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest
@@ -61,7 +59,7 @@ def _as_we_spell_it(data: bytes) -> Json:
     or can't be spelled. Only in a float's exponent that parser leaves out a zero: 5e-8, and ours is 5e-08;
     with the zeros left out on both sides, keys and strings still are the same in number and order.
     """
-    if not (data.startswith(b"{\n  ") and data.endswith(b"\n}\n")):
+    if not (data.startswith(b"{\n  ") and data.endswith(b"\n}\n")) or _TOO_DEEP in data:
         return None
     try:
         value: Json = orjson.loads(data)
@@ -85,11 +83,10 @@ def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
     """
     if len(data) > limit:
         raise Limit(path, f"{len(data)} bytes of JSON, at most {limit}")
-    opened = data.count(b"[") + data.count(b"{")  # there are no more levels than that
-    if opened > LIMITS.json_depth and (depth := _depth(data)) > LIMITS.json_depth:
-        raise Limit(path, f"{depth} levels of nesting, at most {LIMITS.json_depth}")
     if (ours := _as_we_spell_it(data)) is not None:
         return ours
+    if (depth := _depth(data)) > LIMITS.json_depth:
+        raise Limit(path, f"{depth} levels of nesting, at most {LIMITS.json_depth}")
 
     def integer(text: str) -> int:
         if len(text) > LIMITS.json_digits:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from multiprocessing import get_context
 from operator import attrgetter
 from pathlib import Path
@@ -25,6 +26,7 @@ from timeproof.archive.model import Metadata
 from timeproof.archive.verify import read_metadata
 from timeproof.digests import Digest
 from timeproof.errors import BadArchive, StorageFailed
+from timeproof.paths import open_parent
 from timeproof.progress import SILENT, Progress
 
 _SCHEMA = 1
@@ -130,12 +132,29 @@ def _read_some(root: Path, refs: Sequence[Ref]) -> list[list[Any] | BadArchive]:
     """Read some artifacts' rows, as plain values: these cross between processes, and into the note."""
     archive = Archive(root)
     found: list[list[Any] | BadArchive] = []
-    for ref in refs:
-        try:
-            found.append(list(_FIELDS(row_of(ref, read_metadata(archive, ref)))))
-        except BadArchive as error:
-            found.append(error)
+    for _, group in groupby(refs, key=lambda ref: ref.folder):
+        some = list(group)
+        with _parent(root, some[0]) as parent:
+            for ref in some:
+                try:
+                    found.append(list(_FIELDS(row_of(ref, read_metadata(archive, ref, parent)))))
+                except BadArchive as error:
+                    found.append(error)
     return found
+
+
+@contextmanager
+def _parent(root: Path, ref: Ref) -> Iterator[int | None]:
+    """The folder of `ref`, opened once for many; None where it can't be: each file's reader says why."""
+    try:
+        parent = open_parent(root, ref.metadata)
+    except (BadArchive, OSError):
+        yield None
+        return
+    try:
+        yield parent
+    finally:
+        os.close(parent)
 
 
 def _row(ref: Ref, entry: Sequence[Any]) -> Row:

@@ -208,7 +208,7 @@ def check_checksum(data: bytes, path: object) -> None:
     found = _CHECKSUM.search(data)
     if found is None:
         raise Malformed(path, ["it carries no checksum of itself"])
-    blank = data[: found.start(1)] + _ZEROS.encode() + data[found.end(1) :]
+    blank = b"".join((data[: found.start(1)], _ZEROS.encode(), memoryview(data)[found.end(1) :]))
     actual = Digest.of(blank)
     expected = Digest(found.group(1).decode())
     if actual != expected:

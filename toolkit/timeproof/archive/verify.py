@@ -33,7 +33,7 @@ from timeproof.errors import (
     raise_findings,
 )
 from timeproof.limits import LIMITS
-from timeproof.paths import list_tree, open_regular
+from timeproof.paths import list_tree, open_regular, open_within
 from timeproof.progress import SILENT, Progress
 
 _D = TypeVar("_D", bound=Document)
@@ -96,10 +96,14 @@ def check_claims(root: Path, claims: Sequence[Claim], *, workers: int | None = N
     return sorted((r for r in results if r), key=lambda e: e.path)
 
 
-def read_document(root: Path, path: str, kind: type[_D]) -> _D:
-    """Read one document below `root`, bounded and checked. The one way in from disk."""
+def read_document(root: Path, path: str, kind: type[_D], parent: int | None = None) -> _D:
+    """Read one document below `root`, bounded and checked. The one way in from disk.
+
+    Args:
+        parent: the folder that holds it, where that is open already, by `open_parent`.
+    """
     try:
-        with open_regular(root, path) as stream:
+        with open_regular(root, path) if parent is None else open_within(parent, root, path) as stream:
             size = os.fstat(stream.fileno()).st_size  # reading takes memory for as much as is asked for
             data = stream.read(min(size, LIMITS.json_bytes) + 1)
     except OSError as error:
@@ -109,9 +113,9 @@ def read_document(root: Path, path: str, kind: type[_D]) -> _D:
     return kind.parse(data, root / path)
 
 
-def read_metadata(archive: Archive, ref: Ref) -> Metadata:
+def read_metadata(archive: Archive, ref: Ref, parent: int | None = None) -> Metadata:
     """Read an artifact's metadata, and check that it lies where it says it belongs."""
-    metadata = read_document(archive.root, ref.metadata, Metadata)
+    metadata = read_document(archive.root, ref.metadata, Metadata, parent)
     found = Ref(metadata.grid_size, metadata.framework.name, metadata.version)
     if found != ref:
         raise Malformed(archive.root / ref.metadata, [f"it describes {found}, and lies where {ref} belongs"])
