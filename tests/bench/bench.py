@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grid
 import many
 import report
 import scale
@@ -153,16 +154,19 @@ class Bench:
         onnx = self.archive.root / "grid-size-8/pytorch/model_pt_v1.onnx"
         self.archive_one(onnx, made["inputs"])
 
-    def plain(self, ref: Ref) -> list[str | Path]:
+    def plain(
+        self, ref: Ref, record: ImageRecord | None = None, archive: Archive | None = None
+    ) -> list[str | Path]:
         """`docker run` of the frozen probe with the job that a replay of `ref` would give it."""
-        assert self.record is not None
-        found = images.find(self.engine, self.record.image)
+        record, archive = record or self.record, archive or self.archive
+        assert record is not None
+        found = images.find(self.engine, record.image)
         assert found is not None
-        metadata = read_metadata(self.archive, ref)
-        folder = self.folder / f"plain-{ref.framework}"
-        folder.mkdir()
+        metadata = read_metadata(archive, ref)
+        folder = Path(tempfile.mkdtemp(prefix="plain-", dir=self.folder))
+        folder.chmod(0o755)  # the container's user reads it
         recorder = Recorder(folder)
-        run_probe(recorder, found, [task_of(self.archive, ref, metadata)], metadata.profile)  # type: ignore[arg-type]
+        run_probe(recorder, found, [task_of(archive, ref, metadata)], metadata.profile)  # type: ignore[arg-type]
         spec = recorder.spec
         assert spec is not None
         words: list[str | Path] = [
@@ -314,6 +318,9 @@ class Bench:
         self.tell(*many.marginal(self))
         self.tell(*many.corpus(self))
 
+    def grid(self) -> None:
+        self.tell(*grid.measures(self))
+
     def scale(self) -> None:
         self.tell(*scale.measures(self))
 
@@ -343,7 +350,7 @@ def main() -> int:
         "--only",
         nargs="+",
         default=[],
-        help="archiving, replaying, twenty, many, scale, verifying, memory, rebuilding, pages",
+        help="archiving, replaying, twenty, many, grid, scale, verifying, memory, rebuilding, pages",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the README's table")
@@ -370,6 +377,7 @@ def main() -> int:
                 bench.replaying,
                 bench.twenty,
                 bench.many,
+                bench.grid,
                 bench.scale,
                 bench.verifying,
                 bench.memory,

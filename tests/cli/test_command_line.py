@@ -14,15 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 from timeproof.archive.layout import Archive
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 
-COMMANDS = ["archive", "replay", "verify", "ls", "show", "capture", "lock", "build", "doctor"]
+COMMANDS = [
+    "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
+    "doctor",
+]  # fmt: skip
 FRAMEWORKS = ["torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "sklearn"]
 run = CliRunner()
 
 
 def call(*words: str | Path):
-    result = run.invoke(app, [str(w) for w in words])
+    result = run.invoke(make_app(), [str(w) for w in words])
     assert "Traceback" not in result.output
     return result
 
@@ -194,3 +197,17 @@ def test_a_pipe_that_closes_early_is_no_error(small: Archive) -> None:
     done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
     assert done.stdout == "{"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_is_asked_for_alone_is_the_same_command(name: str) -> None:
+    words = [name, "--help"]
+    alone, whole = (CliRunner().invoke(app, words) for app in (make_app(words), make_app()))
+    assert alone.exit_code == 0
+    assert alone.stdout == whole.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--version"], ["no-such-command"], ["--json", "ls"]])
+def test_where_no_command_comes_first_all_of_them_are_known(words: list[str]) -> None:
+    alone, whole = (CliRunner().invoke(app, words) for app in (make_app(words), make_app()))
+    assert (alone.exit_code, alone.output) == (whole.exit_code, whole.output)

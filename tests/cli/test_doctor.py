@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from timeproof.cli import doctor
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.engine import choosing, platforms
 from timeproof.errors import EngineMissing
 
 
 def checks(*words: str) -> dict[str, dict[str, object]]:
-    told = json.loads(CliRunner().invoke(app, ["doctor", "--json", *words]).stdout)
+    told = json.loads(CliRunner().invoke(make_app(), ["doctor", "--json", *words]).stdout)
     return {c["name"]: c for c in told["checks"]} | {"reaped": told.get("reaped")}
 
 

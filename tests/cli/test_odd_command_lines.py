@@ -15,13 +15,13 @@ from archive_making import ENVIRONMENT, copy_archive, flip
 from typer.testing import CliRunner
 
 from timeproof import strictjson
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 
 SUPPORT = Path(tiny_models.__file__).parent
 
 
 def call(*words: object, code: int | None = None):
-    result = CliRunner().invoke(app, [str(w) for w in words])
+    result = CliRunner().invoke(make_app(), [str(w) for w in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert "Traceback" not in result.output

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.digests import Digest
 from timeproof.environment import local_python
 from timeproof.environment.lock import Lock, Package
@@ -74,12 +74,12 @@ def test_building_several_names_each_that_could_not_be(tmp_path: Path) -> None:
     (tmp_path / "first/conda-lock.yml").write_bytes(Lock.make([python("3.99.1")]).to_bytes())
     words = ["build", str(tmp_path / "first"), str(tmp_path / "second"), "-a", str(tmp_path / "archive")]
     words += ["--stage", str(tmp_path / "contexts")]
-    text = run.invoke(app, words)
+    text = run.invoke(make_app(), words)
     assert text.exit_code == 4
     assert "no interpreter of this machine is python-3.99.1" in text.stdout
     assert f"timeproof lock {tmp_path / 'first'} --python" in text.stdout
     assert f"there is no {tmp_path / 'second'}" in text.stdout
-    told = json.loads(run.invoke(app, [*words, "--json"]).stdout)
+    told = json.loads(run.invoke(make_app(), [*words, "--json"]).stdout)
     assert told["built"] == []
     assert [row["error"] for row in told["failed"]] == ["InterpreterAbsent", "LockFailed"]
 
@@ -95,7 +95,7 @@ def test_locking_again_shows_what_changes_and_check_writes_nothing(tmp_path: Pat
 
     def lock(*more: str) -> tuple[int, str]:
         words = ["lock", str(folder), "--python", sys.executable, "-a", str(tmp_path / "archive"), *more]
-        done = run.invoke(app, words)
+        done = run.invoke(make_app(), words)
         return done.exit_code, done.stdout
 
     ask("1.17.0")

@@ -344,16 +344,16 @@ def test_a_disk_that_refuses_leaves_nothing(small, tree, monkeypatch):
 
 
 def test_the_command_tells_what_it_did(small, tree, capsys, monkeypatch):
-    from timeproof.cli.main import app
+    from timeproof.cli.main import make_app
 
     monkeypatch.setenv("TIMEPROOF_ARCHIVE", str(small.root))
     with pytest.raises(SystemExit) as ended:
-        app(["import", str(tree), "-n", "7", "--env", ENVIRONMENT, "--json"])
+        make_app()(["import", str(tree), "-n", "7", "--env", ENVIRONMENT, "--json"])
     assert ended.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["imported"] == [f"grid-size-7/onnx/v{n}" for n in (1, 2, 3, 4)]
     with pytest.raises(SystemExit) as ended:
-        app(["show", "grid-size-7/onnx/v2"])
+        make_app()(["show", "grid-size-7/onnx/v2"])
     shown = capsys.readouterr().out
     assert "imported from zoo" in shown
     assert "sealed on" not in shown

@@ -23,7 +23,7 @@ from timeproof.archive.model import ImageIdentity
 from timeproof.archive.registry import Registry
 from timeproof.archive.repository import Repository
 from timeproof.archive.verify import read_environment
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.digests import Digest
 from timeproof.engine.base import ImageFacts
 from timeproof.errors import (
@@ -83,7 +83,7 @@ def test_what_is_pushed_is_pulled_byte_for_byte_and_sent_only_once(known, small,
 
 def test_the_command_pushes_by_name_and_tells_the_digest(known, small):
     words = ["push", "small", "--registry", f"{known.host}/cli", "-a", str(small.root), "--json"]
-    result = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(make_app(), words)
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.stdout)["pushed"]
     assert row["image"] == f"{known.host}/cli@{IMAGE.manifest}"
@@ -92,7 +92,7 @@ def test_the_command_pushes_by_name_and_tells_the_digest(known, small):
 
 @pytest.mark.parametrize("words", [["push", "small"], ["push", "--registry", "h/n"]])
 def test_a_push_without_a_registry_or_a_name_is_a_bad_request(small, words):
-    assert CliRunner().invoke(app, [*words, "-a", str(small.root)]).exit_code == 2
+    assert CliRunner().invoke(make_app(), [*words, "-a", str(small.root)]).exit_code == 2
 
 
 def test_variables_go_before_what_docker_knows(server, small, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from timeproof.archive.verify import (
     package_claims,
     read_environment,
 )
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.errors import (
     AccessDenied,
     BadRequest,
@@ -75,7 +75,7 @@ def model_path(archive: Archive, ref: Ref = XGB) -> str:
 
 
 def run(*words: str) -> tuple[int, dict]:
-    result = CliRunner().invoke(app, [*words, "--json"])
+    result = CliRunner().invoke(make_app(), [*words, "--json"])
     return result.exit_code, json.loads(result.stdout)
 
 
