@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 
 from timeproof.archive.layout import Archive
 from timeproof.archive.verify import read_environment
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.engine.containers import connect
 from timeproof.engine.owning import LABEL
 from timeproof.regress.result import Report
@@ -187,7 +187,7 @@ def site(sealed) -> Iterator[Site]:
 def on_this_machine(archive: Archive, out: Path) -> dict[str, Any]:
     """The report of the same command without a cluster."""
     words = ["regress", str(archive.root), "--out", str(out), "--env", archive.environment_names()[0]]
-    result = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(make_app(), words)
     assert result.exit_code == 0, result.output
     return Report.parse((out / "report.json").read_bytes(), out).stable()
 

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 import yaml
 
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = sorted((DOCS / "ci").glob("*.yml"))
@@ -46,7 +46,7 @@ def commands(path: Path) -> list[list[str]]:
 
 def accept(words: list[str]) -> None:
     """Parse a command as the command line does, and do nothing. Raises its UsageError."""
-    group: Any = typer.main.get_command(app)  # click's, or the copy of click in a newer typer
+    group: Any = typer.main.get_command(make_app())  # click's, or the copy of click in a newer typer
     context = group.context_class(group, info_name="timeproof")
     name, command, rest = group.resolve_command(context, words)
     command.make_context(name, rest, parent=context).close()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import timeproof
 from timeproof.archive.layout import Archive
 from timeproof.archive.verify import verify
-from timeproof.cli.main import app
+from timeproof.cli.main import make_app
 from timeproof.errors import SealFailed
 
 pytestmark = pytest.mark.container
@@ -58,7 +58,7 @@ def test_dropout_that_is_left_on_seals_only_on_request_and_is_marked(
     assert verify(there).ok
     done = timeproof.archive(Drops(), tiny_models.ROWS, onnx=False, keep_random=True, **more)
     assert timeproof.replay(str(done.ref), root=there.root).passes(), "one seed gives one answer"
-    shown = CliRunner().invoke(app, ["show", str(done.ref), "--archive", str(there.root)])
+    shown = CliRunner().invoke(make_app(), ["show", str(done.ref), "--archive", str(there.root)])
     assert "kept on request" in shown.output
     assert "random" in shown.output
     del sys.modules["e2e_drops"]
@@ -88,9 +88,9 @@ def test_a_conversion_that_is_handed_in_is_measured_in_the_container(
     ]
     words += ["--archive", str(there.root), "--env", more["environment"]]
     words += ["--copy", f"onnx={tmp_path / 'converted.onnx'}"]
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(make_app(), words)
     assert done.exit_code == 0, done.output
     (ref,) = [r for r in there.refs() if str(r).startswith("grid-size-3/lightgbm/v2")]
-    shown = CliRunner().invoke(app, ["show", str(ref), "--archive", str(there.root)])
+    shown = CliRunner().invoke(make_app(), ["show", str(ref), "--archive", str(there.root)])
     assert "onnx copy" in shown.output
     assert verify(there).ok
