@@ -179,7 +179,9 @@ def test_an_interruption_is_130(tmp_path: Path) -> None:
     (tmp_path / "slow_training.py").write_text(
         "import time\n\ndef made():\n    print('started', flush=True)\n    time.sleep(60)\n"
     )
-    words = [sys.executable, "-m", "timeproof", "archive", "slow_training.py:made", "-n", "8"]
+    # Where the tests run in the background, their shell has told them to ignore interruptions.
+    words = ["env", "--default-signal=INT", sys.executable, "-m", "timeproof"]
+    words += ["archive", "slow_training.py:made", "-n", "8"]
     child = subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )

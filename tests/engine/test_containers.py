@@ -223,7 +223,8 @@ connect().run(RunSpec(sys.argv[1], env={"MARK": sys.argv[2]}, entrypoint=("/opt/
     record = read_environment(sealed.archive, sealed.environment)
     image = images.provide(real_engine, sealed.archive, record).id
     mark = secrets.token_hex(8)
-    words = [sys.executable, "-c", code, image, mark]
+    # Where the tests run in the background, their shell has told them to ignore interruptions.
+    words = ["env", "--default-signal=INT", sys.executable, "-c", code, image, mark]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
