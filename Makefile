@@ -17,7 +17,6 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # Which tests, and how: make test T="tests/archive -k seal"
 T ?= tests
 # The demo's environment is what it archives, so the tests' tools have a venv of their own.
-ARCHIVE ?= logs/extensions/models
 VENV ?= .venv
 DEV ?= .venv-dev
 
@@ -84,9 +83,9 @@ portability: engine $(VENV)/.made
 
 # Exit code 1 says that cells fail, and here they do: old releases can't read all that new ones write.
 regress: engine $(VENV)/.made
-	@[ -d $(ARCHIVE)/grid-size-8 ] || $(VENV)/bin/python docs/demo/run.py
-	@$(VENV)/bin/python tests/corpus/run.py --into $(ARCHIVE)
-	@$(VENV)/bin/timeproof regress $(ARCHIVE) --env lockfiles/ --again || test $$? -eq 1
+	@[ -d logs/extensions/models/grid-size-8 ] || $(VENV)/bin/python docs/demo/run.py
+	@$(VENV)/bin/python tests/corpus/run.py --into logs/extensions/models
+	@$(VENV)/bin/timeproof regress logs/extensions/models --env lockfiles/ --again || test $$? -eq 1
 
 corpus: engine $(VENV)/.made
 	@$(VENV)/bin/python tests/corpus/run.py

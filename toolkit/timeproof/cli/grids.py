@@ -12,7 +12,7 @@ from rich.table import Table
 from timeproof.cli.console import out, size
 from timeproof.cli.tables import coloured
 from timeproof.digests import Digest
-from timeproof.regress.look import gravest_first
+from timeproof.regress.look import gravest_first, round_trip_said
 from timeproof.regress.plan import Plan
 from timeproof.regress.result import Cell, Report
 from timeproof.replay.verdict import Verdict
@@ -160,7 +160,8 @@ def _listed(what: str, cells: Sequence[Cell], titles: dict[str, str]) -> None:
             f"[bold]{what}:[/bold] {cell.artifact} in {escape(titles[cell.environment])}:"
             f" {coloured(cell.verdict)}{was}: {escape(cell.reason[:300])}"
         )
-        if "round_trip" in cell.facts:
-            out.print(f"[dim]  {escape(next((n for n in cell.notes if 'saved again' in n), '')[:400])}[/dim]")
+        if told := cell.facts.get("round_trip"):
+            said = round_trip_said(cell.artifact.split("/")[1], cell.versions, told)
+            out.print(f"[dim]  {escape(said[:400])}[/dim]")
     if len(cells) > 20:
         out.print(f"  … and {len(cells) - 20} more: see the reports")

@@ -17,7 +17,7 @@ from timeproof.digests import Digest
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive
 from timeproof.limits import LIMITS, Limits
-from timeproof.regress.look import framework_name
+from timeproof.regress.look import round_trip_said
 from timeproof.regress.result import Cell
 from timeproof.replay.outcome import Outcome
 from timeproof.replay.probing import run_probe
@@ -102,7 +102,7 @@ def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcom
         facts["witness"] = found.witness.to_json()
     if outcome.round_trip and found.verdict is not Verdict.identical:
         facts["round_trip"] = outcome.round_trip
-        notes.append(round_trip_said(ref.framework, outcome))
+        notes.append(round_trip_said(ref.framework, outcome.versions, outcome.round_trip))
     return Cell(
         artifact=str(ref),
         environment=batch.environment,
@@ -120,19 +120,6 @@ def _judged(archive: Archive, batch: Batch, ref: Ref, metadata: Metadata, outcom
         seconds=round(outcome.seconds, 3),
         attempts=batch.attempt,
     )
-
-
-def round_trip_said(framework: str, outcome: Outcome) -> str:
-    """Say what became of the model's file when this framework had loaded it, and saved it again."""
-    told = outcome.round_trip
-    version = outcome.versions.get("torch" if framework == "pytorch" else framework, "")
-    by = f"saved again by {framework_name(framework)} {version}".rstrip()
-    if told["status"] == "identical":
-        return f"{by}, the file is the same in every byte"
-    if told["status"] == "failed":
-        return f"the file can't be saved again: {told.get('reason', '')}"
-    differences = "; ".join(told.get("differences", ()))
-    return f"{by}, the file differs: {differences or 'it is spelled otherwise'}"
 
 
 def _cell(batch: Batch, name: str, verdict: Verdict, reason: str) -> Cell:

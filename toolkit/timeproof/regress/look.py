@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from timeproof.regress.result import Cell, Report, Site
 from timeproof.replay.verdict import Verdict
@@ -45,6 +46,18 @@ SEVERAL = "several"
 
 def framework_name(framework: str) -> str:
     return FRAMEWORKS.get(framework, framework)
+
+
+def round_trip_said(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
+    """Say what became of the model's file when this framework had loaded it, and saved it again."""
+    version = versions.get("torch" if framework == "pytorch" else framework, "")
+    by = f"saved again by {framework_name(framework)} {version}".rstrip()
+    if told["status"] == "identical":
+        return f"{by}, the file is the same in every byte"
+    if told["status"] == "failed":
+        return f"the file can't be saved again: {told.get('reason', '')}"
+    differences = "; ".join(told.get("differences", ()))
+    return f"{by}, the file differs: {differences or 'it is spelled otherwise'}"
 
 
 def gravest_first(cells: Iterable[Cell]) -> list[Cell]:

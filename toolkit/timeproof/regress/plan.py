@@ -198,7 +198,8 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
         for p in packages
         if (path := store.path(p.sha256, p.file_name)).is_file()
     }
-    missing = {p.sha256: lock.sizes.get(p.sha256) for p in packages if p.sha256 not in there}
+    sizes = lock.sizes
+    missing = {p.sha256: sizes.get(p.sha256) for p in packages if p.sha256 not in there}
     return Column(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
 
 
