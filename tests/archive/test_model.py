@@ -209,7 +209,16 @@ DEEP: list[Any] = []
 for _ in range(100):
     DEEP = [DEEP]
 
-FREE = {"init_args", "options", "facts", "distance", "training", "machine", "seal"}  # the user's own objects
+FREE = {
+    "init_args",
+    "options",
+    "facts",
+    "distance",
+    "training",
+    "machine",
+    "seal",
+    "signature",
+}  # the user's own objects
 ODD = {
     "null": None,
     '"false"': "false",
@@ -231,6 +240,8 @@ def accepted(at: tuple[Any, ...], what: str) -> bool:
         return True
     if last in FREE:
         return what == "nested" or (what == "null" and at in NULLABLE)
+    if last == "scores":
+        return what in {"null", "true"}
     if what == "null":
         return at in NULLABLE or at == ("profile", "threads")
     if what == '"false"':

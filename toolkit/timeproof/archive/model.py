@@ -60,6 +60,7 @@ class ArraySpec(Record):
     shape: list[Count]
     sha256: Sha256
     element: Annotated[str, Field(max_length=32)] = ""  # ONNX's type, where NumPy has none: bfloat16, int4
+    scores: bool | None = None  # whether the last axis holds class scores; None: its shape decides
 
 
 class Framework(Record):
@@ -75,6 +76,7 @@ class Model(Record):
     init_args: JsonObject
     options: JsonObject  # what the probe's loader is told
     source: list[str]
+    signature: JsonObject = {}  # what inputs and outputs mean: features, classes, columns
 
 
 class Copy(Record):

@@ -64,11 +64,12 @@ def dtype_of(spelled: str | list[Any]) -> np.dtype[Any]:
     return dtype
 
 
-def spec_of(name: str, member: str, array: Array, element: str = "") -> ArraySpec:
+def spec_of(name: str, member: str, array: Array, element: str = "", scores: bool | None = None) -> ArraySpec:
     """Describe `array`: dtype, shape, and the SHA-256 of its bytes in C order.
 
     Args:
         element: ONNX's name of the type that its values are of, where NumPy has none.
+        scores: whether its last axis holds class scores, where that is known.
     """
     if array.dtype.hasobject:
         raise NotArchivable(
@@ -83,6 +84,7 @@ def spec_of(name: str, member: str, array: Array, element: str = "") -> ArraySpe
             shape=list(array.shape),
             sha256=Digest.of(array_bytes(array)).hex,
             element=element,
+            scores=scores,
         )
     except ValidationError as error:
         raise NotArchivable(
@@ -98,11 +100,16 @@ def array_bytes(array: Array) -> memoryview:
 
 
 def specs_of(
-    kind: str, arrays: Mapping[str, Array], elements: Mapping[str, str] | None = None
+    kind: str,
+    arrays: Mapping[str, Array],
+    elements: Mapping[str, str] | None = None,
+    scores: Mapping[str, bool] | None = None,
 ) -> list[ArraySpec]:
-    known = elements or {}
+    """Describe each array, as `spec_of` does; `elements` and `scores` are by name."""
+    foreign, ranked = elements or {}, scores or {}
     return [
-        spec_of(name, f"{kind}_{i}", a, known.get(name, "")) for i, (name, a) in enumerate(arrays.items())
+        spec_of(name, f"{kind}_{i}", array, foreign.get(name, ""), ranked.get(name))
+        for i, (name, array) in enumerate(arrays.items())
     ]
 
 

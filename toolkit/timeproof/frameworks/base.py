@@ -24,6 +24,7 @@ GraphOptimization = Literal["disable", "basic", "extended", "all"]
 INEXACT = "inexact"  # an interchange copy further than rounding from the native answer
 RANDOM = "random"  # a model that draws random numbers
 SATURATING = "saturating"  # int8 weights that a CPU without VNNI adds up otherwise
+DIFFERENT = "different"  # a model whose container answers otherwise than the user's own process
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,11 @@ class Saved:
     notes: tuple[str, ...]
     input_names: tuple[str, ...]
     kept: tuple[str, ...] = ()
+    # Output → whether the values along its last axis are class scores, so that an argmax means a class.
+    # An output that is not named here is judged by its shape.
+    scores: Mapping[str, bool] = field(default_factory=dict)
+    # What inputs and outputs mean: `features` (name, type, categories), `classes`, `columns` by output.
+    signature: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
