@@ -108,16 +108,27 @@ def emulated(
     return Found("emulated", answers, {"distance": distance.to_json()}, options)
 
 
-def write(found: Found, folder: Path, tag: str, reference_name: str, outputs: Mapping[str, Array]) -> Witness:
-    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already."""
+def write(
+    found: Found,
+    folder: Path,
+    tag: str,
+    reference_name: str,
+    outputs: Mapping[str, Array],
+    scores: Mapping[str, bool] | None = None,
+) -> Witness:
+    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already.
+
+    Args:
+        scores: which outputs hold class scores, as the reference records it.
+    """
     if found.kind == "margin":
         file = reference_name
-        specs = [s for s in reference.specs_of("output", outputs) if s.name in found.outputs]
+        specs = [s for s in reference.specs_of("output", outputs, None, scores) if s.name in found.outputs]
     else:
         file = f"witness_{tag}_{found.kind}.npz"
         with (folder / file).open("xb") as stream:
             reference.write(stream, output=found.outputs)
-        specs = reference.specs_of("output", found.outputs)
+        specs = reference.specs_of("output", found.outputs, None, scores)
     return Witness(
         kind=found.kind, file=file, outputs=specs, options=dict(found.options), facts=dict(found.facts)
     )
