@@ -75,15 +75,21 @@ def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
 
 
 def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
-    """The newest environment of that name whose lock differs from `lock` by no package."""
+    """The newest environment of that name whose lock differs from `lock` by no package.
+
+    One with an older probe is another: what is archived from now on may need the present one.
+    """
     wanted = (lock.packages, lock.platforms)
+    probe = recipe.probe_digest()
     same = []
     for folder in archive.environment_names():
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
         known = Lock.parse(path.read_bytes(), path)
-        if (known.packages, known.platforms) == wanted and lock.base in (None, known.base):
+        if (known.packages, known.platforms) != wanted or known.probe != probe:
+            continue
+        if lock.base in (None, known.base):
             same.append(read_environment(archive, folder))
     return max(same, key=lambda r: r.created, default=None)
 
@@ -118,7 +124,7 @@ def build_environment(
             raise LockFailed(f"the lock of {name} holds no python for {platform}")
         store = PackageStore(archive.packages)
         base = _base(store, lock, progress)
-        lock = lock.with_base(Digest(base.sha256), base.file)
+        lock = lock.with_base(Digest(base.sha256), base.file).with_probe(recipe.probe_digest())
         for parent in (archive.images, archive.packages, archive.environments):
             if parent.is_dir():
                 atomic.sweep(parent)  # what killed builders left
