@@ -92,7 +92,7 @@ def test_one_line_says_how_far_and_where() -> None:
 
 
 def test_a_tie_is_told_apart_in_the_one_line() -> None:
-    reference = np.full((97, 2), 0.5, "f4")
+    reference = np.tile(np.array([0.5, 0.5, 0.25], "f4"), (97, 1))
     other = reference.copy()
     other[3, 1] += np.float32(2.0**-24)
     assert compare(reference, other).summary().endswith("1 flip (1 at ties)")

@@ -73,11 +73,13 @@ def found(
     runs: Sequence[ProbeRun],
     outputs: Mapping[str, Array],
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
 ) -> tuple[list[Found], list[str]]:
     """The witnesses that both runs gave, and notes about what there is not.
 
     Args:
         outputs: the native ones, on which the runs agree.
+        scores: which of them hold class scores, as `compare_outputs` takes it.
     """
     if choice == "none":
         return [], []
@@ -90,7 +92,7 @@ def found(
         return [], [f"there is no float64 witness: {refusal}"]
     (outcome,) = runs[-1].outcomes.values()
     wide = outcome.outputs[_RUNNER]
-    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds)
+    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds, scores=scores)
     facts = {"distance": distance.to_json(), "seconds": outcome.copies[_RUNNER].get("seconds")}
     return [Found("float64", wide, facts)], []
 
@@ -101,23 +103,31 @@ def emulated(
     outputs: Mapping[str, Array],
     emulator: EmulatorRecord,
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
 ) -> Found:
     """The witness that a simulated CPU gave; the emulator is kept in the package store."""
-    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds)
+    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds, scores=scores)
     options = {"cpu": cpu, "emulator": emulator.sha256}
     return Found("emulated", answers, {"distance": distance.to_json()}, options)
 
 
-def write(found: Found, folder: Path, tag: str, reference_name: str, outputs: Mapping[str, Array]) -> Witness:
+def write(
+    found: Found,
+    folder: Path,
+    tag: str,
+    reference_name: str,
+    outputs: Mapping[str, Array],
+    scores: Mapping[str, bool] | None = None,
+) -> Witness:
     """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already."""
     if found.kind == "margin":
         file = reference_name
-        specs = [s for s in reference.specs_of("output", outputs) if s.name in found.outputs]
+        specs = [s for s in reference.specs_of("output", outputs, scores=scores) if s.name in found.outputs]
     else:
         file = f"witness_{tag}_{found.kind}.npz"
         with (folder / file).open("xb") as stream:
             reference.write(stream, output=found.outputs)
-        specs = reference.specs_of("output", found.outputs)
+        specs = reference.specs_of("output", found.outputs, scores=scores)
     return Witness(
         kind=found.kind, file=file, outputs=specs, options=dict(found.options), facts=dict(found.facts)
     )
