@@ -1,4 +1,4 @@
-"""Flips are counted where the metadata says that an output holds class scores, and nowhere that it denies it."""
+"""Flips are counted where the metadata says that an output holds class scores; not where it denies it."""
 
 from __future__ import annotations
 
