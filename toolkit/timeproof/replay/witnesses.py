@@ -50,7 +50,9 @@ def check_choice(choice: str, framework: str) -> None:
 def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any], ...]:
     """What a seal run is told beside the artifact itself, as copies of it.
 
-    Unless it was asked for by name, a witness may take no longer than `limits.witness_seconds`.
+    Unless it was asked for by name, a witness may take no more than `limits.witness_work`, which is counted
+    and not timed: whether there is one depends on the model and its environment alone, never on how busy the
+    machine is. A probe that doesn't count it yet is held by `limits.artifact_seconds` alone.
     """
     if choice == "none" or saved.framework not in _DOUBLE:
         return ()
@@ -60,9 +62,9 @@ def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any],
             "name": _RUNNER,
             "framework": saved.framework,
             "model": saved.model,
-            "options": dict(saved.options),
+            "options": {**saved.options, **({} if named else {"work": limits.witness_work})},
             "witness": "float64",
-            "timeout": limits.artifact_seconds if named else limits.witness_seconds,
+            "timeout": limits.artifact_seconds,
         },
     )
 
