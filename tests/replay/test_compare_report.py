@@ -98,6 +98,17 @@ def test_a_tie_is_told_apart_in_the_one_line() -> None:
     assert compare(reference, other).summary().endswith("1 flip (1 at ties)")
 
 
+def test_onnx_s_own_tolerance_is_counted_beside_the_verdict() -> None:
+    reference = np.array([1.0, 1.0, 1e-8, np.nan], "f4")
+    other = np.array([1.002, 1.0005, 9e-8, 1.0], "f4")
+    diff = compare(reference, other)
+    assert diff.beyond_onnx == 2
+    assert diff.to_json()["beyond_onnx"] == 2
+    end = np.finfo("f8").max
+    assert compare(np.array([end, 1.0]), np.array([end * 0.9999, 1.0])).beyond_onnx == 0
+    assert compare(np.array([end, 1.0]), np.array([-end, 1.0])).beyond_onnx == 1
+
+
 def odd_outputs() -> OutputsDiff:
     end, odd = np.finfo("f8").max, "\ud800"
     return compare_outputs(

@@ -178,6 +178,7 @@ function outputOf(name, one, open) {
       ["dtype and shape", `${one.dtype} ${JSON.stringify(one.shape)}`], ["elements that differ", one.differing === undefined ? null : `${figure(one.differing)} of ${figure(one.elements)}`],
       ["largest |difference|", one.max_abs === undefined ? null : `${figure(one.max_abs)} at ${JSON.stringify(one.worst)}`], ["of the scale", one.relative], ["sULP", one.sulp], ["steps, at most", one.max_ulp],
       ["rows beyond 1e-5 of the scale", one.rows_beyond === undefined ? null : `${figure(one.rows_beyond)} of ${figure(one.rows)}`],
+      ["elements beyond ONNX's tolerance (1e-7 + 1e-3 × |value|)", one.beyond_onnx],
       ["flips, of them at ties", one.flips === undefined ? null : `${figure(one.flips)}, ${figure(one.tie_flips)}`], ["smallest margin", one.smallest_margin],
       ["NaN moved", one.nan_moved || null], ["infinities moved", one.inf_moved || null], ["signed zeros", one.signed_zeros || null],
     ].filter(([, value]) => value !== null && value !== undefined).map(([key, value]) => [key, typeof value === "number" ? figure(value) : String(value)]);
