@@ -293,6 +293,18 @@ def test_the_work_of_a_loop_is_counted_round_by_round(tmp_path: Path) -> None:
     assert found.status("long") == "ok", found.results["long"]["reason"]
 
 
+def test_a_layer_norm_that_states_its_type_has_a_witness(tmp_path: Path) -> None:
+    """Beside an operator that onnxruntime lacks, so that the onnx package computes it."""
+    norm = make.make_node("LayerNormalization", ["p", "scale"], ["q"], stash_type=1)
+    ones = make.make_node("Constant", [], ["scale"], value=numpy_helper.from_array(np.ones(5, np.float32)))
+    nodes = [MATMUL, ones, norm, make.make_node("Erf", ["q"], ["y"])]
+    found = run(asked_both_ways(graph(tmp_path, "norm", nodes)), tmp_path)
+    assert found.status("norm wide") == "ok", found.results["norm wide"]["reason"]
+    wide, native = (found.outputs[n, "native"]["y"] for n in ("norm wide", "norm"))
+    assert wide.dtype == native.dtype
+    assert np.abs(wide - native).max() < 1e-5
+
+
 @pytest.mark.parametrize("name", ["ResNet18", "ViTTiny"])
 def test_well_known_nets_have_a_witness_that_nobody_asked_for(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)

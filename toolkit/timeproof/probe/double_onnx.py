@@ -6,7 +6,7 @@ evaluator, which is slow, and has them all. Which of the two depends on the mode
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple
 
 if TYPE_CHECKING:
     from timeproof.probe import load_onnx, tensors
@@ -126,29 +126,38 @@ def _products(kind: str, given: Tuple[Any, ...], result: Any) -> int:
     return 0
 
 
-def _count(evaluator: Any, work: Work) -> None:
-    """Let every node of the evaluator, of its subgraphs and functions too, count what it computes."""
+def _watch(evaluator: Any, work: Work) -> Set[str]:
+    """Let every node of the evaluator, of its subgraphs and functions too, count what it computes.
+
+    Returns:
+        set: filled while the evaluator runs: operators of the graph itself with a result below float64.
+    """
+    narrow: Set[str] = set()
     waiting, seen = [evaluator], {id(evaluator)}
     while waiting:
-        for node in waiting.pop().rt_nodes_:
+        holder = waiting.pop()
+        for node in holder.rt_nodes_:
             for held in list(vars(node).values()):
                 if hasattr(held, "rt_nodes_") and id(held) not in seen:
                     seen.add(id(held))
                     waiting.append(held)
-            if not hasattr(node, "impl_"):  # a function's own nodes count
-                node.run = _counted(node, work)
+            node.run = _watched(node, work, narrow if holder is evaluator else set())
+    return narrow
 
 
-def _counted(node: Any, work: Work) -> Any:
+def _watched(node: Any, work: Work, narrow: Set[str]) -> Any:
     plain = node.run
+    kind = node.onnx_node.op_type
+    whole = hasattr(node, "impl_")  # a function: its own nodes count
 
     def run(*given: Any, **more: Any) -> Any:
         found = plain(*given, **more)
         arrays = [value for value in found if hasattr(value, "size")]
-        work.add(
-            sum(int(array.size) for array in arrays),
-            _products(node.onnx_node.op_type, given, arrays[0]) if arrays else 0,
-        )
+        if any(str(array.dtype) in ("float32", "float16", "bfloat16") for array in arrays):
+            narrow.add(kind)
+        if not whole:
+            products = _products(kind, given, arrays[0]) if arrays else 0
+            work.add(sum(int(array.size) for array in arrays), products)
         return found
 
     return run
@@ -163,17 +172,11 @@ def _by_evaluator(model: Any, names: List[str], feed: Dict[str, Any], work: Work
                 if attribute.name == "stash_type":
                     attribute.i = _FLOAT
     evaluator = reference.ReferenceEvaluator(model)
-    _count(evaluator, work)
-    found = evaluator.run(None, feed, intermediate=True)
-    makers = {name: node.op_type for node in model.graph.node for name in node.output}
-    narrow = set()
-    for name, value in found.items():
-        kind = str(getattr(value, "dtype", ""))
-        if name in makers and kind in ("float32", "float16", "bfloat16"):
-            narrow.add(makers[name])
+    narrow = _watch(evaluator, work)
+    found: List[Any] = evaluator.run(names, feed)
     if narrow:
         raise Refused("it computes in less than float64 on the way: {}".format(", ".join(sorted(narrow))))
-    return [found[name] for name in names]
+    return found
 
 
 def run(

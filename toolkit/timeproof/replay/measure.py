@@ -17,7 +17,8 @@ from timeproof.replay.verdict import Thresholds, Verdict
 # Common sets of classes have 2 to 100; embeddings have 128 and more. A classifier of 1,000 classes says so
 # itself (Softmax, `--scores`), and where it doesn't, a difference is graded by its size alone.
 SCORE_COLUMNS = 100
-# What ONNX's own tests let an element differ by (onnx/backend/test/case/node/__init__.py); reported, and no verdict's.
+# What ONNX's own tests let an element differ by (onnx/backend/test/case/node/__init__.py). No verdict depends
+# on it.
 _ONNX_RELATIVE, _ONNX_ABSOLUTE = 1e-3, 1e-7
 _FIRST = 5  # row numbers that are kept
 # The histogram of |difference| in sULP: [0] counts what is equal in value, [1] what is below 2^-8, and
