@@ -47,6 +47,8 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     tag = f"{adapter.short}_v1"
     if live:
         saved = adapter.save(case.model, given, folder, tag, case.options)
+        if case.options.onnx:
+            saved = adapter.interchange(case.model, given, folder, tag, case.options, saved)
         expected = adapter.answers(case.model, given, saved)
     else:
         saved = adapter.save_file(case.model, given, folder, tag, case.options)

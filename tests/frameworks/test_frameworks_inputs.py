@@ -130,7 +130,6 @@ class Duck:
         ({1, 2}, "Python objects"),
         (np.array([(object(),)], dtype=[("a", "O")]), "Python objects"),
         (np.ma.masked_array([1, 2], [True, False]), "masked"),
-        (torch.ones(2, dtype=torch.bfloat16), "bfloat16"),
         (torch.eye(2).to_sparse(), "sparse"),
         (frame_like("DataFrame", A, ["float64", "int64"]), "several types"),
         (frame_like("DataFrame", np.array([["x"]], dtype=object), ["object"]), "table of object"),

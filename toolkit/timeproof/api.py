@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from timeproof.replay.archiving import Archived
     from timeproof.replay.replaying import Result
 
+_LOG = logging.getLogger("timeproof")
 _DEFAULT = Path("logs/extensions/models")
 
 
@@ -36,6 +38,9 @@ def archive(
     thresholds: Mapping[str, float] | None = None,
     tags: Mapping[str, str] | None = None,
     copies: Mapping[str, object] | None = None,
+    expected: Any = None,
+    scores: Sequence[str] = (),
+    keep_different: bool = False,
     keep_inexact: bool = False,
     keep_random: bool = False,
     keep_saturating: bool = False,
@@ -47,7 +52,8 @@ def archive(
     Args:
         model: a torch.nn.Module, an XGBoost or LightGBM Booster or wrapper, an onnx.ModelProto, or the
             `pathlib.Path` of a model file.
-        inputs: one array, several in order, or a mapping from names; any NumPy dtype but object.
+        inputs: what your own call takes: one array, several in order (passed by position, as in
+            `model(*inputs)`), or a mapping (passed by name, as in `model(**inputs)`).
         grid_size: any positive whole number; part of where the artifact lies.
         root: the archive's folder.
         environment: None captures this process's own; or the name of one in the archive; or a folder
@@ -66,13 +72,20 @@ def archive(
         tags: your own.
         copies: conversions of the model that you made, by format: `{"onnx": Path("model.onnx")}`. The
             container runs them on the same inputs, and the metadata says how far each is from the model.
+        expected: the answer that you know: arrays by the outputs' names, or one array. What the container
+            gives must agree with it, as with what this process answers.
+        scores: outputs whose last axis holds class scores, where another argmax is another answer; by
+            default the model or the output's shape says so.
+        keep_different: keep a model whose container answers otherwise than this process, and mark it.
         keep_inexact: keep a copy that is further than rounding from the model, and mark it.
         keep_random: keep a model that draws random numbers, with one seed's answer, and mark it.
         keep_saturating: keep int8 weights that a CPU without VNNI adds up otherwise, and mark them.
         engine: what seals it; None takes what answers at a Docker socket. Images are built with Docker.
 
     Returns:
-        Archived: `ref` (prints as `grid-size-8/pytorch/v1`), `metadata`, and the metadata's `path`.
+        Archived: `ref` (prints as `grid-size-8/pytorch/v1`), `metadata`, the metadata's `path`, and `own`:
+            how far the container's answer is from this process's. Where they are not identical, the
+            logger `timeproof` says so.
 
     Raises:
         timeproof.errors.TimeproofError: each class says what to do; nothing was published.
@@ -104,10 +117,16 @@ def archive(
             keep_saturating=keep_saturating,
         ),
         copies=copies or {},
+        expected=expected,
+        scores=scores,
+        keep_different=keep_different,
         keep_inexact=keep_inexact,
         keep_random=keep_random,
     )
-    return archive_model(Archive(root), request, partial(engine_named, engine), progress=progress or SILENT)
+    done = archive_model(Archive(root), request, partial(engine_named, engine), progress=progress or SILENT)
+    for remark in done.remarks:
+        _LOG.warning("%s: %s", done.ref, remark)
+    return done
 
 
 def import_models(

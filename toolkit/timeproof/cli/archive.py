@@ -56,7 +56,7 @@ def command(
     target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
     grid_size: Annotated[str, typer.Option("--grid-size", "-n", help="Any positive whole number.")],
     archive: ArchiveOption = DEFAULT_ARCHIVE,
-    inputs: Annotated[Path | None, typer.Option(help=".npy or .npz, for a model file.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help=".npy, .npz, .csv or .tsv, for a model file.")] = None,
     env: Annotated[
         str | None,
         typer.Option("--env", help="An environment of the archive, or a folder with a conda-lock.yml."),
@@ -93,6 +93,19 @@ def command(
         list[str] | None,
         typer.Option(help="onnx=PATH: a conversion of the model, kept with its distance from it."),
     ] = None,
+    expected: Annotated[
+        Path | None, typer.Option(help="The answer that you know: .npy, .npz, .csv or .tsv.")
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(help="An output that holds class scores: there another argmax is another answer."),
+    ] = None,
+    keep_different: Annotated[
+        bool,
+        typer.Option(
+            "--keep-different", help="Keep a model whose container answers otherwise than your process."
+        ),
+    ] = False,
     keep_inexact: Annotated[
         bool, typer.Option("--keep-inexact", help="Keep a copy that is further than rounding from the model.")
     ] = False,
@@ -140,6 +153,9 @@ def command(
             tags={**more.get("tags", {}), **tags},
             options=replace(options, **known),
             copies=key_values(copy, "copy", "onnx=PATH"),
+            expected=None if expected is None else read_arrays(expected),
+            scores=scores or (),
+            keep_different=keep_different,
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
@@ -153,10 +169,13 @@ def command(
                 }
             )
             return 0
-        training = done.metadata.training
         out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{escape(str(done.path))}[/dim]")
-        if training is not None and training.get("verdict") != "identical":
-            out.print(f"  your process's own outputs: {escape(str(training.get('summary')))}")
+        if done.own is not None and not done.remarks:
+            out.print("  your process's own answer: identical")
+        if done.own is None and not done.remarks:
+            out.print("  [dim]no answer of your own was compared: hand one in with --expected[/dim]")
+        for remark in done.remarks:
+            out.print(f"  [yellow]{escape(remark)}[/yellow]")
         for made in done.metadata.copies:
             told = made.distance.get("summary") or made.distance.get("reason") or ""
             out.print(f"  {escape(made.name)} copy: {made.distance.get('verdict')}: {escape(str(told))}")
@@ -168,7 +187,7 @@ def command(
             out.print(f"  {second.kind} witness{escape(told)}")
         for kept in done.metadata.kept:
             out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
-        for note in done.metadata.notes:
+        for note in [n for n in done.metadata.notes if n not in done.remarks]:
             out.print(f"  [yellow]note:[/yellow] {escape(note)}")
         return 0
 
@@ -207,9 +226,9 @@ def _load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]
         raise NotFound(f"there is no file {path}", advice="give FILE.py, MODULE:FUNCTION or a model file")
     if inputs is None:
         raise BadRequest(
-            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy or X.npz"
+            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
         )
-    return path, _read_inputs(inputs), {}
+    return path, read_arrays(inputs), {}
 
 
 @contextmanager
@@ -277,12 +296,30 @@ def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str,
     raise BadRequest(f"{function}() returns neither (model, inputs) nor a dict with both")
 
 
-def _read_inputs(path: Path) -> Any:
-    """Read `.npy` or `.npz` without pickle."""
-    import numpy as np
+def read_arrays(path: Path) -> Any:
+    """Read one array, or arrays by name, from `.npy`, `.npz`, `.csv` or `.tsv`; never a pickle.
+
+    Raises NotFound and BadRequest.
+    """
+    from timeproof.importing.tables import read
+    from timeproof.importing.tensors import BadData
 
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
+    if path.suffix in {".npy", ".npz"}:
+        return _read_numpy(path)
+    try:
+        arrays = read(path, name="", dtype="<f8")
+    except BadData as error:
+        raise BadRequest(
+            f"{path} can't be read: {error}", advice="give .npy, .npz, .csv or .tsv, all of numbers"
+        ) from error
+    return arrays[""] if list(arrays) == [""] else arrays
+
+
+def _read_numpy(path: Path) -> Any:
+    import numpy as np
+
     try:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)

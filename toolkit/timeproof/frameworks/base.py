@@ -92,6 +92,8 @@ class SaveOptions:
     timestamp: str = ""
     graph_optimization: GraphOptimization = "basic"
     keep_saturating: bool = False
+    named: bool = False  # the user named the inputs: they are passed by these names
+    narrow: Mapping[str, str] = field(default_factory=dict)  # input → torch's dtype, where NumPy has none
 
     def __post_init__(self) -> None:
         if self.graph_optimization not in get_args(GraphOptimization):
@@ -101,11 +103,36 @@ class SaveOptions:
             )
 
 
+class NoRuntime(NotArchivable):
+    """This process lacks what runs the model, so that it has no answer of its own."""
+
+
+class AdapterDefaults:
+    """What an adapter inherits: no interchange copy of its own, and no reasons for another answer."""
+
+    exports = False
+
+    def differences(self, model: Any, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
+        return []
+
+    def interchange(
+        self,
+        model: Any,  # noqa: ARG002 - every adapter is called alike
+        inputs: Mapping[str, Array],  # noqa: ARG002
+        folder: Path,  # noqa: ARG002
+        tag: str,  # noqa: ARG002
+        options: SaveOptions,  # noqa: ARG002
+        saved: Saved,
+    ) -> Saved:
+        return saved
+
+
 class Adapter(Protocol):
     """One framework. `name` as in the probe's jobs; `short` as in file names (`model_pt_v1.pth`)."""
 
     name: str
     short: str
+    exports: bool  # whether `interchange` makes copies
 
     def recognises(self, model: object) -> bool:
         """Say whether `model` is one of this framework's, by its type's modules: nothing is imported."""
@@ -121,7 +148,28 @@ class Adapter(Protocol):
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Ask the live model; outputs are named and ordered as the probe's.
 
-        Raises NotArchivable where this process can't run it (ONNX without onnxruntime).
+        Raises NoRuntime where this process lacks the runtime (ONNX without onnxruntime), and NotArchivable
+        where the model does not answer.
+        """
+
+    def differences(self, model: Any, saved: Saved) -> list[str]:
+        """Name what may make the live model answer otherwise than the archived one, the likeliest first.
+
+        Called only where the two answers differ.
+        """
+
+    def interchange(
+        self,
+        model: Any,
+        inputs: Mapping[str, Array],
+        folder: Path,
+        tag: str,
+        options: SaveOptions,
+        saved: Saved,
+    ) -> Saved:
+        """Write a copy in another format beside the model where this framework can; else give `saved` back.
+
+        Called once the environment is known to hold onnxruntime, which measures the copy's distance.
         """
 
     def save_file(

@@ -11,6 +11,7 @@ import numpy as np
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, comes_from
 
+_NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 _ADVICE = "give a NumPy array, a list or tuple of them, or a mapping from input names to them"
 
 
@@ -43,6 +44,27 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> dict[str
     return arrays
 
 
+def narrow_types(inputs: object, arrays: Mapping[str, Array]) -> dict[str, str]:
+    """Name torch's dtype of those inputs that are tensors of a type that NumPy lacks (bfloat16).
+
+    Args:
+        inputs: what the user handed in; `arrays` is what `normalise_inputs` made of it.
+    """
+    if isinstance(inputs, Mapping):
+        items = list(inputs.values())
+    elif isinstance(inputs, (tuple, list)) and any(_is_array(item) for item in inputs):
+        items = list(inputs)
+    else:
+        items = [inputs]
+    found = {}
+    for name, item in zip(arrays, items, strict=False):
+        if comes_from(item, "torch", frozenset({"Tensor"})):
+            kind = str(item.dtype).removeprefix("torch.")
+            if kind.startswith(_NARROW):
+                found[name] = kind
+    return found
+
+
 def _name(name: object) -> str:
     if not isinstance(name, str) or not name or len(name) > 200 or not name.isprintable():
         raise NotArchivable(
@@ -62,16 +84,11 @@ def _array(item: Any, name: str) -> Array:
         from timeproof.probe import tensors
 
         try:
-            found, made_from = tensors.to_array(item)
+            found, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values
         except TypeError:
             raise NotArchivable(
                 f"the input {name!r} is a quantized or sparse tensor", advice="give a dense tensor"
             ) from None
-        if made_from:
-            raise NotArchivable(
-                f"the input {name!r} is {made_from}, which NumPy can't hold",
-                advice="give float32 inputs, and convert them inside the model",
-            )
     elif comes_from(item, "pandas"):
         found = _frame(item, name)
     elif hasattr(item, "toarray") and comes_from(item, "scipy"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import (
+    AdapterDefaults,
     Array,
     Saved,
     SavedFile,
@@ -32,7 +33,7 @@ _LINEAR_NOTE = (
 )
 
 
-class LightGBM:
+class LightGBM(AdapterDefaults):
     name = "lightgbm"
     short = "lgb"
 

@@ -16,12 +16,22 @@ from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
 from timeproof.frameworks import onnx_graph, onnx_scores, onnx_traps
-from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from, copy_bytes
+from timeproof.frameworks.base import (
+    AdapterDefaults,
+    Array,
+    NoRuntime,
+    Saved,
+    SavedFile,
+    SaveOptions,
+    answering,
+    comes_from,
+    copy_bytes,
+)
 from timeproof.probe import onnxfile, tensors
 from timeproof.strictjson import Json
 
 
-class Onnx:
+class Onnx(AdapterDefaults):
     name = "onnx"
     short = "onnx"
 
@@ -72,8 +82,8 @@ class Onnx:
         try:
             onnxruntime: Any = importlib.import_module("onnxruntime")
         except ImportError:
-            raise NotArchivable(
-                "onnxruntime is not installed here, so the training process has no answer of its own",
+            raise NoRuntime(
+                "onnxruntime is not installed here, so this process has no answer of its own",
                 advice="pip install onnxruntime",
             ) from None
         source = str(_path(model)) if isinstance(model, (str, os.PathLike)) else _bytes(model)

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks import sources, torch_onnx
-from timeproof.frameworks.base import (
-    Array,
-    Copy,
-    Saved,
-    SavedFile,
-    SaveOptions,
-    answering,
-    comes_from,
-    json_values,
-)
+from timeproof.frameworks import pytorch_call, pytorch_differences, sources, torch_onnx
+from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from
+from timeproof.frameworks.pytorch_args import check_kind, init_args
+from timeproof.frameworks.pytorch_call import Argument, evaluating
 from timeproof.frameworks.state import check_state
 from timeproof.probe import naming, tensors
 from timeproof.strictjson import Json
-
-_WRAP = (
-    "write a class of your own whose __init__ builds it from plain values, "
-    "load the state into that, and archive an instance of it"
-)
 
 
 class PyTorch:
     name = "pytorch"
     short = "pt"
+    exports = True
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "torch", frozenset({"Module"}))
@@ -44,7 +32,7 @@ class PyTorch:
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
-        """Write `model_<tag>.pth`, `source_<tag>/` and, where the exporter can, `model_<tag>.onnx`.
+        """Write `model_<tag>.pth` and `source_<tag>/`.
 
         Raises:
             NotArchivable: the class can't be rebuilt from its source and `init_args`, or the state holds
@@ -55,10 +43,11 @@ class PyTorch:
                 f"PyTorch models are not saved as {options.format!r}", advice="leave the format out"
             )
         torch: Any = importlib.import_module("torch")
-        _check_kind(model)
+        check_kind(model)
         kind = type(model)
         notes: list[str] = []
-        init_args = _init_args(model, options, notes, torch.nn.Module)
+        call = pytorch_call.bind(model, list(inputs), named=options.named, narrow=options.narrow)
+        built_with = init_args(model, options, notes, torch.nn.Module)
         captured = sources.capture(kind)
         state = {
             "model_state": model.state_dict(),
@@ -67,7 +56,7 @@ class PyTorch:
             "meta": {
                 "torch_version": str(torch.__version__),
                 "model_class": f"{kind.__module__}.{kind.__qualname__}",
-                "init_args": init_args,
+                "init_args": built_with,
                 "timestamp": options.timestamp,
             },
         }
@@ -83,16 +72,6 @@ class PyTorch:
         quantised = quantised_modules(model)
         if not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
-        copies: tuple[Copy, ...] = ()
-        if options.onnx:
-            with _evaluating(model):
-                exported = torch_onnx.export(
-                    model, _given(model, inputs), inputs, folder, tag, options, notes
-                )
-            if exported is not None:
-                copy, more = exported
-                copies = (copy,)
-                files += more
         return Saved(
             framework=self.name,
             framework_version=str(torch.__version__),
@@ -100,26 +79,60 @@ class PyTorch:
             model=file,
             class_module=kind.__module__,
             class_name=kind.__qualname__,
-            init_args=init_args,
+            init_args=built_with,
             options={
                 "module": kind.__module__,
                 "qualname": kind.__qualname__,
-                "init_args": init_args,
+                "init_args": built_with,
                 "source": root if captured else None,
                 "quantized": quantised,
+                "call": [argument.to_json() for argument in call],
+                **_types(model),
             },
-            copies=copies,
+            copies=(),
             source_files=tuple(written),
             notes=tuple(notes),
             input_names=tuple(inputs),
         )
 
-    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:  # noqa: ARG002
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Run the model here as it is, on its own device, in evaluation mode, without gradients."""
         torch: Any = importlib.import_module("torch")
-        with answering(), _evaluating(model), torch.inference_mode():
-            answer = model(*_given(model, inputs))
+        positional, by_name = pytorch_call.arguments(model, inputs, _call(saved))
+        with answering(), evaluating(model), torch.inference_mode():
+            answer = model(*positional, **by_name)
             return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
+
+    def differences(self, model: Any, saved: Saved) -> list[str]:
+        torch: Any = importlib.import_module("torch")
+
+        def rebuild() -> Any:
+            with torch.random.fork_rng(devices=[]):
+                module = type(model)(**saved.init_args)
+            module.load_state_dict(model.state_dict())
+            return module
+
+        return pytorch_differences.reasons(model, saved, rebuild)
+
+    def interchange(
+        self,
+        model: Any,
+        inputs: Mapping[str, Array],
+        folder: Path,
+        tag: str,
+        options: SaveOptions,
+        saved: Saved,
+    ) -> Saved:
+        """Write `model_<tag>.onnx` beside the state, where the exporter can; a note says why not."""
+        notes: list[str] = []
+        with evaluating(model):
+            exported = torch_onnx.export(model, inputs, _call(saved), folder, tag, options, notes)
+        if exported is None:
+            return replace(saved, notes=(*saved.notes, *notes))
+        copy, files = exported
+        return replace(
+            saved, files=(*saved.files, *files), copies=(*saved.copies, copy), notes=(*saved.notes, *notes)
+        )
 
     def save_file(
         self,
@@ -134,6 +147,31 @@ class PyTorch:
             f"{path} holds weights without their class, or code that runs when it is loaded",
             advice="give a Python function that returns the model and its inputs",
         )
+
+
+def _call(saved: Saved) -> tuple[Argument, ...]:
+    listed = saved.options["call"]
+    assert isinstance(listed, list)
+    return tuple(Argument(**entry) for entry in listed)  # type: ignore[arg-type]  # what `save` wrote
+
+
+def _types(model: Any) -> dict[str, Json]:
+    """Name the types that neither the state nor the class carries.
+
+    `dtypes`: of buffers that are not part of the state; `default_dtype`: torch's, where it is not float32.
+    """
+    torch: Any = importlib.import_module("torch")
+    state = model.state_dict()
+    dtypes: dict[str, Json] = {
+        name: str(buffer.dtype).removeprefix("torch.")
+        for name, buffer in model.named_buffers()
+        if name not in state and (buffer.is_floating_point() or buffer.is_complex())
+    }
+    default = str(torch.get_default_dtype()).removeprefix("torch.")
+    return {
+        **({"dtypes": dtypes} if dtypes else {}),
+        **({"default_dtype": default} if default != "float32" else {}),
+    }
 
 
 def quantised_modules(model: Any) -> list[Json]:
@@ -153,87 +191,6 @@ def named_outputs(answer: object) -> list[tuple[str, Any]]:
             f"the model's answer can't be stored: {error}",
             advice="return a tensor, or tuples, lists and dictionaries of tensors",
         ) from None
-
-
-def _given(model: Any, inputs: Mapping[str, Array]) -> list[Any]:
-    """Give the inputs as tensors on the model's device."""
-    torch: Any = importlib.import_module("torch")
-    device = next((item.device for item in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
-    given = []
-    for name, array in inputs.items():
-        try:
-            tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-        except TypeError as error:
-            raise NotArchivable(
-                f"the input {name!r} can't become a tensor: {error}", advice="give numbers or booleans"
-            ) from None
-        given.append(tensor.clone().to(device))
-    return given
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Put the model into evaluation mode, and every module of it back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _check_kind(model: Any) -> None:
-    names = {kind.__name__ for kind in type(model).__mro__ if kind.__module__.startswith("torch.")}
-    if "ScriptModule" in names:
-        raise NotArchivable(
-            "the model is TorchScript, whose code no state holds",
-            advice="archive the nn.Module that it was made from",
-        )
-    if "OptimizedModule" in names:
-        raise NotArchivable(
-            "the model was compiled with torch.compile", advice="archive the module itself: model._orig_mod"
-        )
-    if names & {"DataParallel", "DistributedDataParallel"}:
-        raise NotArchivable(
-            f"the model is wrapped in {type(model).__name__}", advice="archive the module in it: model.module"
-        )
-
-
-def _init_args(model: Any, options: SaveOptions, notes: list[str], base: type) -> dict[str, Json]:
-    """Find what the class was built with, as JSON values that its constructor takes."""
-    kind = type(model)
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    own = kind.__init__ is not base.__init__  # type: ignore[misc]  # the classes', not an instance's
-    signature = inspect.signature(kind.__init__) if own else inspect.Signature([_SELF])
-    takes = list(signature.parameters)[1:]
-    given = options.init_args if options.init_args is not None else getattr(model, "init_args", None)
-    if given is None:
-        if not takes:
-            return {}
-        if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()) and len(takes) == 1:
-            raise NotArchivable(f"{name} is built from positional arguments (*{takes[0]})", advice=_WRAP)
-        raise NotArchivable(
-            f"{name} takes arguments ({', '.join(takes)}), and nothing says which it was built with",
-            advice="give init_args={...}, or keep them on the model: self.init_args = {...} in __init__",
-        )
-    if not isinstance(given, Mapping):
-        raise NotArchivable(
-            f"init_args is a {type(given).__name__}", advice="give a dictionary of argument names and values"
-        )
-    values = json_values(given, "init_args", notes)
-    assert isinstance(values, dict)
-    try:
-        signature.bind(None, **values)
-    except TypeError as error:
-        raise NotArchivable(
-            f"init_args don't fit {name}: {error}",
-            advice=f"its constructor takes {', '.join(takes) or 'nothing'}",
-        ) from None
-    return values
-
-
-_SELF = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
 
 
 def _optimizer_state(optimizer: object) -> object:

@@ -16,6 +16,7 @@ from typing import Any
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, Copy, SavedFile, SaveOptions
 from timeproof.frameworks.onnx import Onnx, facts, inspect_file
+from timeproof.frameworks.pytorch_call import Argument, arguments, in_order
 from timeproof.probe import naming
 from timeproof.strictjson import Json
 
@@ -24,8 +25,8 @@ _SCRATCH = ".export"
 
 def export(
     model: Any,
-    given: Sequence[Any],
     inputs: Mapping[str, Array],
+    call: Sequence[Argument],
     folder: Path,
     tag: str,
     options: SaveOptions,
@@ -37,7 +38,7 @@ def export(
     (IR 9) open in runtimes that refuse the newer exporter's.
 
     Args:
-        given: the inputs as tensors; `model` is in evaluation mode.
+        call: how the model takes the inputs; `model` is in evaluation mode.
         notes: gets a sentence where there is no copy.
     """
     scratch = folder / _SCRATCH
@@ -45,7 +46,7 @@ def export(
     try:
         failures = []
         try:
-            attempts = list(_attempts(model, given, list(inputs)))
+            attempts = list(_attempts(*_by_position(model, inputs, call)))
         except Exception as error:  # the model itself, or its answer
             attempts = []
             failures.append(_first_line(error))
@@ -77,6 +78,35 @@ def export(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _by_position(
+    model: Any, inputs: Mapping[str, Array], call: Sequence[Argument]
+) -> tuple[Any, list[Any], list[str]]:
+    """Give the module, its inputs as tensors and their names, all by position, as exporters want them."""
+    torch: Any = importlib.import_module("torch")
+    names = list(inputs)
+    positional, by_name = arguments(model, inputs, call)
+    order = in_order(model, call)
+    if order is not None:
+        tensors = [by_name.get(call[k].parameter or "", None) for k in order]
+        if by_name:
+            taken = iter(positional)
+            return model, [next(taken) if t is None else t for t in tensors], [names[k] for k in order]
+        return model, positional, names
+
+    class ByName(torch.nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *tensors: Any) -> Any:
+            first, rest = tensors[: len(positional)], tensors[len(positional) :]
+            return self.model(*first, **dict(zip(by_name, rest, strict=True)))
+
+    ordered = [n for n, a in zip(names, call, strict=True) if a.parameter is None]
+    ordered += [n for n, a in zip(names, call, strict=True) if a.parameter is not None]
+    return ByName().eval(), [*positional, *by_name.values()], ordered
+
+
 def _first_line(error: Exception) -> str:
     text = error.message if isinstance(error, NotArchivable) else f"{type(error).__name__}: {error}"
     return text.strip().splitlines()[0][:300]
@@ -105,7 +135,7 @@ def _quiet() -> Iterator[list[str]]:
         logging.disable(before)
 
 
-def _attempts(model: Any, given: Sequence[Any], names: list[str]) -> Iterator[tuple[str, Any]]:
+def _attempts(model: Any, given: list[Any], names: list[str]) -> Iterator[tuple[str, Any]]:
     """Give the ways to export, best first: traced with a free batch, captured, traced as it is."""
     torch: Any = importlib.import_module("torch")
     with _quiet(), torch.no_grad():

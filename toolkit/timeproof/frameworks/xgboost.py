@@ -16,6 +16,7 @@ import numpy as np
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import (
+    AdapterDefaults,
     Array,
     Saved,
     SavedFile,
@@ -30,7 +31,7 @@ from timeproof.strictjson import Json
 _FORMATS = ("json", "ubj")
 
 
-class XGBoost:
+class XGBoost(AdapterDefaults):
     name = "xgboost"
     short = "xgb"
 

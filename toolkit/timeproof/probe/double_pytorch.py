@@ -121,10 +121,9 @@ def run(
     torch: Any = importlib.import_module("torch")
 
     build = load_pytorch.prepare(directory, model, options, threads, sizes)
-    given = load_pytorch.tensors_of(inputs)
-    seed = options.get("seed", 0)
+    given = load_pytorch.tensors_of(inputs, options)
     with torch.no_grad():
-        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given, seed)}
+        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given, options)}
     if torch.float64 in kinds.values() or torch.complex128 in kinds.values():
         raise Refused("an output is of float64 natively: there is nothing wider to round from")
     module = build().double()
@@ -134,7 +133,7 @@ def run(
     torch.set_default_dtype(torch.float64)
     try:
         with torch.no_grad(), watch:
-            answer = load_pytorch.ask(module, wide, seed)
+            answer = load_pytorch.ask(module, wide, options)
     finally:
         torch.set_default_dtype(before)
     if watch.narrow:

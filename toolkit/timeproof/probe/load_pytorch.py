@@ -94,8 +94,12 @@ def prepare(
         raise Refused("{} holds no 'model_state'".format(model))
     kind = _find(options, directory, sizes)
 
+    if options.get("default_dtype"):  # of the process that archived it: what the code makes is of this type
+        torch.set_default_dtype(getattr(torch, options["default_dtype"]))
+
     def build() -> Any:
         module = kind(**options.get("init_args", {}))
+        _restore_types(module, state["model_state"], options.get("dtypes") or {})
         module.load_state_dict(state["model_state"], strict=True)
         module.eval()
         return module
@@ -103,20 +107,53 @@ def prepare(
     return build
 
 
-def tensors_of(inputs: List[Tuple[str, Any]]) -> List[Any]:
+def _restore_types(module: Any, state: Dict[str, Any], others: Dict[str, str]) -> None:
+    """Give parameters and buffers the types of the saved state: loading would cast the state to theirs.
+
+    Args:
+        others: the types of the buffers that are not part of the state.
+    """
+    torch: Any = importlib.import_module("torch")
+    wanted = {name: value.dtype for name, value in state.items() if torch.is_tensor(value)}
+    wanted.update({name: getattr(torch, kind) for name, kind in others.items()})
+    for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
+        kind = wanted.get(name, tensor.dtype)
+        if kind == tensor.dtype or tensor.is_quantized:
+            continue
+        if tensor.requires_grad and not (kind.is_floating_point or kind.is_complex):
+            tensor.requires_grad_(False)
+        tensor.data = tensor.data.to(kind)
+
+
+def tensors_of(inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> List[Any]:
+    """Give the recorded arrays as tensors, in the types that the model was called with."""
     torch: Any = importlib.import_module("torch")
     # clone: torch's own allocator aligns to 64 bytes, and kernels choose their path by alignment.
-    return [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+    tensors_ = [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+    for k, argument in enumerate(options.get("call") or ()):
+        if argument.get("dtype"):
+            tensors_[k] = tensors_[k].to(getattr(torch, argument["dtype"]))
+    return tensors_
 
 
-def ask(module: Any, given: List[Any], seed: int = 0) -> List[Tuple[str, Any]]:
-    """Give the module's outputs as (name, tensor); the caller has switched gradients off."""
+def ask(module: Any, given: List[Any], options: Dict[str, Any]) -> List[Tuple[str, Any]]:
+    """Give the module's outputs as (name, tensor); the caller has switched gradients off.
+
+    Each input goes to the parameter that the artifact's `call` names, or, without one, to its place.
+    """
     torch: Any = importlib.import_module("torch")
+    seed = options.get("seed", 0)
     # A model that draws random numbers gets the same ones at every replay; sealing asks with two seeds.
     random.seed(seed)
     importlib.import_module("numpy").random.seed(seed)
     torch.manual_seed(seed)
-    return naming.flatten(module(*given), torch.is_tensor)
+    call = options.get("call") or [{}] * len(given)
+    if len(call) != len(given):
+        raise Refused("the artifact's call names {} inputs, not {}".format(len(call), len(given)))
+    named = [argument.get("parameter") for argument in call]
+    positional = [tensor for name, tensor in zip(named, given) if name is None]  # noqa: B905 - Python 3.6
+    by_name = {name: tensor for name, tensor in zip(named, given) if name is not None}  # noqa: B905
+    return naming.flatten(module(*positional, **by_name), torch.is_tensor)
 
 
 def run(
@@ -132,5 +169,5 @@ def run(
 
     module = prepare(directory, model, options, threads, sizes)()
     with getattr(torch, "inference_mode", torch.no_grad)():
-        answer = ask(module, tensors_of(inputs), options.get("seed", 0))
+        answer = ask(module, tensors_of(inputs, options), options)
     return [(name, *tensors.to_array(tensor)) for name, tensor in answer]

@@ -7,7 +7,7 @@ import importlib
 from typing import Any, List, Tuple
 
 # Floating-point types that NumPy has no name for; each of their values is a float32, exactly.
-_NARROW = ("bfloat16", "float8", "float6", "float4")
+_NARROW = ("bfloat16", "float8_", "float6_", "float4_")  # with the dash, for float64 begins alike
 
 
 def to_array(tensor: Any) -> Tuple[Any, str]:

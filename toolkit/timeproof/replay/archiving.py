@@ -1,67 +1,35 @@
-"""Archiving: save a model's files, seal it by replaying it twice, publish it. All or nothing."""
+"""Archiving: ask the user's process, save a model's files, seal it by replaying it twice, publish it.
+
+All or nothing. Whatever can be found out without the environment comes before it is built.
+"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from timeproof import atomic
-from timeproof.archive import reference, writer
+from timeproof.archive import writer
 from timeproof.archive.layout import Archive, Ref, check_grid_size
-from timeproof.archive.model import (
-    Copy,
-    EnvironmentRef,
-    Framework,
-    ImageRecord,
-    Metadata,
-    Model,
-    ProfileRecord,
-    Witness,
-)
+from timeproof.archive.model import ImageRecord, Metadata, Witness
 from timeproof.engine.base import Engine
-from timeproof.errors import NotArchivable
-from timeproof.frameworks.base import Adapter, Saved, SaveOptions
-from timeproof.frameworks.choose import adapter_for, adapter_for_file
-from timeproof.frameworks.conversions import with_copies
-from timeproof.frameworks.inputs import normalise_inputs
-from timeproof.image.build import utc_now
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
-from timeproof.replay import copies, images, quantised, witnesses
+from timeproof.replay import copies, images, own_answer, witnesses
 from timeproof.replay.choosing import choose
-from timeproof.replay.compare import OutputsDiff, compare_outputs
-from timeproof.replay.emulation import find, keep
+from timeproof.replay.difference import OutputsDiff
+from timeproof.replay.emulation import Emulator, find, keep
 from timeproof.replay.outcome import Outcome, ProbeRun
+from timeproof.replay.own_answer import OwnAnswer
+from timeproof.replay.preparing import Preparation, Request
 from timeproof.replay.probing import Task
 from timeproof.replay.profile import profile_named
 from timeproof.replay.proving import Elsewhere, elsewhere
+from timeproof.replay.recording import SealRecord, metadata_of, reference_name
 from timeproof.replay.sealing import SEEDS, Arrays, seal, settled
-from timeproof.replay.verdict import Thresholds
-from timeproof.version import VERSION
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to archive, and how. `model` is a live model, or the path of a model file."""
-
-    model: object
-    inputs: object
-    grid_size: object
-    environment: str | Path | None = None
-    python: Path | None = None
-    without: Sequence[str] = ()
-    profile: str | Path = "portable"
-    prove_portable: bool = False  # also run it on simulated CPUs, and record what moved
-    witness: str = "auto"  # one of witnesses.CHOICES
-    thresholds: Mapping[str, float] = field(default_factory=dict)  # the scale's figures, for this artifact
-    tags: Mapping[str, str] = field(default_factory=dict)
-    options: SaveOptions = field(default_factory=SaveOptions)
-    copies: Mapping[str, object] = field(default_factory=dict)  # format → path: somebody's conversion
-    keep_inexact: bool = False  # a copy further than rounding from the model
-    keep_random: bool = False  # a model whose answer depends on a seed
+__all__ = ["Archived", "Request", "archive_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +39,8 @@ class Archived:
     ref: Ref
     metadata: Metadata
     path: Path  # of the metadata
+    own: OutputsDiff | None = None  # the user's own answer against the container's
+    remarks: tuple[str, ...] = ()  # what the user should read: how far the two are apart
 
 
 def archive_model(
@@ -81,214 +51,189 @@ def archive_model(
     limits: Limits = LIMITS,
     progress: Progress = SILENT,
 ) -> Archived:
-    """Archive one model: environment, files, seal, publish.
+    """Archive one model: own answer, files, environment, seal, publish.
 
     Args:
         connect: gives a new connection to the engine; the two seal runs take one each.
 
     Raises:
-        BadGridSize / NotArchivable: before anything is written.
-        SealFailed: the model does not replay, or not twice the same; nothing was published.
+        BadGridSize / NotArchivable: before anything is built.
+        SealFailed: the model does not replay, not twice the same, or answers otherwise than the user's own
+            process; nothing was published.
         BadEnvironment / EngineFailed / StorageFailed; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    profile = profile_named(request.profile)
-    thresholds = Thresholds.of(request.thresholds)
-    adapter, from_file = _adapter(request.model)
-    witnesses.check_choice(request.witness, adapter.name)
-    name = adapter.input_name(request.model)
-    inputs = normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
-    for input_name, array in inputs.items():
-        reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
-    engine = connect()
-    emulating = request.prove_portable or request.witness == "emulated"
-    emulator = find(progress) if emulating else None
-    environment = choose(
-        archive,
-        request.environment,
-        python=request.python,
-        without=request.without,
-        engine_version=engine.version()["version"],
-        progress=progress,
-    )
-    provided = images.provide(engine, archive, environment, progress=progress)
-    with writer.draft(archive, grid_size, adapter.name) as draft, atomic.storage(draft.folder):
+    work = Preparation(request, profile_named(request.profile), limits, progress)
+    with writer.draft(archive, grid_size, work.adapter.name) as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
-        own_onnx = request.options.onnx and not request.copies
-        options = replace(request.options, timestamp=utc_now(), onnx=own_onnx)
-        saving = adapter.save_file if from_file else adapter.save
-        saved = saving(request.model, inputs, draft.folder, draft.ref.tag, options)  # type: ignore[arg-type]  # a path where from_file
-        saved = quantised.check(saved, profile, keep=options.keep_saturating)
-        saved = with_copies(
-            saved, request.copies, inputs, draft.folder, draft.ref.tag, options, inexact=request.keep_inexact
+        work.save(draft)
+        work.answer(draft)
+        engine = connect()
+        emulating = request.prove_portable or request.witness == "emulated"
+        emulator = find(progress) if emulating else None
+        environment = choose(
+            archive,
+            request.environment,
+            python=request.python,
+            without=request.without,
+            engine_version=engine.version()["version"],
+            progress=progress,
         )
-        inputs = {new: inputs[old] for new, old in zip(saved.input_names, inputs, strict=True)}
-        own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
-        task = _task(draft, saved, inputs, witnesses.asked(request.witness, saved, limits))
-        progress.step("Sealing: two replays in two fresh containers")
-        runs = seal(connect, provided.id, task, profile, limits)
+        provided = images.provide(engine, archive, environment, progress=progress)
+        work.interchange(draft, environment)
+        sealing = _Sealing(work, draft, connect, provided.id, environment, emulator)
+        metadata, own, remarks = sealing.run()
+        progress.step("Publishing")
+        return Archived(draft.ref, metadata, draft.publish(metadata), own, remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealing:
+    """One prepared model, its environment, and the engine that replays it."""
+
+    work: Preparation
+    draft: writer.Draft
+    connect: Callable[[], Engine]
+    image: str  # an id that the engine holds
+    environment: ImageRecord
+    emulator: Emulator | None
+
+    def run(self) -> tuple[Metadata, OutputsDiff | None, tuple[str, ...]]:
+        """Replay the draft twice, hold it against the own answer, and describe it.
+
+        Returns the metadata, the difference to the user's own answer, and remarks. Raises SealFailed.
+        """
+        work, request = self.work, self.work.request
+        task = work.task(self.draft, witnesses.asked(request.witness, work.saved, work.limits))
+        work.progress.step("Sealing: two replays in two fresh containers")
+        runs = self._replay(task, SEEDS)
         outputs, first, random = settled(
             runs,
-            environment.left_out,
-            saved,
-            draft.folder,
-            lambda: seal(connect, provided.id, task, profile, limits, SEEDS[:1])[0],
+            self.environment.left_out,
+            work.saved,
+            self.draft.folder,
+            lambda: self._replay(task, SEEDS[:1])[0],
             keep_random=request.keep_random,
         )
-        measured = copies.runnable(saved, first)
-        records = [copies.record(outputs, c, first, thresholds) for c in measured.copies]
-        inexact = copies.check(measured.copies, records, keep_inexact=request.keep_inexact)
-        found, notes = witnesses.found(request.witness, saved.framework, runs, outputs, thresholds)
+        scores = work.scores(outputs)
+        own, different, remarks = self._agreement(task, outputs, first, runs, random)
+        saved, records, inexact = copies.settle(
+            work.saved, outputs, first, work.thresholds, keep_inexact=request.keep_inexact
+        )
+        for file in {f.path for f in work.saved.files} - {f.path for f in saved.files}:
+            (self.draft.folder / file).unlink()
+        second, notes, other = self._witnesses(task, runs, outputs, random, scores)
+        saved = replace(
+            saved,
+            kept=(*saved.kept, *random, *inexact, *different),
+            notes=(*saved.notes, *notes, *remarks),
+        )
+        record = SealRecord(
+            saved=saved,
+            inputs=work.inputs,
+            outputs=outputs,
+            outcome=first,
+            runs=runs,
+            own=own,
+            copies=records,
+            witnesses=second,
+            environment=self.environment,
+            profile=work.profile,
+            proofs=other.proofs,
+            emulators=[keep(self.draft.archive, self.emulator)] if self.emulator is not None else [],
+            scores=scores,
+            thresholds=request.thresholds,
+            tags=request.tags,
+        )
+        return metadata_of(self.draft, record), own, remarks
+
+    def _replay(self, task: Task, seeds: Sequence[int]) -> list[ProbeRun]:
+        return seal(self.connect, self.image, task, self.work.profile, self.work.limits, seeds)
+
+    def _witnesses(
+        self,
+        task: Task,
+        runs: Sequence[ProbeRun],
+        outputs: Arrays,
+        random: Sequence[str],
+        scores: Mapping[str, bool],
+    ) -> tuple[list[Witness], list[str], Elsewhere]:
+        """Write the second references; give them, notes, and what other CPUs answered."""
+        work, request = self.work, self.work.request
+        choice, framework = request.witness, work.saved.framework
+        accepted, notes = witnesses.found(choice, framework, runs, outputs, work.thresholds)
         if random:  # in float64 it would draw other numbers
-            found, notes = [], ["there is no float64 witness: the model draws random numbers"]
+            accepted, notes = [], ["there is no float64 witness: the model draws random numbers"]
         other = Elsewhere()
-        if emulator is not None:  # before the reference gets its outputs, and the task's bytes change
+        if self.emulator is not None:  # before the reference gets its outputs, and the task's bytes change
             other = elsewhere(
-                connect,
-                provided.id,
+                self.connect,
+                self.image,
                 task,
-                profile,
+                work.profile,
                 outputs,
-                emulator,
-                limits,
-                progress,
+                self.emulator,
+                work.limits,
+                work.progress,
                 prove=request.prove_portable,
-                witness=request.witness == "emulated",
-                thresholds=thresholds,
+                witness=choice == "emulated",
+                thresholds=work.thresholds,
             )
             if other.witness is not None:
-                found.append(
-                    witnesses.emulated(other.witness, other.cpu, outputs, emulator.record, thresholds)
+                record = self.emulator.record
+                accepted.append(
+                    witnesses.emulated(other.witness, other.cpu, outputs, record, work.thresholds)
                 )
-        for file in set(saved.files) - set(measured.files):
-            (draft.folder / file.path).unlink()
-        notes = [*measured.notes, *notes]
-        saved = replace(measured, kept=(*saved.kept, *random, *inexact), notes=tuple(notes))
-        second = [
-            witnesses.write(f, draft.folder, draft.ref.tag, _reference_name(draft), outputs) for f in found
-        ]
-        metadata = _metadata(
-            draft, saved, inputs, outputs, own, first, runs, records, second, environment, profile, request
-        )
-        if emulator is not None:
-            emulated = keep(archive, emulator)
-            metadata = metadata.model_copy(update={"proofs": other.proofs, "emulators": [emulated]})
-        progress.step("Publishing")
-        return Archived(draft.ref, metadata, draft.publish(metadata))
+        tag, name = self.draft.ref.tag, reference_name(self.draft)
+        written = [witnesses.write(w, self.draft.folder, tag, name, outputs, scores) for w in accepted]
+        return written, notes, other
 
+    def _agreement(
+        self,
+        task: Task,
+        outputs: Arrays,
+        first: Outcome,
+        runs: Sequence[ProbeRun],
+        random: Sequence[str],
+    ) -> tuple[OutputsDiff | None, tuple[str, ...], tuple[str, ...]]:
+        """Hold the container's answer against the known ones. Raises SealFailed.
 
-def _adapter(model: object) -> tuple[Adapter, bool]:
-    if isinstance(model, Path):
-        if not model.is_file():
-            raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
-        return adapter_for_file(model), True
-    return adapter_for(model), False
+        Returns the difference to the first of them, what was kept, and remarks for the user.
+        """
+        work = self.work
+        known = [work.own] if work.own is not None else []
+        if work.request.expected is not None:
+            known.append(own_answer.handed_in(work.request.expected, outputs))
+        if random:  # another process draws other numbers
+            return None, (), ("your own answer was not compared: the model draws random numbers",)
+        differences = [own_answer.measure(own, outputs, work.thresholds) for own in known]
+        python = str(runs[0].hello.get("python", ""))
+        kept: tuple[str, ...] = ()
+        for own, difference in zip(known, differences, strict=True):
+            if not own_answer.agrees(difference):
+                reasons = [] if work.request.keep_different else self._reasons(task, own, first, python)
+                kept = own_answer.keep_or_refuse(own, difference, reasons, keep=work.request.keep_different)
+        remarks = [own_answer.sentence(o, d) for o, d in zip(known, differences, strict=True)]
+        return next(iter(differences), None), kept, tuple(r for r in remarks if r)
 
-
-def _own_answers(adapter: Adapter, model: object, inputs: Arrays, saved: Saved) -> Arrays | None:
-    """What the training process itself answers; None where it can't run the model (a bare .onnx)."""
-    try:
-        return adapter.answers(model, inputs, saved)
-    except NotArchivable:
-        return None
-
-
-def _reference_name(draft: writer.Draft) -> str:
-    return f"reference_{draft.ref.tag}.npz"
-
-
-def _write_reference(draft: writer.Draft, **groups: Arrays) -> None:
-    stream = io.BytesIO()
-    reference.write(stream, **groups)
-    (draft.folder / _reference_name(draft)).write_bytes(stream.getbuffer())
-
-
-def _task(draft: writer.Draft, saved: Saved, inputs: Arrays, more: Sequence[Mapping[str, Any]]) -> Task:
-    _write_reference(draft, input=inputs)
-    entries = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
-    entries.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
-    return Task(
-        id=str(draft.ref),
-        framework=saved.framework,
-        folder=draft.folder,
-        files=tuple(e for e in entries if e.role != "optional"),
-        model=saved.model,
-        inputs_file=_reference_name(draft),
-        input_names=tuple(inputs),
-        options=saved.options,
-        copies=(
-            *(
-                {"name": c.name, "framework": c.framework, "model": c.model, "options": dict(c.options)}
-                for c in saved.copies
-            ),
-            *more,
-        ),
-    )
-
-
-def _metadata(
-    draft: writer.Draft,
-    saved: Saved,
-    inputs: Arrays,
-    outputs: Arrays,
-    own: Arrays | None,
-    first: Outcome,
-    runs: Sequence[ProbeRun],
-    records: list[Copy],
-    second: list[Witness],
-    environment: ImageRecord,
-    profile: ProfileRecord,
-    request: Request,
-) -> Metadata:
-    _write_reference(draft, input=inputs, output=outputs)
-    files = [writer.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
-    files.append(writer.entry(draft.folder, _reference_name(draft), "reference", "npz"))
-    own_files = [w.file for w in second if w.file != _reference_name(draft)]
-    files += [writer.entry(draft.folder, name, "witness", "npz") for name in own_files]
-    hello = runs[0].hello
-    machine = hello.get("machine")
-    training: OutputsDiff | None = None
-    if own is not None:
-        training = compare_outputs(own, outputs, thresholds=Thresholds.of(request.thresholds))
-    library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(saved.framework, saved.framework)
-    return Metadata(
-        schema=1,
-        created=utc_now(),
-        grid_size=draft.ref.grid_size,
-        version=draft.ref.version,
-        framework=Framework(
-            name=saved.framework,  # type: ignore[arg-type]  # the schema checks it
-            version=first.versions.get(library, saved.framework_version),
-            python=str(hello.get("python", "")),
-        ),
-        model=Model(
-            file=saved.model,
-            module=saved.class_module,
-            qualname=saved.class_name,
-            init_args=dict(saved.init_args),
-            options=dict(saved.options),
-            source=list(saved.source_files),
-        ),
-        files=files,
-        inputs=reference.specs_of("input", inputs),
-        outputs=reference.specs_of("output", outputs),
-        copies=records,
-        environment=EnvironmentRef(
-            name=environment.folder, lock_sha256=environment.lock_sha256, image=environment.image
-        ),
-        profile=profile,
-        training=training.to_json() if training is not None else None,
-        machine=machine if isinstance(machine, dict) else {},
-        seal={
-            "runs": len(runs),
-            "seeds": list(SEEDS),
-            "seconds": [round(r.result.seconds, 3) for r in runs],
-            "toolkit": VERSION,
-        },
-        tags={str(k): str(v) for k, v in request.tags.items()},
-        notes=list(saved.notes),
-        kept=sorted(set(saved.kept)),
-        witnesses=second,
-        thresholds=dict(request.thresholds),  # type: ignore[arg-type]  # Thresholds.of has checked the names
-    )
+    def _reasons(self, task: Task, own: OwnAnswer, first: Outcome, python: str) -> list[str]:
+        """The likeliest causes of another answer, the surest first."""
+        work = self.work
+        listed: list[str] = []
+        if not work.from_file:
+            listed += work.adapter.differences(work.request.model, work.saved)
+        listed += own_answer.versions_differ(work.saved.framework, first, python)
+        if work.profile.name != "native" and not listed:
+            alone = replace(task, copies=())
+            native = profile_named("native")
+            (run,) = seal(self.connect, self.image, alone, native, work.limits, SEEDS[:1])
+            (outcome,) = run.outcomes.values()
+            if outcome.failure is None and own_answer.agrees(
+                own_answer.measure(own, outcome.native, work.thresholds)
+            ):
+                listed.append(
+                    f"the profile {work.profile.name} makes the difference: under --profile native"
+                    " (profile='native') the container agrees"
+                )
+        return listed

@@ -132,50 +132,71 @@ def record(
     )
 
 
-def runnable(saved: Saved, outcome: Outcome) -> Saved:
-    """Leave out a copy of our own making that nothing in the environment runs, and say so.
+def settle(
+    saved: Saved,
+    outputs: Mapping[str, Array],
+    outcome: Outcome,
+    thresholds: Thresholds = THRESHOLDS,
+    *,
+    keep_inexact: bool,
+) -> tuple[Saved, list[CopyRecord], tuple[str, ...]]:
+    """Measure each copy, and say which stay.
 
-    How far it is from the model, nobody could tell.
-    """
-    gone = [c for c in saved.copies if not c.given and _lacks_runtime(outcome.copies.get(c.name, {}))]
-    if not gone:
-        return saved
-    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
-    notes = tuple(
-        f"there is no {c.name} copy: the environment holds no onnxruntime, so its distance can't be measured"
-        for c in gone
-    )
-    return replace(
-        saved,
-        files=tuple(f for f in saved.files if f.path not in files),
-        copies=tuple(c for c in saved.copies if c not in gone),
-        notes=saved.notes + notes,
-    )
-
-
-def _lacks_runtime(told: Mapping[str, Any]) -> bool:
-    return told.get("status") == "refused" and "No module named 'onnxruntime'" in str(told.get("reason"))
-
-
-def check(copies: Sequence[Copy], records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple[str, ...]:
-    """Refuse copies that are further than rounding from the native answer, unless they are to be kept.
+    A copy of our own making that is further than rounding from the model is left out with a note: nobody
+    asked for it. One that was handed in is refused, unless it is to be kept.
 
     Returns:
-        tuple: `inexact`, where one is kept.
+        tuple: what stays of `saved`; a record for each copy that stays; `inexact`, where one is kept.
 
     Raises:
         SealFailed: naming the distance, and both ways out.
     """
+    records = {c.name: record(outputs, c, outcome, thresholds) for c in saved.copies}
+    reasons: dict[str, str] = {}
+    for copy in saved.copies:
+        if copy.given or _near(records[copy.name]):
+            continue
+        if _lacks_runtime(outcome.copies.get(copy.name, {})):
+            reasons[copy.name] = "the environment holds no onnxruntime, so its distance can't be measured"
+        elif not keep_inexact:
+            far = records[copy.name]
+            reasons[copy.name] = (
+                f"it is further than rounding from the model: {far.distance['verdict']}: {_summary(far)};"
+                " --keep-inexact (keep_inexact=True) keeps it, marked"
+            )
+    stay = without(saved, reasons)
+    kept = [records[c.name] for c in stay.copies]
+    return stay, kept, _require_near(kept, keep_inexact=keep_inexact)
+
+
+def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
+    """Leave out copies of our own making; `reasons` says why, by the copy's name."""
+    gone = [c for c in saved.copies if c.name in reasons]
+    if not gone:
+        return saved
+    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
+    return replace(
+        saved,
+        files=tuple(f for f in saved.files if f.path not in files),
+        copies=tuple(c for c in saved.copies if c not in gone),
+        notes=(*saved.notes, *(f"there is no {c.name} copy: {reasons[c.name]}" for c in gone)),
+    )
+
+
+def _lacks_runtime(status: Mapping[str, Any]) -> bool:
+    return status.get("status") == "refused" and "No module named 'onnxruntime'" in str(status.get("reason"))
+
+
+def _require_near(records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple[str, ...]:
+    """Refuse copies that are further than rounding from the native answer, unless they are to be kept."""
     far = [r for r in records if not _near(r)]
     if not far or keep_inexact:
         return (INEXACT,) if far else ()
-    told = "; ".join(f"{r.name}: {r.distance['verdict']}: {_said(r)}" for r in far)
-    ours = not all(c.given for c in copies)
-    without = "--no-onnx (onnx=False)" if ours else f"leave out --copy {far[0].name}=…"
+    listed = "; ".join(f"{r.name}: {r.distance['verdict']}: {_summary(r)}" for r in far)
     raise SealFailed(
-        f"the model replays, but its copy in another format is further than rounding from it: {told}",
-        advice=f"archive the model without the copy ({without}), or keep the copy, marked, with"
-        " --keep-inexact (keep_inexact=True). Nothing was published",
+        f"the model replays, but its copy in another format is further than rounding from it: {listed}",
+        advice=f"archive the model without the copy (leave out --copy {far[0].name}=…), or keep the copy,"
+        " marked, with --keep-inexact (keep_inexact=True). Nothing was published",
     )
 
 
@@ -186,5 +207,5 @@ def _near(record: CopyRecord) -> bool:
         return False
 
 
-def _said(record: CopyRecord) -> str:
+def _summary(record: CopyRecord) -> str:
     return str(record.distance.get("summary") or record.distance.get("reason") or "")

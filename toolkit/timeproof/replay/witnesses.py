@@ -121,15 +121,19 @@ def write(
     outputs: Mapping[str, Array],
     scores: Mapping[str, bool] | None = None,
 ) -> Witness:
-    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already."""
+    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already.
+
+    Args:
+        scores: which outputs hold class scores, as the reference records it.
+    """
     if found.kind == "margin":
         file = reference_name
-        specs = [s for s in reference.specs_of("output", outputs, scores=scores) if s.name in found.outputs]
+        specs = [s for s in reference.specs_of("output", outputs, None, scores) if s.name in found.outputs]
     else:
         file = f"witness_{tag}_{found.kind}.npz"
         with (folder / file).open("xb") as stream:
             reference.write(stream, output=found.outputs)
-        specs = reference.specs_of("output", found.outputs, scores=scores)
+        specs = reference.specs_of("output", found.outputs, None, scores)
     return Witness(
         kind=found.kind, file=file, outputs=specs, options=dict(found.options), facts=dict(found.facts)
     )
