@@ -137,6 +137,7 @@ def settle(
     outputs: Mapping[str, Array],
     outcome: Outcome,
     thresholds: Thresholds = THRESHOLDS,
+    scores: Mapping[str, bool] | None = None,
     *,
     keep_inexact: bool,
 ) -> tuple[Saved, list[CopyRecord], tuple[str, ...]]:
@@ -151,7 +152,7 @@ def settle(
     Raises:
         SealFailed: naming the distance, and both ways out.
     """
-    records = {c.name: record(outputs, c, outcome, thresholds) for c in saved.copies}
+    records = {c.name: record(outputs, c, outcome, thresholds, scores) for c in saved.copies}
     reasons: dict[str, str] = {}
     for copy in saved.copies:
         if copy.given or _near(records[copy.name]):
