@@ -152,6 +152,57 @@ def test_the_same_import_again_adds_nothing_and_a_new_case_alone(small, tree):
     assert verify(small).ok
 
 
+def model_file(folder: Path, model: onnx.ModelProto, x: np.ndarray, y: np.ndarray) -> dict:
+    """A model file with its arrays, as keywords of a request."""
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    np.savez(folder / "x.npz", x=x)
+    np.savez(folder / "y.npz", y=y)
+    return {"source": folder / "m.onnx", "inputs": folder / "x.npz", "expected": folder / "y.npz"}
+
+
+def test_arrays_of_a_wider_dtype_are_kept_in_the_graphs_where_no_value_is_lost(small, tmp_path):
+    done = run(small, **model_file(tmp_path, relu(), X.astype("f8"), X.clip(0).astype(">f8")))
+    assert done.notes == (
+        "the input x is kept as float32, not float64: every value is the same",
+        "the answer y is kept as float32, not >f8: every value is the same",
+    )
+    metadata = read_metadata(small, done.refs[0])
+    assert [spec.dtype for spec in (*metadata.inputs, *metadata.outputs)] == ["<f4", "<f4"]
+    assert metadata.notes[:2] == list(done.notes)
+
+
+def test_an_input_that_the_graphs_dtype_does_not_hold_is_refused_and_an_answer_is_graded(small, tmp_path):
+    with pytest.raises(NotImportable, match=r"x: the array is float64, the model takes float32") as caught:
+        run(small, **model_file(tmp_path, relu(), X + np.float64(1e-9), X))
+    assert "x.npz" in str(caught.value)
+    done = run(small, **model_file(tmp_path, relu(), X, X.clip(0) + np.float64(1e-9)))
+    assert "graded by value" in done.notes[0]
+    assert read_metadata(small, done.refs[0]).outputs[0].dtype == "<f8"
+
+
+def test_class_scores_are_what_the_graph_says_and_what_is_said_by_name(small, tmp_path):
+    plain = run(small, **model_file(tmp_path, relu(), X, X.clip(0)))
+    named = run(small, **model_file(tmp_path, relu(), X, X.clip(0)), scores=["y"])
+    assert run(small, **model_file(tmp_path, relu(), X, X.clip(0)), scores=["y"]).there == named.refs
+    marks = [read_metadata(small, done.refs[0]).outputs[0].scores for done in (plain, named)]
+    assert marks == [None, True]
+    softmax = relu()
+    softmax.graph.node[0].op_type = "Softmax"
+    own = run(small, **model_file(tmp_path, softmax, X, X))
+    assert read_metadata(small, own.refs[0]).outputs[0].scores is True
+    before = snapshot(small)
+    with pytest.raises(BadRequest, match="--scores z: no answer that is imported has this name"):
+        run(small, **model_file(tmp_path, relu(), X, X), scores=["z"])
+    assert snapshot(small) == before
+
+
+def test_onnx_models_have_no_boosting_rounds(small, tree, tmp_path):
+    with pytest.raises(BadRequest, match="boosting rounds"):
+        run(small, tree, trees=3)
+    with pytest.raises(BadRequest, match="--trees 3: onnx models have no boosting rounds"):
+        run(small, **model_file(tmp_path, relu(), X, X), trees=3)
+
+
 BROKEN = {
     "a truncated input": ("test_data_set_0/input_0.pb", b"\x08\x02\x10", "cut off"),
     "a model that is none": ("model.onnx", b"\x08", "model.onnx: not an ONNX file"),
@@ -266,7 +317,7 @@ def test_a_lightgbm_file_is_asked_only_for_the_answers_that_are_known(small, tmp
     assert metadata.model.options["outputs"] == ["predict"]
     assert arrays(small, done.refs[0])[1]["predict"].tolist() == [0.5, 0.25]
     np.savez(tmp_path / "y.npz", probability=np.zeros(2))
-    with pytest.raises(NotImportable, match="answers are called predict and raw_score"):
+    with pytest.raises(NotImportable, match="answers are called predict, raw_score and leaf"):
         run(small, tmp_path / "m.txt", inputs=tmp_path / "x.npy", expected=tmp_path / "y.npz")
 
 

@@ -46,10 +46,36 @@ def test_a_csv_is_numbers_with_or_without_names_of_columns(tmp_path):
     assert read(tmp_path / "b.csv", "<f4")["x"].dtype == np.float32
 
 
+TABS = {
+    "a.tsv": "a\tb\n1\t2.5\n\n\t-3\n",
+    "a.csv": "\n1\t2.5\n\t-3\n",
+    "b.TSV": "\ufeffa\tb\n1\t2.5\n\t-3\n",
+    "b.csv": '"a"\t"b"\n1\t2.5\n\t-3\n',
+    "c.csv": "1,2.5\n,-3\n",
+}
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_tabs_separate_as_commas_do(tmp_path, name):
+    (tmp_path / name).write_text(TABS[name], encoding="utf-8")
+    np.testing.assert_array_equal(read(tmp_path / name)["x"], [[1, 2.5], [np.nan, -3]])
+
+
+def test_the_names_of_columns_are_given_where_the_first_line_has_them(tmp_path):
+    (tmp_path / "a.csv").write_text("price, qty\n1,2\n")
+    (tmp_path / "b.csv").write_text("1,2\n")
+    (tmp_path / "c.csv").write_text("price,qty\nprice,qty\n1,2\n")
+    assert tables.read_with_columns(tmp_path / "a.csv", name="x", dtype="<f8")[1] == ("price", "qty")
+    assert tables.read_with_columns(tmp_path / "b.csv", name="x", dtype="<f8")[1] == ()
+    with pytest.raises(BadData, match="line 2, column 1: 'price' is no number"):
+        read(tmp_path / "c.csv")
+
+
 WORDS = {
     "a word": ("1,2\n3,four\n", "line 2, column 2: 'four' is no number"),
     "a number with underscores": ("1_000\n", "no row"),
     "rows of unequal length": ("1,2\n3\n", "line 2: 1 columns, and 2 before"),
+    "fewer numbers than names": ("a,b,c\n1,2\n", "line 2: 2 columns, and 3 before"),
     "half a header": ("a,2\n1,2\n", "line 1, column 1: 'a'"),
     "nothing": ("\n\n", "no row"),
     "only names": ("a,b\n", "no row"),

@@ -14,7 +14,10 @@ from faking import FakeEngine
 
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.verify import read_metadata
+from timeproof.errors import BadRequest
+from timeproof.importing import files
 from timeproof.importing.importing import Request, import_models
+from timeproof.importing.tensors import BadData
 from timeproof.limits import LIMITS
 from timeproof.replay.judging import judge_outcome, task_of
 from timeproof.replay.outcome import Outcome
@@ -23,7 +26,7 @@ from timeproof.replay.profile import profile_named
 from timeproof.replay.verdict import Verdict
 
 pytest.importorskip("lightgbm")
-pytest.importorskip("xgboost")
+xgboost = pytest.importorskip("xgboost")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +48,22 @@ def verdicts(_small, tmp_path_factory) -> dict[str, tuple[Verdict, str]]:
     np.save(folder / "forest.npy", forest.predict_proba(rows))
     given = [("half.txt", "leaves.npz"), ("loop.txt", "leaves.npz"), ("good.txt", "leaves.npz")]
     given += [("good.txt", "off.csv"), ("good.ubj", "forest.npy")]
+    booster, data = forest.get_booster(), xgboost.DMatrix(rows)
+    np.savez(
+        folder / "two.txt.npz",
+        predict=leaves.booster_.predict(rows, num_iteration=2),
+        leaf=leaves.booster_.predict(rows, num_iteration=2, pred_leaf=True),
+    )
+    np.savez(
+        folder / "two.ubj.npz",
+        predict=booster.predict(data, iteration_range=(0, 2)),
+        leaf=booster.predict(data, iteration_range=(0, 2), pred_leaf=True).astype(np.int64),
+    )
+    given += [("good.txt", "two.txt.npz"), ("good.ubj", "two.ubj.npz")]
     refs: dict[str, Ref] = {}
     for model, answers in given:
-        request = Request(folder / model, 5, ENVIRONMENT, folder / "x.npy", folder / answers)
+        trees = 2 if "two" in answers else None
+        request = Request(folder / model, 5, ENVIRONMENT, folder / "x.npy", folder / answers, trees=trees)
         (refs[f"{model} {answers}"],) = import_models(archive, request, lambda: pytest.fail("an engine")).refs
     names = {str(ref): name for name, ref in refs.items()}
     found: dict[str, tuple[Verdict, str]] = {}
@@ -68,7 +84,13 @@ def verdicts(_small, tmp_path_factory) -> dict[str, tuple[Verdict, str]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["good.txt leaves.npz", "good.ubj forest.npy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("good.txt leaves.npz", "good.ubj forest.npy"),
+        *("good.txt two.txt.npz", "good.ubj two.ubj.npz"),  # two rounds of three, and their leaves
+    ],
+)
 def test_a_third_partys_answers_are_found_again(verdicts, name):
     assert verdicts[name][0] is Verdict.identical, verdicts[name]
 
@@ -95,3 +117,63 @@ def test_the_file_itself_is_kept_to_the_byte(small, tmp_path):
     (ref,) = import_models(small, request, lambda: pytest.fail("an engine")).refs
     kept = small.root / ref.folder / read_metadata(small, ref).model.file
     assert kept.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("trees", "why"), [(0, "--trees 0: it is a number of boosting rounds, 1 or more")])
+def test_a_number_of_trees_that_is_none_is_refused(small, tmp_path, trees, why):
+    model, rows = tiny_models.leaves()
+    model.booster_.save_model(tmp_path / "m.txt")
+    np.save(tmp_path / "x.npy", rows)
+    request = Request(tmp_path / "m.txt", 5, ENVIRONMENT, tmp_path / "x.npy", tmp_path / "x.npy", trees=trees)
+    with pytest.raises(BadRequest, match=why):
+        import_models(small, request, lambda: pytest.fail("an engine"))
+
+
+def imported(archive, folder, *, answers, columns="", trees=None):
+    """Import an XGBoost model of three rounds with these answers; the notes, and the metadata."""
+    model, rows = tiny_models.forest()
+    model.get_booster().save_model(folder / "m.json")
+    np.savetxt(folder / "x.csv", rows, delimiter=",", header=columns, comments="", fmt="%.9g")
+    np.savez(folder / "y.npz", **answers(model, rows))
+    request = Request(folder / "m.json", 5, ENVIRONMENT, folder / "x.csv", folder / "y.npz", trees=trees)
+    done = import_models(archive, request, lambda: pytest.fail("an engine"))
+    return done.notes, read_metadata(archive, done.refs[0])
+
+
+def test_answers_in_a_wider_dtype_are_kept_in_the_models_where_no_value_is_lost(small, tmp_path):
+    notes, metadata = imported(
+        small, tmp_path, answers=lambda m, rows: {"predict": m.predict_proba(rows).astype("f8")}
+    )
+    assert notes == ("the answer predict is kept as float32, not float64: every value is the same",)
+    assert metadata.outputs[0].dtype == "<f4"
+    assert metadata.notes[0] == notes[0]
+
+
+def test_answers_that_the_models_dtype_does_not_hold_stay_as_they_are_and_it_is_said(small, tmp_path):
+    notes, metadata = imported(
+        small, tmp_path, answers=lambda m, rows: {"predict": m.predict_proba(rows) + np.float64(1e-9)}
+    )
+    assert "graded by value" in notes[0]
+    assert metadata.outputs[0].dtype == "<f8"
+
+
+def test_with_a_number_of_rounds_nothing_says_that_all_trees_answer(small, tmp_path):
+    notes, metadata = imported(
+        small, tmp_path, answers=lambda m, rows: {"leaf": m.apply(rows)[:, :6]}, trees=2
+    )
+    assert metadata.notes == list(notes) == ["the answers are those of the first 2 boosting rounds"]
+    assert metadata.model.options["iteration_range"] == [0, 2]
+
+
+def test_the_names_of_an_inputs_columns_are_kept(small, tmp_path):
+    answers = lambda m, rows: {"predict": m.predict_proba(rows)}  # noqa: E731 - one line, twice
+    _, metadata = imported(small, tmp_path, answers=answers, columns="a,b,c,d")
+    assert metadata.model.signature == {"features": [{"name": name} for name in "abcd"]}
+
+
+def test_columns_in_another_order_than_the_models_features_are_refused():
+    signature = {"features": [{"name": "price"}, {"name": "qty"}]}
+    assert files._with_features(signature, ("price", "qty")) == signature
+    assert files._with_features(signature, ("f0", "f1")) == signature
+    with pytest.raises(BadData, match="columns are qty, price; the model's features are price, qty"):
+        files._with_features(signature, ("qty", "price"))

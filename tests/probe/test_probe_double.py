@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
+import known_nets
 import numpy as np
 import onnx
 import onnx.helper as make
@@ -13,6 +15,8 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 from probing import artifact, run, run_raw, same, write_inputs
+
+from timeproof.limits import LIMITS
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((7, 300)).astype(np.float32)
@@ -231,6 +235,97 @@ def test_convolutions_and_recurrent_layers_have_a_witness(tmp_path: Path) -> Non
     assert np.abs(found.outputs["net wide", "native"]["y"] - exact).max() <= 6e-8, (
         "one step, where both round"
     )
+
+
+# Calls cost 50,000 multiply-adds, elements of a result 16; the product of 7 × 300 by 300 × 5 has 10,500.
+PRODUCT = 50_000 + 16 * 35 + 10_500
+
+
+def bounded(one: dict[str, Any], work: int) -> dict[str, Any]:
+    return {
+        **one,
+        "id": one["id"] + " wide",
+        "witness": "float64",
+        "options": {**one["options"], "work": work},
+    }
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_the_work_of_a_torch_model_is_counted_to_the_last_multiply_add(tmp_path: Path, spare: int) -> None:
+    one = module(tmp_path, "net", "return x @ self.w")
+    found = run([bounded(one, PRODUCT + spare)], tmp_path)
+    assert found.status("net wide") == ("ok" if spare == 0 else "refused")
+    assert spare == 0 or "billion multiply-adds" in found.results["net wide"]["reason"]
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_the_work_of_the_onnx_package_is_counted_to_the_last_multiply_add(tmp_path: Path, spare: int) -> None:
+    one = graph(tmp_path, "erf", [MATMUL, make.make_node("Erf", ["p"], ["y"])])
+    found = run([bounded(one, PRODUCT + 50_000 + 16 * 35 + spare)], tmp_path)
+    assert found.status("erf wide") == ("ok" if spare == 0 else "refused")
+    assert spare == 0 or "billion multiply-adds" in found.results["erf wide"]["reason"]
+
+
+def test_the_work_of_a_loop_is_counted_round_by_round(tmp_path: Path) -> None:
+    body = make.make_graph(
+        [
+            make.make_node("Erf", ["before"], ["after"]),
+            make.make_node("Identity", ["go"], ["on"]),
+        ],
+        "body",
+        [
+            make.make_tensor_value_info("round", TensorProto.INT64, []),
+            make.make_tensor_value_info("go", TensorProto.BOOL, []),
+            make.make_tensor_value_info("before", TensorProto.FLOAT, None),
+        ],
+        [
+            make.make_tensor_value_info("on", TensorProto.BOOL, []),
+            make.make_tensor_value_info("after", TensorProto.FLOAT, None),
+        ],
+    )
+    rounds = make.make_node("Constant", [], ["n"], value_int=100)
+    always = make.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.array(True)))
+    nodes = [MATMUL, rounds, always, make.make_node("Loop", ["n", "c", "p"], ["y"], body=body)]
+    one = graph(tmp_path, "loop", nodes)
+    short, long = bounded(one, 100 * 100_000), {**bounded(one, 101 * 110_000), "id": "long"}
+    found = run([short, long], tmp_path)
+    assert found.status("loop wide") == "refused"
+    assert found.status("long") == "ok", found.results["long"]["reason"]
+
+
+def test_a_layer_norm_that_states_its_type_has_a_witness(tmp_path: Path) -> None:
+    """Beside an operator that onnxruntime lacks, so that the onnx package computes it."""
+    norm = make.make_node("LayerNormalization", ["p", "scale"], ["q"], stash_type=1)
+    ones = make.make_node("Constant", [], ["scale"], value=numpy_helper.from_array(np.ones(5, np.float32)))
+    nodes = [MATMUL, ones, norm, make.make_node("Erf", ["q"], ["y"])]
+    found = run(asked_both_ways(graph(tmp_path, "norm", nodes)), tmp_path)
+    assert found.status("norm wide") == "ok", found.results["norm wide"]["reason"]
+    wide, native = (found.outputs[n, "native"]["y"] for n in ("norm wide", "norm"))
+    assert wide.dtype == native.dtype
+    assert np.abs(wide - native).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "ViTTiny"])
+def test_well_known_nets_have_a_witness_that_nobody_asked_for(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    net = getattr(known_nets, name)().eval()
+    home = tmp_path / name
+    (home / "source").mkdir(parents=True)
+    shutil.copy(known_nets.__file__, home / "source" / "known_nets.py")
+    torch.save({"model_state": net.state_dict()}, home / "model.pth")
+    image = np.random.default_rng(0).standard_normal((4, 3, 224, 224)).astype(np.float32)
+    write_inputs(home, [image])
+    options = {"module": "known_nets", "qualname": name, "init_args": {}, "source": "source"}
+    one = artifact(home, "pytorch", "model.pth", name=name, options=options, timeout=300)
+    found = run([bounded(one, LIMITS.witness_work)], tmp_path)
+    assert found.status(f"{name} wide") == "ok", found.results[f"{name} wide"]["reason"]
+    with torch.no_grad():
+        exact = net.double()(torch.from_numpy(image).double()).float().numpy()
+    wide = found.outputs[f"{name} wide", "native"]["output"]
+    assert np.abs(wide - exact).max() <= np.spacing(np.abs(exact).max())
+    billions = {"ResNet18": 4 * 1.8, "ViTTiny": 4 * 1.2}[name]
+    refused = run([bounded(one, int(billions * 10**9))], tmp_path)
+    assert refused.status(f"{name} wide") == "refused"
 
 
 def test_a_copy_may_be_a_witness_with_a_time_of_its_own(tmp_path: Path) -> None:

@@ -59,19 +59,91 @@ def test_the_only_row_of_every_shape_is_compared() -> None:
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)])
 def test_arrays_of_nothing_are_identical_by_dtype_and_shape(shape: tuple[int, ...]) -> None:
     assert compare(np.zeros(shape), np.zeros(shape)).verdict is Verdict.identical
-    assert compare(np.zeros(shape), np.zeros(shape, "f4")).verdict is Verdict.broken
+    assert compare(np.zeros(shape), np.zeros(shape, "f4")).verdict is Verdict.rounding
     assert compare(np.zeros(shape), np.zeros((*shape[::-1], 1))).verdict is Verdict.broken
 
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [("<f4", ">f4"), ("<i8", ">i8"), ("<c8", ">c8"), ("f4", "f8"), ("i4", "u4"), ("S1", "U1")],
+    [
+        *[("<f4", ">f4"), ("<i8", ">i8"), ("<c8", ">c8"), ("<U2", ">U2"), ("<M8[s]", ">M8[s]")],
+        *[("f4", "f8"), ("f8", "f2"), ("c8", "c16"), ("f4", "g")],
+        *[("i4", "u4"), ("i8", "u8"), ("?", "u1"), ("i8", "f4"), ("f2", "u8"), ("U1", "U9"), ("S3", "S1")],
+    ],
 )
-def test_another_dtype_is_broken_even_where_values_agree(left: str, right: str) -> None:
-    diff = compare(np.zeros(3, left), np.zeros(3, right))
+@pytest.mark.parametrize("swap", [False, True])
+def test_equal_values_in_another_dtype_are_rounding_and_both_dtypes_are_named(
+    left: str, right: str, swap: bool
+) -> None:
+    one, two = (np.array([0, 1, 1]).astype(dtype) for dtype in (left, right))
+    diff = compare(*((two, one) if swap else (one, two)))
+    assert diff.verdict is Verdict.rounding
+    assert diff.summary() == f"equal in value; the dtype is {diff.actual_dtype}, not {diff.dtype}"
+    assert {diff.dtype, diff.actual_dtype} == {str(one.dtype), str(two.dtype)}
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("S1", "U1"),
+        ("M8[s]", "M8[ns]"),
+        ("f4", "c8"),
+        ("i4", "c16"),
+        ("i4,f4", "i4,f8"),
+        ("i4", "O"),
+        ("f4", "S4"),
+    ],
+)
+def test_dtypes_of_another_kind_are_broken(left: str, right: str) -> None:
+    for one, two in ((left, right), (right, left)):
+        diff = compare(np.zeros(3, one), np.zeros(3, two))
+        assert diff.verdict is Verdict.broken
+        assert diff.summary() == f"the dtype is {diff.actual_dtype}, not {diff.dtype}"
+
+
+def test_floats_of_another_width_are_graded_in_the_narrower_format() -> None:
+    exact = np.linspace(1, 2, 24).reshape(8, 3)
+    narrow = exact.astype("f4")
+    for one, two in ((exact, narrow), (narrow, exact)):
+        diff = compare(one, two)
+        assert diff.verdict is Verdict.rounding
+        assert diff.reason == (
+            f"equal in value once rounded to float32; the dtype is {two.dtype}, not {one.dtype}"
+        )
+    apart = compare(exact + 3 * 2.0**-22, narrow)  # 3 of float32's steps near 2
+    assert (apart.verdict, apart.sulp) == (Verdict.rounding, 3.0)
+    assert apart.summary().endswith("; the dtype is float32, not float64")
+    assert compare(exact + 2e-5, narrow).verdict is Verdict.drift
+    assert compare(exact + 0.5, narrow).verdict is Verdict.broken
+    assert compare(exact.astype("f2"), exact).verdict is Verdict.rounding
+
+
+def test_whole_numbers_are_compared_with_floats_where_the_format_holds_them() -> None:
+    leaves = np.array([3, 4, 5])
+    assert compare(leaves.astype("f4"), leaves).verdict is Verdict.rounding
+    scaled = leaves.astype("f4")  # a reference of floats has a scale, one of labels has none
+    assert compare(scaled * np.float32(1 + 1e-6), leaves).verdict is Verdict.rounding
+    assert compare(scaled + np.float32(1), leaves).verdict is Verdict.broken
+    assert compare(leaves, scaled * np.float32(1 + 1e-6)).verdict is Verdict.broken
+    large = np.array([2**24 + 1])
+    assert compare(large, large.astype("f4")).verdict is Verdict.broken
+    assert compare(large, large.astype("f8")).verdict is Verdict.rounding
+
+
+def test_whole_numbers_that_wrap_round_are_not_equal() -> None:
+    assert compare(np.array([-1], "i8"), np.array([2**64 - 1], "u8")).verdict is Verdict.broken
+    assert compare(np.array([-1], "i1"), np.array([255], "u1")).verdict is Verdict.broken
+    diff = compare(np.array([1, 2], "i4"), np.array([1, 3], "i8"))
     assert diff.verdict is Verdict.broken
-    assert diff.dtype in diff.summary()
-    assert diff.actual_dtype in diff.summary()
+    assert diff.summary() == "1 of 2 elements differ, first at [1]; the dtype is int64, not int32"
+
+
+def test_bfloat16_is_compared_with_other_floats() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    narrow = np.array([1.0, 0.0625], ml_dtypes.bfloat16)
+    for other in ("f2", "f4", "f8"):
+        assert compare(narrow, narrow.astype(other)).verdict is Verdict.rounding
+        assert compare(narrow.astype(other), narrow).verdict is Verdict.rounding
 
 
 def test_another_shape_is_broken_and_both_are_named() -> None:

@@ -121,6 +121,19 @@ def test_the_chunk_size_changes_nothing(data: st.DataObject, chunk: int) -> None
 
 @given(st.data())
 @LAW
+def test_another_dtype_is_never_identical_and_equal_values_are_never_worse_than_rounding(
+    data: st.DataObject,
+) -> None:
+    array = data.draw(floats(st.just("<f2")))
+    wide = array.astype(data.draw(st.sampled_from([">f2", "<f4", "<f8", "g"])))
+    for one, two in ((array, wide), (wide, array)):
+        diff = compare(one, two)
+        assert diff.verdict is Verdict.rounding
+        assert diff.actual_dtype in diff.summary()
+
+
+@given(st.data())
+@LAW
 def test_the_order_of_rows_changes_no_verdict(data: st.DataObject) -> None:
     shape = (data.draw(st.integers(1, 60)), data.draw(st.integers(1, 4)))
     left = data.draw(hnp.arrays("f4", shape, elements=st.floats(-1, 1, width=32)))

@@ -92,10 +92,21 @@ def test_one_line_says_how_far_and_where() -> None:
 
 
 def test_a_tie_is_told_apart_in_the_one_line() -> None:
-    reference = np.full((97, 2), 0.5, "f4")
+    reference = np.tile(np.array([0.5, 0.5, 0.25], "f4"), (97, 1))
     other = reference.copy()
     other[3, 1] += np.float32(2.0**-24)
     assert compare(reference, other).summary().endswith("1 flip (1 at ties)")
+
+
+def test_onnx_s_own_tolerance_is_counted_beside_the_verdict() -> None:
+    reference = np.array([1.0, 1.0, 1e-8, np.nan], "f4")
+    other = np.array([1.002, 1.0005, 9e-8, 1.0], "f4")
+    diff = compare(reference, other)
+    assert diff.beyond_onnx == 2
+    assert diff.to_json()["beyond_onnx"] == 2
+    end = np.finfo("f8").max
+    assert compare(np.array([end, 1.0]), np.array([end * 0.9999, 1.0])).beyond_onnx == 0
+    assert compare(np.array([end, 1.0]), np.array([-end, 1.0])).beyond_onnx == 1
 
 
 def odd_outputs() -> OutputsDiff:

@@ -203,7 +203,47 @@ def test_argmax_is_looked_for_only_where_there_is_one() -> None:
     deep[..., 1] = 1
     other = deep.copy()
     other[1, 2] = [0, 0, 0, 1]
-    assert compare(deep, other).flips == 1
+    assert compare(deep, other, scores=True).flips == 1
+    assert compare(deep[0, 0], other[1, 2], scores=True).flips is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "counted"),
+    [((97, 2), True), ((97, 100), True), ((97, 101), False), ((97, 512), False), ((1, 1, 8, 8), False)],
+)
+def test_without_a_mark_two_dimensions_with_few_columns_are_class_scores(
+    shape: tuple[int, ...], counted: bool
+) -> None:
+    reference = np.random.default_rng(7).uniform(0.1, 0.9, shape).astype("f4")
+    other = reference + np.float32(ULP)
+    assert (compare(reference, other).flips is not None) is counted
+    for mark in (True, False):
+        assert (compare(reference, other, scores=mark).flips is not None) is mark
+
+
+def test_a_half_unit_in_a_flat_row_of_an_image_is_rounding() -> None:
+    """A text detector's map: large areas are one value, to the last bit."""
+    reference = np.random.default_rng(7).uniform(0, 1, (1, 1, 64, 64)).astype("f4")
+    reference[0, 0, 20:40] = np.float32(0.1)
+    other = reference.copy()
+    other[0, 0, 30, 17] += np.float32(2.0**-27)
+    diff = compare(reference, other)
+    assert (diff.verdict, diff.flips) == (Verdict.rounding, None)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.0, np.inf, -np.inf])
+def test_a_row_of_one_value_has_no_winner(value: float) -> None:
+    reference = np.tile(np.array([0.25, 0.5], "f4"), (20, 1))
+    reference[3] = value
+    other = reference.copy()
+    other[4] -= np.float32(ULP / 4)
+    if np.isfinite(value):
+        other[3, 1] += np.float32(2.0**-27)
+    diff = compare(reference, other)
+    assert (diff.verdict, diff.flips, diff.tie_flips) == (Verdict.rounding, 0, 0)
+    assert diff.smallest_margin == 0.25
+    flat = compare(np.full((5, 3), 0.5, "f4"), np.array([[0.5, 0.5, 0.5 + ULP]] * 5, "f4"))
+    assert (flat.verdict, flat.flips, flat.smallest_margin) == (Verdict.rounding, 0, None)
 
 
 def test_nans_win_no_label() -> None:

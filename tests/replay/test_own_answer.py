@@ -20,6 +20,8 @@ from timeproof.archive.reference import read
 from timeproof.archive.verify import verify
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.replay.own_answer import OwnAnswer, agrees, measure
+from timeproof.replay.verdict import THRESHOLDS, Verdict
 
 NO_COPY = SaveOptions(onnx=False)
 BARE = SaveOptions(onnx=False, init_args={})
@@ -481,3 +483,13 @@ def test_scores_name_outputs_of_the_model(small: Archive, nets: ModuleType) -> N
     assert done.metadata.outputs[0].scores is True
     with pytest.raises(BadRequest, match="other is no output"):
         seal(small, model, LEFT, options=BARE, scores=["other"])
+
+
+def test_a_container_that_answers_in_another_dtype_gives_another_answer():
+    """Though every value is the same; an answer that was handed in may be in any dtype that holds it."""
+    own, sealed = {"y": LEFT.astype("f8")}, {"y": LEFT}
+    for whole in (True, False):
+        answer = OwnAnswer(own, whole=whole)
+        difference = measure(answer, sealed, THRESHOLDS)
+        assert difference.verdict is Verdict.rounding
+        assert agrees(answer, difference) is not whole

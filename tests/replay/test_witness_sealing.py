@@ -15,6 +15,7 @@ from timeproof.archive.reference import read
 from timeproof.archive.verify import verify
 from timeproof.engine.base import ImageFacts
 from timeproof.errors import BadRequest
+from timeproof.limits import LIMITS
 from timeproof.replay.archiving import Request, archive_model
 
 REF = "grid-size-8/onnx/v1"
@@ -66,13 +67,17 @@ def test_a_witness_that_both_runs_gave_is_recorded_with_the_answers_distance(sma
     assert done.metadata.copies == [], "it is none"
     assert verify(small).ok
     (asked,) = engine.jobs[0]["artifacts"][0]["copies"]
-    assert asked["timeout"] < engine.jobs[0]["artifacts"][0]["timeout"], "nobody asked for it by name"
+    artifact = engine.jobs[0]["artifacts"][0]
+    assert asked["options"]["work"] == LIMITS.witness_work, "nobody asked for it by name"
+    assert asked["timeout"] == artifact["timeout"], "a busy machine takes no witness away"
+    assert "work" not in artifact["options"]
 
 
 def test_who_asks_for_a_witness_by_name_waits_for_it(small, tmp_path):
     _, engine = ask(small, tmp_path, sealing(WIDE), witness="float64")
     (artifact,) = engine.jobs[0]["artifacts"]
     assert artifact["copies"][0]["timeout"] == artifact["timeout"]
+    assert "work" not in artifact["copies"][0]["options"]
 
 
 def test_who_wants_none_gets_none_and_waits_for_none(small, tmp_path):

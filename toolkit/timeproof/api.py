@@ -136,6 +136,8 @@ def import_models(
     environment: str | Path,
     inputs: str | Path | None = None,
     expected: str | Path | None = None,
+    trees: int | None = None,
+    scores: Sequence[str] = (),
     origin: str = "",
     root: str | Path = _DEFAULT,
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
@@ -151,7 +153,9 @@ def import_models(
             model file (.onnx, LightGBM's .txt, XGBoost's .json or .ubj).
         grid_size: any positive whole number; part of where the artifacts lie.
         environment: where they are replayed by default: a name in the archive, or a lock's folder.
-        inputs, expected: with a model file, `.npy`, `.npz` or `.csv`.
+        inputs, expected: with a model file, `.npy`, `.npz`, `.csv` or `.tsv`.
+        trees: of XGBoost and LightGBM, how many boosting rounds gave the answers; None: all.
+        scores: names of answers whose last axis holds class scores, where another argmax is a flip.
         origin: what the metadata says that they come from; the source's own name by default.
         root: the archive's folder.
         graph_optimization: of onnxruntime.
@@ -160,7 +164,8 @@ def import_models(
         skip_bad: leave out cases that can't be read, instead of importing none.
 
     Returns:
-        Imported: `refs` that were published, `there` before, and `skipped` with the reasons.
+        Imported: `refs` that were published, `there` before, `skipped` with the reasons, and `notes` on what
+        was done to the arrays.
 
     Raises:
         timeproof.errors.TimeproofError: NotImportable names every file that can't be read.
@@ -177,6 +182,8 @@ def import_models(
         environment=environment,
         inputs=None if inputs is None else Path(inputs),
         expected=None if expected is None else Path(expected),
+        trees=trees,
+        scores=scores,
         origin=origin,
         profile=profile,
         graph_optimization=graph_optimization,

@@ -27,7 +27,7 @@ class Limits:
     log_bytes: int = 64 * 2**10  # bytes kept of what a process printed
     frame_header_bytes: int = 4 * 2**20  # bytes of one header in the probe's stream
     artifact_seconds: float = 300.0  # seconds for one artifact inside the container
-    witness_seconds: float = 10.0  # seconds for a witness that nobody asked for by name
+    witness_work: int = 50 * 10**9  # of double_work, for a witness that nobody asked for by name: about 10 s
     container_seconds: float = 3600.0  # seconds for one container
     simulated_factor: float = 12.0  # how many times longer a simulated CPU may take
     container_memory: int = 8 * 2**30  # bytes

@@ -31,6 +31,8 @@ timeproof import zoo/resnet18 -n 224 --env digits --from "ONNX model zoo"       
 timeproof import model.txt --inputs x.csv --expected y.csv -n 8 --env lockfiles/digits
 
 timeproof import model.onnx --inputs x.npz --expected y.npz -n 8 --env digits   named as in the graph
+
+timeproof import model.ubj --inputs x.npy --expected y.npz --trees 50 -n 8 --env digits   its first 50 rounds
 """
 
 
@@ -44,11 +46,18 @@ def command(
         ),
     ],
     archive: ArchiveOption = DEFAULT_ARCHIVE,
-    inputs: Annotated[Path | None, typer.Option(help=".npy, .npz or .csv, for a model file.")] = None,
-    expected: Annotated[Path | None, typer.Option(help="Its known answers: .npy, .npz or .csv.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help=".npy, .npz, .csv or .tsv, for a model file.")] = None,
+    expected: Annotated[Path | None, typer.Option(help="Its known answers, in such a file.")] = None,
     origin: Annotated[
         str, typer.Option("--from", help="What the metadata says it comes from; else the source's name.")
     ] = "",
+    trees: Annotated[
+        int | None, typer.Option(help="XGBoost, LightGBM: the boosting rounds that gave the answers.")
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(help="An answer whose last axis holds class scores: another argmax is a flip."),
+    ] = None,
     profile: Annotated[str, typer.Option(help="portable or native.")] = "portable",
     graph_optimization: Annotated[
         str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
@@ -73,6 +82,8 @@ def command(
             environment=env,
             inputs=inputs,
             expected=expected,
+            trees=trees,
+            scores=scores or (),
             origin=origin,
             profile=profile,
             graph_optimization=graph_optimization,  # type: ignore[arg-type]  # checked above
@@ -87,11 +98,14 @@ def command(
                     "imported": [str(r) for r in done.refs],
                     "there": [str(r) for r in done.there],
                     "skipped": [{"case": name, "reason": why} for name, why in done.skipped],
+                    "notes": list(done.notes),
                 }
             )
             return 0
         for name, why in done.skipped:
             out.print(f"[yellow]left out[/yellow] {escape(name)}: {escape(why)}")
+        for note in done.notes:
+            out.print(f"[yellow]note[/yellow] {escape(note)}")
         if done.there:
             out.print(f"{len(done.there)} were there already, the same to the byte")
         if done.refs:

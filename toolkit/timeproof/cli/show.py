@@ -48,6 +48,7 @@ def command(
         from timeproof.archive.promise import held_by, promise
         from timeproof.archive.remote import open_archive
         from timeproof.archive.verify import read_environment, read_metadata
+        from timeproof.replay.fingerprint import versioned
 
         there = open_archive(archive, progress=progress)
         there.require()
@@ -82,10 +83,11 @@ def command(
             print_json(metadata.model_dump(mode="json", by_alias=True))
             return 0
         table = _facts()
+        framework = metadata.framework
         table.add_row("artifact", str(ref))
         table.add_row(
             "framework",
-            f"{metadata.framework.name} {metadata.framework.version}, Python {metadata.framework.python}",
+            f"{versioned(framework.name, framework.version) or framework.name}, Python {framework.python}",
         )
         table.add_row(
             "class",

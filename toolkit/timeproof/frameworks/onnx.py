@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
-from timeproof.frameworks import onnx_graph, onnx_traps
+from timeproof.frameworks import onnx_graph, onnx_scores, onnx_traps
 from timeproof.frameworks.base import (
     AdapterDefaults,
     Array,
@@ -137,6 +137,7 @@ class Onnx(AdapterDefaults):
             notes=notes + looked.notes,
             input_names=tuple(inputs),
             kept=looked.kept,
+            scores=looked.scores,
         )
 
 
@@ -167,6 +168,7 @@ class Looked:
     facts: dict[str, Json]
     notes: tuple[str, ...]
     kept: tuple[str, ...]
+    scores: dict[str, bool]  # output → whether its last axis holds class scores, where the graph says so
 
     @classmethod
     def at(
@@ -177,7 +179,8 @@ class Looked:
         onnx_traps.check_processor(found.domains, graph)
         notes = onnx_traps.remarks(graph)
         kept = onnx_traps.check_int8(graph, options, notes)
-        return cls({**facts(found), **onnx_traps.facts(graph)}, tuple(notes), kept)
+        scores = onnx_scores.scores(graph, found)
+        return cls({**facts(found), **onnx_traps.facts(graph)}, tuple(notes), kept, scores)
 
 
 def facts(found: onnxfile.OnnxFile) -> dict[str, Json]:

@@ -21,12 +21,14 @@ _SMALL = bytes(range(65)) + bytes(range(192, 256))
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator of a graph, of any depth. `seeded`: it has a seed of its own."""
+    """One operator of a graph, of any depth. `seeded`: it has a seed of its own; `axis`: as it states it."""
 
     kind: str
     domain: str
     inputs: tuple[str, ...]
     seeded: bool
+    outputs: tuple[str, ...] = ()
+    axis: int | None = None
 
     @property
     def label(self) -> str:
@@ -88,8 +90,10 @@ def _keep(weights: dict[str, Weights], found: Weights | None, name: str | None =
 def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
     """Read a node; where it is a constant, its output's name and tensor, too."""
     inputs: list[str] = []
-    kind = domain = output = ""
+    outputs: list[str] = []
+    kind = domain = ""
     seeded = False
+    axis: int | None = None
     tensor: memoryview | None = None
     for number, _, item in onnxfile.fields(view):
         if not isinstance(item, memoryview):
@@ -97,20 +101,23 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
         if number == 1:
             inputs.append(onnxfile.text(item))
         elif number == 2:
-            output = output or onnxfile.text(item)
+            outputs.append(onnxfile.text(item))
         elif number == 4:
             kind = onnxfile.text(item)
         elif number == 7:
             domain = onnxfile.text(item)
         elif number == 5:
-            for part, _, value in onnxfile.fields(item):
-                if part == 1 and isinstance(value, memoryview):
-                    seeded = seeded or bytes(value) == b"seed"
-                elif part == 5 and isinstance(value, memoryview):
-                    tensor = value
+            attribute = {part: value for part, _, value in onnxfile.fields(item)}
+            name = bytes(attribute[1]) if isinstance(attribute.get(1), memoryview) else b""
+            seeded = seeded or name == b"seed"
+            if name == b"axis" and isinstance(attribute.get(3, 0), int):
+                axis = onnxfile.signed(attribute.get(3, 0))
+            if isinstance(attribute.get(5), memoryview):
+                tensor = attribute[5]
     domain = "" if domain == "ai.onnx" else domain
+    output = next(iter(outputs), "")
     constant = (output, tensor) if tensor is not None and kind == "Constant" and not domain else None
-    return Node(kind, domain, tuple(inputs), seeded), constant
+    return Node(kind, domain, tuple(inputs), seeded, tuple(outputs), axis), constant
 
 
 def _entries(view: memoryview) -> dict[str, str]:

@@ -75,6 +75,8 @@ class Known:
     inputs: Arrays
     outputs: Arrays
     options: Mapping[str, Any]
+    columns: tuple[str, ...] = ()  # names of the input's columns, where its file has them
+    notes: tuple[str, ...] = ()  # what was done to the arrays, or what they lack
 
 
 def find(root: Path) -> list[Found]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,26 @@ from timeproof.archive import writer
 from timeproof.archive.batch import Batch
 from timeproof.archive.model import FileEntry
 from timeproof.archive.reference import Array
-from timeproof.errors import NotImportable
+from timeproof.errors import BadRequest, NotImportable
 from timeproof.frameworks.base import Adapter, GraphOptimization, SaveOptions
 from timeproof.frameworks.choose import adapter_for_file
 from timeproof.frameworks.onnx import Looked, external_names, keep_copy
 from timeproof.importing import graph, tables
 from timeproof.importing.cases import Arrays, Known, read_file
+from timeproof.importing.fitting import fit_answer, fit_input
 from timeproof.importing.graph import Port
 from timeproof.importing.tensors import BadData
 from timeproof.probe import onnxfile
 from timeproof.probe.elements import widened
+from timeproof.strictjson import Json
 
-# Of each framework of trees: what its answers may be called (the first is what one without a name is), and
-# the dtype that it predicts in, for a .csv that can't say.
-_TREES = {"xgboost": (("predict", "margin"), "<f4"), "lightgbm": (("predict", "raw_score"), "<f8")}
+_NAMED = 6  # columns that a message names
+# Of each framework of trees: what its answers may be called, in the loader's order, and their dtypes. An
+# answer without a name is the first.
+_TREES = {
+    "xgboost": {"predict": "<f4", "margin": "<f4", "leaf": "<f4"},
+    "lightgbm": {"predict": "<f8", "raw_score": "<f8", "leaf": "<i4"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class Kept:
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()  # what `Metadata.kept` says
+    scores: Mapping[str, bool] = field(default_factory=dict)  # as the model itself says
+    signature: Mapping[str, Json] = field(default_factory=dict)
 
 
 def adapter_of(source: Path) -> Adapter:
@@ -43,25 +51,48 @@ def adapter_of(source: Path) -> Adapter:
     return adapter_for_file(source)
 
 
-def known(source: Path, framework: str, inputs: Path, expected: Path) -> Known:
-    """Read a model's inputs and its known answers. Raises NotImportable, naming the file."""
+def known(source: Path, framework: str, inputs: Path, expected: Path, trees: int | None = None) -> Known:
+    """Read a model's inputs and its known answers.
+
+    Args:
+        trees: how many boosting rounds gave the answers; None: all.
+
+    Raises NotImportable, naming the file, and BadRequest.
+    """
+    if trees is not None and (framework not in _TREES or trees < 1):
+        raise BadRequest(
+            f"--trees {trees}: {framework} models have no boosting rounds"
+            if framework not in _TREES
+            else f"--trees {trees}: it is a number of boosting rounds, 1 or more",
+            advice="leave it out to have the whole model's answer",
+        )
     if framework == "onnx":
         return _of_graph(source, inputs, expected)
-    names, dtype = _TREES[framework]
-    given = _read(inputs, "input", "<f8")
-    answers = _read(expected, names[0], dtype)
-    if strange := sorted(set(answers) - set(names)):
+    dtypes = _TREES[framework]
+    first = next(iter(dtypes))
+    given, columns = _read(inputs, "input", "<f8")
+    answers, _ = _read(expected, first, dtypes[first])
+    if strange := sorted(set(answers) - set(dtypes)):
+        *names, last = dtypes
         raise NotImportable(
             expected,
-            [f"{', '.join(strange)}: a {framework} model's answers are called {' and '.join(names)}"],
+            [f"{', '.join(strange)}: a {framework} model's answers are called {', '.join(names)} and {last}"],
         )
-    ordered = {name: answers[name] for name in names if name in answers}
-    return Known(Arrays(given), Arrays(ordered), {"outputs": list(ordered)})
+    ordered: dict[str, Array] = {}
+    notes: list[str] = []
+    for name in (n for n in dtypes if n in answers):
+        ordered[name], said = fit_answer(name, answers[name], dtypes[name])
+        notes += said
+    options: dict[str, Any] = {"outputs": list(ordered)}
+    if trees is not None:
+        options |= {"iteration_range": [0, trees]} if framework == "xgboost" else {"num_iteration": trees}
+        notes.append(f"the answers are those of the first {trees} boosting rounds")
+    return Known(Arrays(given), Arrays(ordered), options, columns, tuple(notes))
 
 
-def _read(path: Path, name: str, dtype: str) -> dict[str, Array]:
+def _read(path: Path, name: str, dtype: str) -> tuple[dict[str, Array], tuple[str, ...]]:
     try:
-        return tables.read(path, name=name, dtype=dtype)
+        return tables.read_with_columns(path, name=name, dtype=dtype)
     except BadData as error:
         raise NotImportable(path, [str(error)]) from None
 
@@ -72,54 +103,99 @@ def _of_graph(source: Path, inputs: Path, expected: Path) -> Known:
     except (BadData, onnxfile.BadOnnx) as error:
         raise NotImportable(source, [str(error)]) from None
     wanted = [p for p in told.inputs if p.name not in told.initialised]
-    given = _of_ports(inputs, wanted, "inputs", bits=True)
-    answers = _of_ports(expected, told.outputs, "outputs", bits=False)
+    given, taken = _of_ports(inputs, wanted, "inputs", bits=True)
+    answers, notes = _of_ports(expected, told.outputs, "outputs", bits=False)
     options: dict[str, Any] = {}
     if given.elements:
         options["feeds"] = [_feed(name, given.elements.get(name, "")) for name in given.arrays]
     if len(answers.arrays) < len(told.outputs):
         options["outputs"] = list(answers.arrays)
-    return Known(given, answers, options)
+    return Known(given, answers, options, notes=taken + notes)
 
 
 def _feed(name: str, element: str) -> dict[str, Any]:
     return {"name": name, "kind": "tensor", "count": 1, **({"element": element} if element else {})}
 
 
-def _of_ports(path: Path, ports: list[Port] | tuple[Port, ...], what: str, *, bits: bool) -> Arrays:
-    """Read the arrays of a graph's ports, in the graph's order; of types that NumPy lacks, their bits."""
+def _of_ports(
+    path: Path, ports: list[Port] | tuple[Port, ...], what: str, *, bits: bool
+) -> tuple[Arrays, tuple[str, ...]]:
+    """Read the arrays of a graph's ports, in the graph's order and dtypes, and say which had another one.
+
+    Of types that NumPy lacks the bits are read.
+    """
     first = next(iter(ports), Port("", ""))
     stored = first.element.stored if first.element is not None and first.element.name != "string" else "<f4"
-    found = _read(path, first.name, stored)
+    found, _ = _read(path, first.name, stored)
     if strange := sorted(set(found) - {p.name for p in ports}):
         there = ", ".join(p.name for p in ports) or "none"
         raise NotImportable(path, [f"{', '.join(strange)}: the graph's {what} are {there}"])
     arrays = Arrays()
+    notes: list[str] = []
     for port in ports:
         if port.name not in found:
             continue
         array = found[port.name]
-        if path.suffix == ".csv" and array.ndim == 1 and port.rank == 2:
+        if path.suffix.lower() in tables.TEXT and array.ndim == 1 and port.rank == 2:
             array = array[:, None]
         element = port.element if port.element is not None and port.element.foreign else None
         if element is None:
+            array, said = _fitted(path, port, array, fit_input if bits else fit_answer)
             arrays.add(port.name, array)
+            notes += said
         elif array.dtype.str != element.stored:
             raise NotImportable(
                 path, [f"{port.name}: {element.name} is given by its bits, as {element.stored}"]
             )
         else:
             arrays.add(port.name, array if bits else widened(array, element), element.name)
-    return arrays
+    return arrays, tuple(notes)
+
+
+def _fitted(
+    path: Path, port: Port, array: Array, fit: Callable[[str, Array, str], tuple[Array, tuple[str, ...]]]
+) -> tuple[Array, tuple[str, ...]]:
+    if port.element is None or port.element.name == "string":
+        return array, ()
+    try:
+        return fit(port.name, array, port.element.stored)
+    except BadData as error:
+        raise NotImportable(path, [str(error)]) from None
 
 
 def keep_file(made: Batch, source: Path, adapter: Adapter, known: Known, level: GraphOptimization) -> Kept:
-    """Copy a model file, by the framework's adapter where it is not ONNX's."""
+    """Copy a model file, by the framework's adapter where it is not ONNX's. Raises BadData and BadModel."""
     if adapter.name == "onnx":
         return keep_onnx(made, source, read_file(source.parent, source.name), known, level)
     saved = adapter.save_file(source, known.inputs.arrays, made.folder, made.next.tag, SaveOptions())
+    signature = _with_features(saved.signature, known.columns)
     entries = tuple(writer.entry(made.folder, f.path, f.role, f.format) for f in saved.files)
-    return Kept(entries, saved.model, {**saved.options, **known.options}, saved.notes, saved.kept)
+    cut = known.options.get("iteration_range") is not None
+    notes = tuple(n for n in saved.notes if not (cut and "with all" in n and "trees" in n))
+    options = {**saved.options, **known.options}
+    return Kept(entries, saved.model, options, notes, saved.kept, saved.scores, signature)
+
+
+def _with_features(signature: Mapping[str, Json], columns: tuple[str, ...]) -> dict[str, Json]:
+    """Add the names of the input's columns, where the model names no features itself.
+
+    Raises BadData where both name the same features in another order: the answers would be of other columns.
+    """
+    told = signature.get("features")
+    features = told if isinstance(told, list) else []
+    names = [str(feature.get("name")) for feature in features if isinstance(feature, dict)]
+    if columns and sorted(names) == sorted(columns) and names != list(columns):
+        raise BadData(
+            f"the input's columns are {_some(columns)}; the model's features are {_some(names)}, in another"
+            " order: give the columns in the model's"
+        )
+    named: list[Json] = [{"name": column} for column in columns]
+    return {**signature, **({"features": named} if named and not names else {})}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOptimization) -> Kept:
@@ -136,7 +212,7 @@ def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOp
     options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **known.options}
     if not renamed:
         entry = made.write(f"model_{tag}.onnx", data, "model", "onnx")
-        return Kept((entry,), entry.path, dict(options), looked.notes, looked.kept)
+        return Kept((entry,), entry.path, dict(options), looked.notes, looked.kept, looked.scores)
     saved, notes = keep_copy(path, renamed, made.folder, tag)
     entries = tuple(writer.entry(made.folder, f.path, f.role, f.format) for f in saved)
-    return Kept(entries, entries[0].path, dict(options), notes + looked.notes, looked.kept)
+    return Kept(entries, entries[0].path, dict(options), notes + looked.notes, looked.kept, looked.scores)

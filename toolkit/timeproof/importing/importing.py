@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from timeproof.importing.tensors import BadData
 from timeproof.progress import SILENT, Progress
 from timeproof.replay.choosing import by_name, from_lock_folder, read_lock_folder
 from timeproof.replay.profile import profile_named
+from timeproof.replay.scores import marked, scores_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class Request:
     source: Path
     grid_size: object
     environment: str | Path
-    inputs: Path | None = None  # with a model file: .npy, .npz or .csv, as are the answers
+    inputs: Path | None = None  # with a model file: .npy, .npz, .csv or .tsv, as are the answers
     expected: Path | None = None
+    trees: int | None = None  # of XGBoost and LightGBM: the boosting rounds that gave the answers
+    scores: Sequence[str] = ()  # names of answers that hold class scores
     origin: str = ""  # what the metadata says that it comes from; the source's own name by default
     profile: str = "portable"
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic"
@@ -57,6 +60,7 @@ class Imported:
     refs: tuple[Ref, ...]
     there: tuple[Ref, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()  # what was done to the arrays that were handed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +118,17 @@ def _items(request: Request) -> tuple[str, list[_Item]]:
     if request.source.is_dir():
         if request.inputs is not None or request.expected is not None:
             raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+        if request.trees is not None:
+            raise BadRequest("ONNX models have no boosting rounds", advice="leave --trees out")
         found = cases.find(request.source)
         return "onnx", [_case(one, request) for one in found]
     if request.inputs is None or request.expected is None:
         raise BadRequest(
             f"{request.source} is no folder of cases, so its inputs and its answers are needed",
-            advice="add --inputs and --expected: .npy, .npz or .csv",
+            advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
         )
     adapter = files.adapter_of(request.source)
-    known = files.known(request.source, adapter.name, request.inputs, request.expected)
+    known = files.known(request.source, adapter.name, request.inputs, request.expected, request.trees)
 
     def keep(made: batch.Batch) -> tuple[Kept, Known]:
         return files.keep_file(made, request.source, adapter, known, request.graph_optimization), known
@@ -149,9 +155,13 @@ def _fill(
     profile: ProfileRecord,
     progress: Progress,
 ) -> Imported:
-    before = dict(_before(archive, made.grid_size, made.framework))
+    before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
+    for key, ref, metadata in _before(archive, made.grid_size, made.framework):
+        before.setdefault(key, []).append((ref, metadata))
     there: list[Ref] = []
     problems: list[tuple[str, str]] = []
+    notes: list[str] = []
+    unseen = set(request.scores)
     origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
     python = versions_of(environment).get("python", "")
     for item in items:
@@ -160,8 +170,14 @@ def _fill(
             kept, known = item.keep(made)
             entries = [*kept.files, _reference(made, known)]
             tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
-            if same := before.get(_key(entries, tags, environment.lock_sha256, kept.options)):
-                there.append(same)
+            named = [name for name in request.scores if name in known.outputs.arrays]
+            unseen.difference_update(named)
+            scores = marked(named, known.outputs.arrays, kept.scores)
+            notes += known.notes
+            key = _key(entries, tags, environment.lock_sha256, kept.options)
+            alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
+            if alike:
+                there.append(alike[0])
                 made.forget()
                 continue
             made.add(
@@ -178,10 +194,13 @@ def _fill(
                         init_args={},
                         options=kept.options,
                         source=[],
+                        signature=dict(kept.signature),
                     ),
                     files=entries,
                     inputs=reference.specs_of("input", known.inputs.arrays, known.inputs.elements),
-                    outputs=reference.specs_of("output", known.outputs.arrays, known.outputs.elements),
+                    outputs=reference.specs_of(
+                        "output", known.outputs.arrays, known.outputs.elements, scores
+                    ),
                     copies=[],
                     environment=EnvironmentRef(
                         name=environment.folder,
@@ -193,7 +212,7 @@ def _fill(
                     machine={},
                     seal={},
                     tags=tags,
-                    notes=list(kept.notes),
+                    notes=[*known.notes, *kept.notes],
                     kept=list(kept.kept),
                     reference=origin,
                 )
@@ -203,7 +222,17 @@ def _fill(
             made.forget()
     if problems and not (request.skip_bad and (made.count or there)):
         raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
-    return Imported((), tuple(there), tuple(problems))
+    if unseen and not problems:
+        raise BadRequest(
+            f"--scores {min(unseen)}: no answer that is imported has this name",
+            advice="name the answers as the reference names them",
+        )
+    return Imported((), tuple(there), tuple(problems), tuple(dict.fromkeys(notes)))
+
+
+def _marks(metadata: Metadata) -> set[str]:
+    """The outputs that an artifact has marked as class scores."""
+    return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
 def _reference(made: batch.Batch, known: Known) -> FileEntry:
@@ -220,7 +249,7 @@ def _key(files: Iterable[FileEntry], tags: Mapping[str, str], lock: str, options
     return frozenset((f.role, f.sha256) for f in files), frozenset(tags.items()), lock, repr(dict(options))
 
 
-def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[_Key, Ref]]:
+def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[_Key, Ref, Metadata]]:
     """What was imported before."""
     for version in archive.versions(grid_size, framework):
         ref = Ref(grid_size, framework, version)
@@ -229,4 +258,5 @@ def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[
         except BadArchive:  # `verify` says so; here it is no one's double
             continue
         if told.reference.origin == "imported":
-            yield _key(told.files, told.tags, told.environment.lock_sha256, told.model.options), ref
+            key = _key(told.files, told.tags, told.environment.lock_sha256, told.model.options)
+            yield key, ref, told

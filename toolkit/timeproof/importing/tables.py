@@ -1,4 +1,4 @@
-"""Reading arrays that somebody hands over, from `.npy`, `.npz` and `.csv`: bounded, and never a pickle."""
+"""Reading arrays that somebody hands over, from `.npy`, `.npz`, `.csv`, `.tsv`: bounded, never a pickle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from timeproof.errors import BadArchive
 from timeproof.importing.tensors import BadData
 from timeproof.limits import LIMITS
 
-FORMATS = (".npy", ".npz", ".csv")
+FORMATS = (".npy", ".npz", ".csv", ".tsv")
+TEXT = frozenset({".csv", ".tsv"})  # of these: they have no dtypes, and may name their columns
 _RATIO, _FREE = 200, 16 * 2**20  # bytes for each compressed one, and bytes that nobody asks about
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
 
@@ -29,23 +30,30 @@ def read(path: Path, *, name: str, dtype: str) -> dict[str, Array]:
     """Read the arrays of a file by name.
 
     Args:
-        name: what the array of an `.npy` or `.csv` is called.
-        dtype: of a `.csv`'s numbers.
+        name: what the array of an `.npy`, `.csv` or `.tsv` is called.
+        dtype: of the numbers of a `.csv` or `.tsv`.
 
     Raises BadData, which says what is wrong and where in the file.
     """
+    return read_with_columns(path, name=name, dtype=dtype)[0]
+
+
+def read_with_columns(path: Path, *, name: str, dtype: str) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Read as `read` does; give the names of a table's columns too, where its first line holds them."""
+    suffix = path.suffix.lower()
     try:
         if not path.is_file():
             raise BadData("there is no such file")
         if (size := path.stat().st_size) > LIMITS.import_bytes:
             raise BadData(f"{size} bytes, at most {LIMITS.import_bytes}")
         with path.open("rb") as stream:
-            if path.suffix == ".npy":
-                return {name: _npy(stream, LIMITS.import_bytes, "")}
-            if path.suffix == ".npz":
-                return _npz(stream)
-            if path.suffix == ".csv":
-                return {name: _csv(stream, dtype)}
+            if suffix == ".npy":
+                return {name: _npy(stream, LIMITS.import_bytes, "")}, ()
+            if suffix == ".npz":
+                return _npz(stream), ()
+            if suffix in TEXT:
+                table, columns = _text(stream, dtype, suffix)
+                return {name: table}, columns
     except OSError as error:
         raise BadData(str(error)) from None
     raise BadData(f"arrays are read from {', '.join(FORMATS)}")
@@ -95,32 +103,46 @@ def _npz(stream: IO[bytes]) -> dict[str, Array]:
     return found
 
 
-def _csv(stream: IO[bytes], dtype: str) -> Array:
+def _text(stream: IO[bytes], dtype: str, suffix: str) -> tuple[Array, tuple[str, ...]]:
+    """Read a table of numbers; with the names of its columns, where its first line holds them."""
     rows: list[list[float]] = []
+    columns: tuple[str, ...] = ()
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        lines = csv.reader(text, strict=True)
+        lines = csv.reader(text, strict=True, delimiter=_delimiter(text, suffix))
         for row in _filled(lines):
             numbers = [_number(cell) for cell in row]
-            if lines.line_num == 1 and all(n is None for n in numbers):
-                continue  # the names of the columns
+            if not rows and not columns and all(n is None for n in numbers):
+                columns = tuple(cell.strip() for cell in row)
+                continue
             for column, number in enumerate(numbers):
                 if number is None:
                     raise BadData(
                         f"line {lines.line_num}, column {column + 1}: {row[column][:40]!r} is no number"
                     )
-            if rows and len(row) != len(rows[0]):
-                raise BadData(f"line {lines.line_num}: {len(row)} columns, and {len(rows[0])} before")
+            if len(row) != (wide := len(rows[0]) if rows else len(columns) or len(row)):
+                raise BadData(f"line {lines.line_num}: {len(row)} columns, and {wide} before")
             rows.append(numbers)  # type: ignore[arg-type]  # None was refused above
     except (csv.Error, UnicodeDecodeError) as error:
-        raise BadData(f"not a .csv: {error}") from None
+        raise BadData(f"not a {suffix}: {error}") from None
     finally:
         text.detach()  # or it would close the stream, which is our caller's
     if not rows:
         raise BadData("it holds no row of numbers")
     with np.errstate(all="ignore"):
         table = np.array(rows, np.float64).astype(dtype)
-    return table[:, 0] if table.shape[1] == 1 else table
+    return (table[:, 0] if table.shape[1] == 1 else table), columns
+
+
+def _delimiter(text: io.TextIOWrapper, suffix: str) -> str:
+    """A tab in a `.tsv`, and in a `.csv` whose first line has tabs and no comma; else a comma."""
+    if suffix == ".tsv":
+        return "\t"
+    first = text.readline(LIMITS.npy_header_bytes)
+    while first and not first.strip():
+        first = text.readline(LIMITS.npy_header_bytes)
+    text.seek(0)
+    return "\t" if "\t" in first.strip() and "," not in first else ","
 
 
 def _filled(lines: Iterator[list[str]]) -> Iterator[list[str]]:

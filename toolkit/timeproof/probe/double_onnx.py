@@ -6,14 +6,16 @@ evaluator, which is slow, and has them all. Which of the two depends on the mode
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple
 
 if TYPE_CHECKING:
     from timeproof.probe import load_onnx, tensors
+    from timeproof.probe.double_work import Work
     from timeproof.probe.files import Refused
 else:
     import load_onnx
     import tensors
+    from double_work import Work
     from files import Refused
 
 MODULES = ("onnx", "onnxruntime", "numpy")
@@ -110,19 +112,71 @@ def _by_onnxruntime(model: Any, names: List[str], feed: Dict[str, Any], threads:
     return found
 
 
-def _by_evaluator(model: Any, names: List[str], feed: Dict[str, Any]) -> List[Any]:
+def _products(kind: str, given: Tuple[Any, ...], result: Any) -> int:
+    """Count an operator's multiply-adds, from the sizes of what it takes and gives."""
+    sizes = [int(getattr(value, "size", 0)) for value in given]
+    if kind in ("LSTM", "GRU", "RNN"):
+        return sizes[0] // max(1, int(given[0].shape[-1])) * sum(sizes[1:3])
+    if kind == "Conv":
+        return int(result.size) * sizes[1] // max(1, int(given[1].shape[0]))
+    if kind == "ConvTranspose":
+        return sizes[0] * sizes[1] // max(1, int(given[1].shape[0]))
+    if kind in ("MatMul", "Gemm", "Einsum") and len(sizes) > 1:  # M×K by K×N: the root of MK·KN·MN
+        return int((float(sizes[0]) * sizes[1] * int(result.size)) ** 0.5)
+    return 0
+
+
+def _watch(evaluator: Any, work: Work) -> Set[str]:
+    """Let every node of the evaluator, of its subgraphs and functions too, count what it computes.
+
+    Returns:
+        set: filled while the evaluator runs: operators of the graph itself with a result below float64.
+    """
+    narrow: Set[str] = set()
+    waiting, seen = [evaluator], {id(evaluator)}
+    while waiting:
+        holder = waiting.pop()
+        for node in holder.rt_nodes_:
+            for held in list(vars(node).values()):
+                if hasattr(held, "rt_nodes_") and id(held) not in seen:
+                    seen.add(id(held))
+                    waiting.append(held)
+            node.run = _watched(node, work, narrow if holder is evaluator else set())
+    return narrow
+
+
+def _watched(node: Any, work: Work, narrow: Set[str]) -> Any:
+    plain = node.run
+    kind = node.onnx_node.op_type
+    whole = hasattr(node, "impl_")  # a function: its own nodes count
+
+    def run(*given: Any, **more: Any) -> Any:
+        found = plain(*given, **more)
+        arrays = [value for value in found if hasattr(value, "size")]
+        if any(str(array.dtype) in ("float32", "float16", "bfloat16") for array in arrays):
+            narrow.add(kind)
+        if not whole:
+            products = _products(kind, given, arrays[0]) if arrays else 0
+            work.add(sum(int(array.size) for array in arrays), products)
+        return found
+
+    return run
+
+
+def _by_evaluator(model: Any, names: List[str], feed: Dict[str, Any], work: Work) -> List[Any]:
     """Evaluate node by node, and see that no float of any of them is narrower than float64."""
     reference: Any = importlib.import_module("onnx.reference")
-    found = reference.ReferenceEvaluator(model).run(None, feed, intermediate=True)
-    makers = {name: node.op_type for node in model.graph.node for name in node.output}
-    narrow = set()
-    for name, value in found.items():
-        kind = str(getattr(value, "dtype", ""))
-        if name in makers and kind in ("float32", "float16", "bfloat16"):
-            narrow.add(makers[name])
+    for node in _below(model, "NodeProto"):
+        if node.op_type == "LayerNormalization":  # it computes in its input's type, and refuses to be told so
+            for attribute in node.attribute:
+                if attribute.name == "stash_type":
+                    attribute.i = _FLOAT
+    evaluator = reference.ReferenceEvaluator(model)
+    narrow = _watch(evaluator, work)
+    found: List[Any] = evaluator.run(names, feed)
     if narrow:
         raise Refused("it computes in less than float64 on the way: {}".format(", ".join(sorted(narrow))))
-    return [found[name] for name in names]
+    return found
 
 
 def run(
@@ -135,7 +189,9 @@ def run(
 ) -> List[Tuple[str, Any, str]]:
     """Give the outputs in the native ones' types, as (name, array, the type it was made from or "").
 
-    Raises Refused where float64 is nothing new, or where neither of the two can compute in it throughout.
+    Raises Refused where float64 is nothing new, where neither of the two can compute in it throughout, or
+    where the evaluator computes more than `options["work"]`. (onnxruntime takes about twice as long in
+    float64 as natively.)
     """
     load_onnx.check_external(directory, model, sizes)
     try:
@@ -155,7 +211,7 @@ def run(
     except Exception as error:  # whatever onnxruntime lacks or dislikes
         lacking = error
         try:
-            values = _by_evaluator(loaded, list(kinds), feed)
+            values = _by_evaluator(loaded, list(kinds), feed, Work(options.get("work")))
         except Refused:
             raise
         except Exception as other:

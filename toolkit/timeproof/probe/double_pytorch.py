@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
 if TYPE_CHECKING:
     from timeproof.probe import load_pytorch, tensors
+    from timeproof.probe.double_work import Work
     from timeproof.probe.files import Refused
 else:
     import load_pytorch
     import tensors
+    from double_work import Work
     from files import Refused
 
 MODULES = load_pytorch.MODULES
@@ -33,8 +35,40 @@ _HANDING_ON = frozenset(
 )
 
 
-def _watcher(torch: Any) -> Any:
-    """Give a mode that notes each operator with a result narrower than float64."""
+# Where the left matrix stands among an operator's arguments; its last axis is what is summed over.
+_MATRIX = {"mm": 0, "bmm": 0, "mv": 0, "dot": 0, "addmm": 1, "baddbmm": 1, "addbmm": 1, "addmv": 1}
+# Whole layers: each position goes through all of their weights.
+_LAYERS = frozenset(
+    {
+        "linear",
+        "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
+        "lstm",
+        "gru",
+        "mkldnn_rnn_layer",
+    }
+)
+
+
+def _products(torch: Any, name: str, args: Any, result: Any) -> int:
+    """Count an operator's multiply-adds, from the shapes of what it takes and gives."""
+    tensors_in = [arg for arg in args if torch.is_tensor(arg)]
+    if name in ("convolution", "_convolution"):
+        transposed = len(args) > 6 and bool(args[6])
+        each = (args[0] if transposed else result).numel()
+        return int(each * args[1].numel() // max(1, args[1].shape[0]))
+    if name in _MATRIX:
+        return int(result.numel() * args[_MATRIX[name]].shape[-1])
+    if name.startswith("_scaled_dot_product"):
+        return int(2 * args[0].numel() * args[1].shape[-2])
+    if name in _LAYERS and tensors_in:
+        weights = sum(arg.numel() for arg in tensors_in[1:] if arg.dim() == 2)
+        return int(tensors_in[0].numel() // max(1, tensors_in[0].shape[-1]) * weights)
+    return 0
+
+
+def _watcher(torch: Any, work: Work) -> Any:
+    """Give a mode that counts the work, and notes each operator with a result narrower than float64."""
     try:
         modes: Any = importlib.import_module("torch.utils._python_dispatch")
         base: Any = modes.TorchDispatchMode
@@ -54,8 +88,13 @@ def _watcher(torch: Any) -> Any:
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
             found = func(*args, **(kwargs or {}))
             name = func.overloadpacket.__name__
+            parts = found if isinstance(found, (list, tuple)) else [found]
+            results = [part for part in parts if torch.is_tensor(part)]
+            work.add(
+                sum(part.numel() for part in results),
+                _products(torch, name, args, results[0]) if results else 0,
+            )
             if name not in _HANDING_ON:
-                parts = found if isinstance(found, (list, tuple)) else [found]
                 floats = [
                     p for p in parts if torch.is_tensor(p) and (p.is_floating_point() or p.is_complex())
                 ]
@@ -76,8 +115,8 @@ def run(
 ) -> List[Tuple[str, Any, str]]:
     """Give the outputs in the native ones' types, as (name, array, the type it was made from or "").
 
-    The native types are found by asking natively first. Raises Refused where float64 is nothing new,
-    or where the model goes through something narrower.
+    The native types are found by asking natively first. Raises Refused where float64 is nothing new, where
+    the model goes through something narrower, or where it computes more than `options["work"]`.
     """
     torch: Any = importlib.import_module("torch")
 
@@ -89,7 +128,7 @@ def run(
         raise Refused("an output is of float64 natively: there is nothing wider to round from")
     module = build().double()
     wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in given]
-    watch = _watcher(torch)
+    watch = _watcher(torch, Work(options.get("work")))
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

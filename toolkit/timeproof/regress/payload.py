@@ -34,7 +34,7 @@ _MEASURED = (
         "scale",
         "relative",
     ),
-    *("sulp", "max_ulp", "rows", "rows_beyond", "flips", "tie_flips", "smallest_margin"),
+    *("sulp", "max_ulp", "rows", "rows_beyond", "beyond_onnx", "flips", "tie_flips", "smallest_margin"),
     *("nan_moved", "inf_moved", "signed_zeros", "histogram"),
 )
 

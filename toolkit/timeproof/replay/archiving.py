@@ -113,9 +113,9 @@ class _Sealing:
         runs = self._replay(task, SEEDS)
         outputs, first, random = self._settled(task, runs)
         scores = work.scores(outputs)
-        own, different, remarks = self._agreement(task, outputs, first, runs, random)
+        own, different, remarks = self._agreement(task, outputs, first, runs, random, scores)
         saved, records, inexact = copies.settle(
-            work.saved, outputs, first, work.thresholds, keep_inexact=request.keep_inexact
+            work.saved, outputs, first, work.thresholds, scores, keep_inexact=request.keep_inexact
         )
         for file in {f.path for f in work.saved.files} - {f.path for f in saved.files}:
             (self.draft.folder / file).unlink()
@@ -181,7 +181,7 @@ class _Sealing:
         """Write the second references; give them, notes, and what other CPUs answered."""
         work, request = self.work, self.work.request
         choice, framework = request.witness, work.saved.framework
-        accepted, notes = witnesses.found(choice, framework, runs, outputs, work.thresholds)
+        accepted, notes = witnesses.found(choice, framework, runs, outputs, work.thresholds, scores)
         if random:  # in float64 it would draw other numbers
             accepted, notes = [], ["there is no float64 witness: the model draws random numbers"]
         other = Elsewhere()
@@ -198,11 +198,12 @@ class _Sealing:
                 prove=request.prove_portable,
                 witness=choice == "emulated",
                 thresholds=work.thresholds,
+                scores=scores,
             )
             if other.witness is not None:
                 record = self.emulator.record
                 accepted.append(
-                    witnesses.emulated(other.witness, other.cpu, outputs, record, work.thresholds)
+                    witnesses.emulated(other.witness, other.cpu, outputs, record, work.thresholds, scores)
                 )
         tag, name = self.draft.ref.tag, reference_name(self.draft)
         written = [witnesses.write(w, self.draft.folder, tag, name, outputs, scores) for w in accepted]
@@ -215,6 +216,7 @@ class _Sealing:
         first: Outcome,
         runs: Sequence[ProbeRun],
         random: Sequence[str],
+        scores: Mapping[str, bool],
     ) -> tuple[OutputsDiff | None, tuple[str, ...], tuple[str, ...]]:
         """Hold the container's answer against the known ones. Raises SealFailed.
 
@@ -226,11 +228,11 @@ class _Sealing:
             known.append(own_answer.handed_in(work.request.expected, outputs))
         if random:  # another process draws other numbers
             return None, (), ("your own answer was not compared: the model draws random numbers",)
-        differences = [own_answer.measure(own, outputs, work.thresholds) for own in known]
+        differences = [own_answer.measure(own, outputs, work.thresholds, scores) for own in known]
         python = str(runs[0].hello.get("python", ""))
         kept: tuple[str, ...] = ()
         for own, difference in zip(known, differences, strict=True):
-            if not own_answer.agrees(difference):
+            if not own_answer.agrees(own, difference):
                 reasons = [] if work.request.keep_different else self._reasons(task, own, first, python)
                 kept = own_answer.keep_or_refuse(own, difference, reasons, keep=work.request.keep_different)
         remarks = [own_answer.sentence(o, d) for o, d in zip(known, differences, strict=True)]
@@ -253,7 +255,7 @@ class _Sealing:
             (run,) = seal(self.connect, self.image, alone, native, work.limits, SEEDS[:1])
             (outcome,) = run.outcomes.values()
             if outcome.failure is None and own_answer.agrees(
-                own_answer.measure(own, outcome.native, work.thresholds)
+                own, own_answer.measure(own, outcome.native, work.thresholds)
             ):
                 listed.append(
                     f"the profile {work.profile.name} makes the difference: under --profile native"

@@ -6,6 +6,7 @@ Bytes first; where they differ, distances are measured and graded on the scale o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from timeproof.errors import BadRequest
 from timeproof.replay.bits import FORMATS, Array, format_of
 from timeproof.replay.difference import ArrayDiff, OutputsDiff
+from timeproof.replay.dtypes import aligned
 from timeproof.replay.measure import Pair, measure
 from timeproof.replay.verdict import THRESHOLDS, Thresholds, Verdict, worst
 
@@ -36,26 +38,31 @@ def compare(
     *,
     thresholds: Thresholds = THRESHOLDS,
     computed_in: str | None = None,
+    scores: bool | None = None,
     chunk: int = _CHUNK,
 ) -> ArrayDiff:
     """Compare an output with its reference, and grade what differs.
 
     dtype (byte order too), shape and every byte in C order equal: `identical`. Floats and complex
-    numbers of one dtype and shape are graded; strings, whole numbers, bools, dates and structured
-    dtypes are equal or `broken`, and Python objects always `broken`. Only signed zeros or NaN
-    payloads differ: `rounding`.
+    numbers of one shape are graded; strings, whole numbers, bools, dates and structured dtypes are
+    equal or `broken`, and Python objects always `broken`. Only signed zeros or NaN payloads differ:
+    `rounding`. Values in another dtype are compared as `dtypes.aligned` says, and never `identical`:
+    equal ones are `rounding`, and the reason names both dtypes.
 
-    A flip is another argmax along the last axis of two columns or more, in two dimensions or more.
-    It is a tie where the reference's top two are no further apart than twice what `drift` lets each
-    of them move. (Twice the largest difference found would excuse every flip there is: the winner
-    can't change unless the two differences together reach the margin.)
+    A flip is another argmax along the last axis, where that axis holds class scores (`scores`). It is a
+    tie where the reference's top two are no further apart than twice what `drift` lets each of them
+    move. (Twice the largest difference found would excuse every flip there is: the winner can't change
+    unless the two differences together reach the margin.) A row whose reference values are all equal
+    has no winner: there is neither flip nor tie.
 
     Memory: a bounded multiple of `chunk` elements, or of the last axis where that is longer; an
-    array that is not C-contiguous is copied once.
+    array that is not C-contiguous, or of another dtype, is copied once.
 
     Args:
         computed_in: a name in bits.FORMATS, where the values were made in a narrower format than
             the array's own, such as float32 predictions in a float64 array.
+        scores: whether the last axis holds class scores. None: an array of two dimensions and at most
+            `measure.SCORE_COLUMNS` columns is taken to hold them, and no other.
         chunk: elements looked at in one go; the result does not depend on it.
 
     Raises:
@@ -73,15 +80,33 @@ def compare(
     if expected.shape != actual.shape:
         why = f"the shape is {list(actual.shape)}, not {list(expected.shape)}"
         return ArrayDiff(Verdict.broken, why, **seen)
-    if expected.dtype != actual.dtype:
-        why = f"the dtype is {seen['actual_dtype']}, not {seen['dtype']}"
-        return ArrayDiff(Verdict.broken, why, **seen)
+    if expected.dtype == actual.dtype:
+        return _graded(expected, actual, seen, thresholds, computed_in, scores, chunk)
+    dtypes = f"the dtype is {seen['actual_dtype']}, not {seen['dtype']}"
+    both = aligned(expected, actual)
+    if both is None:
+        return ArrayDiff(Verdict.broken, dtypes, **seen)
+    diff = _graded(both.expected, both.actual, seen, thresholds, computed_in, scores, chunk)
+    why = " ".join(["equal in value", both.note]).strip() if not diff.differing else diff.reason
+    return replace(diff, verdict=max(diff.verdict, Verdict.rounding), reason=f"{why}; {dtypes}")
+
+
+def _graded(
+    expected: Array,
+    actual: Array,
+    seen: Mapping[str, Any],
+    thresholds: Thresholds,
+    computed_in: str | None,
+    scores: bool | None,
+    chunk: int,
+) -> ArrayDiff:
+    """Compare two arrays of one dtype and shape; `seen` is what is told of both in any case."""
     pair = Pair.of(expected, actual, chunk)
     first, count = pair.differing()
     if count == 0:
         why = f"every byte equal, {seen['dtype']} {list(expected.shape)}"
         return ArrayDiff(Verdict.identical, why, **seen, differing=0)
-    seen["differing"] = count
+    seen = {**seen, "differing": count}
     form = format_of(expected.dtype)
     if form is None:
         objects = expected.dtype.hasobject
@@ -90,7 +115,7 @@ def compare(
     if computed_in is not None and FORMATS[computed_in].fraction < form.fraction:
         form = FORMATS[computed_in]
     with np.errstate(all="ignore"):  # signalling NaNs in casts, distances beyond the largest float
-        found = measure(pair, form, thresholds)
+        found = measure(pair, form, thresholds, scores)
         verdict, why = found.grade(thresholds)
         return ArrayDiff(verdict, why, **seen, **found.facts(pair, first), row_limit=thresholds.row)
 
@@ -101,18 +126,28 @@ def compare_outputs(
     *,
     thresholds: Thresholds = THRESHOLDS,
     computed_in: Mapping[str, str] | None = None,
+    scores: Mapping[str, bool] | None = None,
 ) -> OutputsDiff:
     """Compare all outputs of one artifact by name; a name on one side only is `broken`.
 
     No outputs at all are `broken` too: nothing was proven.
 
     Args:
-        computed_in: as of `compare`, by the output's name.
+        computed_in, scores: as of `compare`, by the output's name.
     """
-    made_in = computed_in or {}
-    both = [name for name in expected if name in actual]
+    made_in, ranked = computed_in or {}, scores or {}
     return OutputsDiff(
-        {n: compare(expected[n], actual[n], thresholds=thresholds, computed_in=made_in.get(n)) for n in both},
+        {
+            name: compare(
+                array,
+                actual[name],
+                thresholds=thresholds,
+                computed_in=made_in.get(name),
+                scores=ranked.get(name),
+            )
+            for name, array in expected.items()
+            if name in actual
+        },
         missing=tuple(name for name in expected if name not in actual),
         extra=tuple(name for name in actual if name not in expected),
     )

@@ -81,9 +81,17 @@ def _shaped(native: Array, values: Array) -> Array | None:
 
 
 def distance(
-    native: Mapping[str, Array], copy: Copy, outcome: Outcome, thresholds: Thresholds = THRESHOLDS
+    native: Mapping[str, Array],
+    copy: Copy,
+    outcome: Outcome,
+    thresholds: Thresholds = THRESHOLDS,
+    scores: Mapping[str, bool] | None = None,
 ) -> dict[str, Any]:
-    """Compare a copy's answer with the native one, in the narrower of the two float types."""
+    """Compare a copy's answer with the native one, in the narrower of the two float types.
+
+    Args:
+        scores: which of the native outputs hold class scores, as `compare_outputs` takes it.
+    """
     told = outcome.copies.get(copy.name, {})
     theirs = outcome.outputs.get(copy.name, {})
     if told.get("status") != "ok":
@@ -98,7 +106,7 @@ def distance(
         for name, (_, values) in pairs.items()
     }
     given = {name: values for name, (_, values) in pairs.items()}
-    diff = compare_outputs(expected, given, thresholds=thresholds)
+    diff = compare_outputs(expected, given, thresholds=thresholds, scores=scores)
     return {**diff.to_json(), "compared": {name: other for name, (other, _) in pairs.items()}}
 
 
@@ -107,7 +115,11 @@ def _narrower(values: Array, native: Array) -> bool:
 
 
 def record(
-    native: Mapping[str, Array], copy: Copy, outcome: Outcome, thresholds: Thresholds = THRESHOLDS
+    native: Mapping[str, Array],
+    copy: Copy,
+    outcome: Outcome,
+    thresholds: Thresholds = THRESHOLDS,
+    scores: Mapping[str, bool] | None = None,
 ) -> CopyRecord:
     """What the metadata says of a copy."""
     return CopyRecord(
@@ -116,7 +128,7 @@ def record(
         file=copy.model,
         options=dict(copy.options),
         facts=dict(copy.facts),
-        distance=distance(native, copy, outcome, thresholds),
+        distance=distance(native, copy, outcome, thresholds, scores),
     )
 
 
@@ -125,6 +137,7 @@ def settle(
     outputs: Mapping[str, Array],
     outcome: Outcome,
     thresholds: Thresholds = THRESHOLDS,
+    scores: Mapping[str, bool] | None = None,
     *,
     keep_inexact: bool,
 ) -> tuple[Saved, list[CopyRecord], tuple[str, ...]]:
@@ -139,7 +152,7 @@ def settle(
     Raises:
         SealFailed: naming the distance, and both ways out.
     """
-    records = {c.name: record(outputs, c, outcome, thresholds) for c in saved.copies}
+    records = {c.name: record(outputs, c, outcome, thresholds, scores) for c in saved.copies}
     reasons: dict[str, str] = {}
     for copy in saved.copies:
         if copy.given or _near(records[copy.name]):

@@ -58,11 +58,14 @@ class ArrayDiff:
     rows_beyond: int | None = None  # rows with a difference > row_limit × scale
     first_rows_beyond: tuple[int, ...] = ()
     rows_off: int | None = None  # rows with more than rounding
+    beyond_onnx: int | None = (
+        None  # elements farther off than ONNX's own tests allow: 1e-7 + 1e-3 × |reference|
+    )
     nan_moved: int | None = None  # elements that are NaN on one side only
     inf_moved: int | None = None  # elements infinite on one side only, or of the other sign
     nan_payloads: int | None = None  # NaN on both sides, of different bits
     signed_zeros: int | None = None  # 0.0 on one side, -0.0 on the other
-    flips: int | None = None  # other argmax along the last axis; ties among them
+    flips: int | None = None  # other argmax along the last axis, of class scores; ties among them
     tie_flips: int | None = None
     smallest_margin: float | None = None  # between the reference's top two along the last axis
     # Elements by |difference| in sULP: [0] equal in value, [1] below 2^-8, [k] from 2^(k-10) up to 2^(k-9).
@@ -88,10 +91,11 @@ class ArrayDiff:
 
     def summary(self) -> str:
         """Say it in one line, without the verdict's name."""
-        if self.verdict is Verdict.identical or self.differing is None:
+        if self.verdict is Verdict.identical or not self.differing:
             return str(plain(self.reason))
         if self.sulp is None or self.max_abs is None:
-            return f"{self.differing} of {self.elements} elements differ, first at {self._where()}"
+            differ = f"{self.differing} of {self.elements} elements differ, first at {self._where()}"
+            return differ + self._dtypes()
         if not (self.max_abs or self.nan_moved or self.inf_moved):
             return self.reason
         said = []
@@ -106,7 +110,13 @@ class ArrayDiff:
             said.append(f"{self.flips} flip{'' if self.flips == 1 else 's'}{ties}")
         if self.rows_beyond:
             said.append(f"{self.rows_beyond} of {self.rows} rows beyond {self.row_limit:g} × scale")
-        return ", ".join(said)
+        return ", ".join(said) + self._dtypes()
+
+    def _dtypes(self) -> str:
+        """Name both dtypes where they are not one."""
+        return (
+            f"; the dtype is {self.actual_dtype}, not {self.dtype}" if self.dtype != self.actual_dtype else ""
+        )
 
     def _where(self) -> str:
         return str(list(self.worst or ()))

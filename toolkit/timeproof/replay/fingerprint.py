@@ -17,6 +17,7 @@ _RELEVANT = re.compile(
     r"(?:sse|ssse|pni|avx|fma|f16c|amx|xop|asimd|sve|sme|neon|bf16|i8mm|fphp)[0-9a-z_]*", re.ASCII
 )
 _SHOWN = 6  # flags named in a sentence
+_RUNTIMES = {"onnx": "onnxruntime"}  # frameworks whose version is that of what runs their models
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Difference:
     def __str__(self) -> str:
         if self.what == "profile":
             return f"replayed under the profile {self.now}; recorded under {self.then}"
-        return f"the {self.what} is {self.now}; it was {self.then} when the artifact was sealed"
+        return f"the {self.what} is {self.now}; the recorded one is {self.then}"
 
 
 def _machine(told: object) -> dict[str, Any]:
@@ -63,12 +64,17 @@ def _machine(told: object) -> dict[str, Any]:
     }
 
 
+def versioned(framework: str, version: str | None) -> str:
+    """Name a framework, or what runs its models where that is another's, with its version; "" for none."""
+    return f"{_RUNTIMES.get(framework, framework)} {version}" if version else ""
+
+
 def recorded(metadata: Metadata) -> Fingerprint:
-    """The side on which the artifact was sealed."""
+    """The side on which the artifact was sealed. Of an imported one only its environment is known."""
     return Fingerprint(
         **_machine(metadata.machine),
         python=metadata.framework.python,
-        framework=f"{metadata.framework.name} {metadata.framework.version or '?'}",
+        framework=versioned(metadata.framework.name, metadata.framework.version),
         profile=metadata.profile,
         image=metadata.environment.image.config,
     )
@@ -96,11 +102,10 @@ def present(
         machine |= {"cpu": f"{simulated}, simulated", "flags": ()}
     name = metadata.framework.name
     library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(name, name)
-    version = versions.get(library)
     return Fingerprint(
         **machine,
         python=str(hello.get("python") or ""),
-        framework=f"{name} {version}" if version else "",
+        framework=versioned(name, versions.get(library)),
         profile=profile,
         image=image,
     )

@@ -14,6 +14,7 @@ from timeproof.replay.fingerprint import Fingerprint
 from timeproof.replay.outcome import Outcome
 from timeproof.replay.probing import Task
 from timeproof.replay.result import Replayed, Witnessed
+from timeproof.replay.scores import scores_of
 from timeproof.replay.verdict import Thresholds, Verdict
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outco
     from timeproof.replay.compare import compare_outputs
 
     narrow = {s.name: s.element for s in metadata.outputs if s.element in FORMATS}
-    one.diff = compare_outputs(expected, outcome.native, thresholds=thresholds, computed_in=narrow)
+    scores = scores_of(metadata.outputs)
+    one.diff = compare_outputs(
+        expected, outcome.native, thresholds=thresholds, computed_in=narrow, scores=scores
+    )
     one.verdict, one.reason = one.diff.verdict, one.diff.summary()
     one.outputs = len(expected)
     one.bytes = sum(a.nbytes for a in expected.values())
@@ -94,7 +98,10 @@ def _margins(
 
     names = [spec.name for spec in witness.outputs]
     diff = compare_outputs(
-        {n: expected[n] for n in names}, {n: given[n] for n in names if n in given}, thresholds=thresholds
+        {n: expected[n] for n in names},
+        {n: given[n] for n in names if n in given},
+        thresholds=thresholds,
+        scores=scores_of(witness.outputs),
     )
     return Witnessed("margin", diff.verdict, diff.summary())
 
@@ -127,7 +134,8 @@ def judge_witness(
         else:
             from timeproof.replay.compare import compare_outputs
 
-            diff = compare_outputs(expected, outcome.native, thresholds=thresholds)
+            scores = scores_of(witness.outputs)
+            diff = compare_outputs(expected, outcome.native, thresholds=thresholds, scores=scores)
             found = Witnessed(kind, diff.verdict, diff.summary(), outcome.seconds)
     if one.witness is None or found.verdict < one.witness.verdict:
         one.witness = found

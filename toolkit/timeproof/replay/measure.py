@@ -13,6 +13,13 @@ import numpy as np
 from timeproof.replay.bits import FLOAT32, Array, Format, differing, steps
 from timeproof.replay.verdict import Thresholds, Verdict
 
+# Columns of a two-dimensional output that nothing is known of: up to here they are taken for class scores.
+# Common sets of classes have 2 to 100; embeddings have 128 and more. A classifier of 1,000 classes says so
+# itself (Softmax, `--scores`), and where it doesn't, a difference is graded by its size alone.
+SCORE_COLUMNS = 100
+# What ONNX's own tests let an element differ by (onnx/backend/test/case/node/__init__.py). No verdict depends
+# on it.
+_ONNX_RELATIVE, _ONNX_ABSOLUTE = 1e-3, 1e-7
 _FIRST = 5  # row numbers that are kept
 # The histogram of |difference| in sULP: [0] counts what is equal in value, [1] what is below 2^-8, and
 # [k] what lies from 2^(k-10) up to, not including, 2^(k-9). The last one has no upper end.
@@ -40,6 +47,14 @@ class Pair:
     @property
     def rows(self) -> int:
         return self.shape[0] if self.shape else 1
+
+    def ranked(self, scores: bool | None) -> bool:
+        """Whether an argmax along the last axis means something. `scores`: what is known; None: nothing."""
+        if len(self.shape) < 2 or self.shape[-1] < 2 or self.expected.dtype.kind == "c":
+            return False
+        if scores is not None:
+            return scores
+        return len(self.shape) == 2 and self.shape[-1] <= SCORE_COLUMNS
 
     @property
     def vectors(self) -> int:
@@ -95,12 +110,13 @@ class Measured:
     rows: int
     scale: Any
     half: Any  # 1, or 1/2 where a difference could overflow: every distance is kept times this
-    ranked: bool  # whether the last axis has an argmax
+    ranked: bool  # whether the last axis holds class scores
     max_abs: Any = 0.0
     at: int = -1
     max_ulp: int | None = 0
     beyond: _Rows = field(default_factory=_Rows)
     off: _Rows = field(default_factory=_Rows)
+    beyond_onnx: int = 0
     nan_moved: int = 0
     inf_moved: int = 0
     nan_payloads: int = 0
@@ -168,13 +184,14 @@ class Measured:
             "rows_beyond": self.beyond.count,
             "first_rows_beyond": tuple(self.beyond.first),
             "rows_off": self.off.count,
+            "beyond_onnx": self.beyond_onnx + self.nan_moved + self.inf_moved,
             "nan_moved": self.nan_moved,
             "inf_moved": self.inf_moved,
             "nan_payloads": self.nan_payloads,
             "signed_zeros": self.signed_zeros,
             "flips": self.flips if self.ranked else None,
             "tie_flips": self.tie_flips if self.ranked else None,
-            "smallest_margin": float(self.margin) if self.ranked else None,
+            "smallest_margin": float(self.margin) if self.ranked and self.margin < np.inf else None,
             "histogram": tuple(int(n) for n in np.trim_zeros(self.bins, "b")),
         }
 
@@ -188,7 +205,8 @@ class Measured:
         self.bins += np.bincount(places, minlength=_BINS)
 
 
-def measure(pair: Pair, form: Format, thresholds: Thresholds) -> Measured:
+def measure(pair: Pair, form: Format, thresholds: Thresholds, scores: bool | None = None) -> Measured:
+    """Go through both arrays and gather what differs; `scores` is that of `compare`."""
     wide = (
         np.longdouble if pair.expected.dtype.itemsize > 16 or pair.expected.dtype.char in "gG" else np.float64
     )
@@ -198,8 +216,7 @@ def measure(pair: Pair, form: Format, thresholds: Thresholds) -> Measured:
         scale = max(scale, np.where(np.isfinite(left), left, 0).max(initial=0))
         top = max(top, np.where(np.isfinite(right), right, 0).max(initial=0))
     half = wide(1) if np.isfinite(scale + top) else wide(0.5)
-    ranked = len(pair.shape) > 1 and pair.shape[-1] > 1 and pair.expected.dtype.kind != "c"
-    found = Measured(form, pair.rows, scale, half, ranked, max_abs=wide(0))
+    found = Measured(form, pair.rows, scale, half, pair.ranked(scores), max_abs=wide(0))
     for span in pair.spans():
         _chunk(found, pair, span, wide, thresholds)
     return found
@@ -221,6 +238,8 @@ def _chunk(found: Measured, pair: Pair, span: slice, wide: Any, thresholds: Thre
     if apart.flat[at] > found.max_abs:
         found.max_abs = apart.flat[at]
         found.at = span.start * left.shape[1] + at
+    let = (np.abs(left) * _ONNX_RELATIVE + _ONNX_ABSOLUTE) * found.half
+    found.beyond_onnx += int(np.count_nonzero(apart > let))
     found.count(apart, finite)
     stepped = steps(raw_left, raw_right)
     if stepped is None or found.max_ulp is None:
@@ -237,9 +256,12 @@ def _chunk(found: Measured, pair: Pair, span: slice, wide: Any, thresholds: Thre
 
 
 def _rank(found: Measured, left: Array, right: Array, thresholds: Thresholds) -> None:
-    """Count other winners along the last axis; NaNs never win, and one value alone has no rival."""
-    rivals = np.count_nonzero(~np.isnan(left), axis=1) > 1
-    left, right = (np.where(np.isnan(side), -np.inf, side) for side in (left[rivals], right[rivals]))
+    """Count other winners along the last axis. NaNs never win; where all values are one, none does."""
+    missing = np.isnan(left)
+    lowest = np.where(missing, np.inf, left).min(axis=1)
+    left, right = (np.where(np.isnan(side), -np.inf, side) for side in (left, right))
+    contested = (np.count_nonzero(~missing, axis=1) > 1) & (lowest < left.max(axis=1))
+    left, right = left[contested], right[contested]
     if not len(left):
         return
     best = np.partition(left, -2, axis=1)[:, -2:] * found.half

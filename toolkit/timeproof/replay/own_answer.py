@@ -73,15 +73,20 @@ def measure(
     own: OwnAnswer,
     outputs: Mapping[str, Array],
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
 ) -> OutputsDiff:
-    """Compare the container's outputs with the own answer."""
+    """Compare the container's outputs with the own answer; `scores` as `compare_outputs` takes it."""
     sealed = outputs if own.whole else {name: a for name, a in outputs.items() if name in own.outputs}
-    return compare_outputs(own.outputs, sealed, thresholds=thresholds)
+    return compare_outputs(own.outputs, sealed, thresholds=thresholds, scores=scores)
 
 
-def agrees(difference: OutputsDiff) -> bool:
-    """Whether the container gives the same answer: identical, rounding or drift."""
-    return difference.verdict.allowed_by(Verdict.drift)
+def agrees(own: OwnAnswer, difference: OutputsDiff) -> bool:
+    """Whether the container gives the same answer: identical, rounding or drift.
+
+    In the dtypes of the user's own process; an answer that was handed in may be in others.
+    """
+    alike = all(array.dtype == array.actual_dtype for array in difference.arrays.values())
+    return difference.verdict.allowed_by(Verdict.drift) and (alike or not own.whole)
 
 
 def keep_or_refuse(

@@ -6,7 +6,7 @@ model does not run is a finding, too; nothing here refuses an artifact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -77,6 +77,7 @@ def elsewhere(
     prove: bool,
     witness: bool,
     thresholds: Thresholds = THRESHOLDS,
+    scores: Mapping[str, bool] | None = None,
 ) -> Elsewhere:
     """Run a model that is being sealed on simulated CPUs, each once, but the witness's twice.
 
@@ -84,20 +85,22 @@ def elsewhere(
         outputs: the reference, with which all is compared.
         prove: also run it here without a profile, and say of every output what it gave.
         witness: take the outputs of one CPU as a second reference: the oldest on which it runs.
-        thresholds: the artifact's own figures, by which what moves is graded.
+        thresholds, scores: the artifact's own figures and marks, by which what moves is graded.
 
     Raises SealFailed where the witness's two runs fail or differ.
     """
     proofs = []
     if prove and profile != profile_named("native"):
-        proofs.append(_here(connect(), image, task, outputs, thresholds, limits, progress))
+        proofs.append(_here(connect(), image, task, outputs, thresholds, scores, limits, progress))
     cpus = [*([WITNESS] * 2 if witness else []), *(PROVED if prove else [])]
     if witness and prove:
         cpus.remove(WITNESS)  # one of the witness's two runs is the proof
     runs = simulate(connect, image, task, profile, emulator, cpus, limits, progress)
     first = dict(reversed(list(zip(cpus, runs, strict=True))))
     if prove:
-        proofs += [_proof(first[cpu], outputs, thresholds, cpu, profile, emulator.record) for cpu in PROVED]
+        proofs += [
+            _proof(first[cpu], outputs, thresholds, scores, cpu, profile, emulator.record) for cpu in PROVED
+        ]
     if not witness:
         return Elsewhere(proofs)
     if _is_beyond(runs[0]):
@@ -127,6 +130,7 @@ def _here(
     task: Task,
     outputs: Arrays,
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None,
     limits: Limits,
     progress: Progress,
 ) -> Proof:
@@ -136,13 +140,14 @@ def _here(
     run = run_probe(engine, image, [replace(task, copies=())], native, limits=limits)
     told = run.hello.get("machine")
     cpu = str(told.get("cpu") or "this CPU") if isinstance(told, dict) else "this CPU"
-    return _proof(run, outputs, thresholds, cpu[:1024], native, None)
+    return _proof(run, outputs, thresholds, scores, cpu[:1024], native, None)
 
 
 def _proof(
     run: ProbeRun,
     outputs: Arrays,
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None,
     cpu: str,
     profile: ProfileRecord,
     emulator: EmulatorRecord | None,
@@ -151,7 +156,7 @@ def _proof(
     verdict, reason = outcome.failure, outcome.reason
     found: dict[str, JsonObject] = {}
     if verdict is None:
-        diff = compare_outputs(outputs, outcome.native, thresholds=thresholds)
+        diff = compare_outputs(outputs, outcome.native, thresholds=thresholds, scores=scores)
         verdict, reason = diff.verdict, diff.summary()
         for name, one in diff.arrays.items():
             # What did not move needs no figures.

@@ -50,7 +50,9 @@ def check_choice(choice: str, framework: str) -> None:
 def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any], ...]:
     """What a seal run is told beside the artifact itself, as copies of it.
 
-    Unless it was asked for by name, a witness may take no longer than `limits.witness_seconds`.
+    Unless it was asked for by name, a witness may take no more than `limits.witness_work`, which is counted
+    and not timed: whether there is one depends on the model and its environment alone, never on how busy the
+    machine is. A probe that doesn't count it yet is held by `limits.artifact_seconds` alone.
     """
     if choice == "none" or saved.framework not in _DOUBLE:
         return ()
@@ -60,9 +62,9 @@ def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any],
             "name": _RUNNER,
             "framework": saved.framework,
             "model": saved.model,
-            "options": dict(saved.options),
+            "options": {**saved.options, **({} if named else {"work": limits.witness_work})},
             "witness": "float64",
-            "timeout": limits.artifact_seconds if named else limits.witness_seconds,
+            "timeout": limits.artifact_seconds,
         },
     )
 
@@ -73,11 +75,13 @@ def found(
     runs: Sequence[ProbeRun],
     outputs: Mapping[str, Array],
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
 ) -> tuple[list[Found], list[str]]:
     """The witnesses that both runs gave, and notes about what there is not.
 
     Args:
         outputs: the native ones, on which the runs agree.
+        scores: which of them hold class scores, as `compare_outputs` takes it.
     """
     if choice == "none":
         return [], []
@@ -90,7 +94,7 @@ def found(
         return [], [f"there is no float64 witness: {refusal}"]
     (outcome,) = runs[-1].outcomes.values()
     wide = outcome.outputs[_RUNNER]
-    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds)
+    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds, scores=scores)
     facts = {"distance": distance.to_json(), "seconds": outcome.copies[_RUNNER].get("seconds")}
     return [Found("float64", wide, facts)], []
 
@@ -101,9 +105,10 @@ def emulated(
     outputs: Mapping[str, Array],
     emulator: EmulatorRecord,
     thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
 ) -> Found:
     """The witness that a simulated CPU gave; the emulator is kept in the package store."""
-    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds)
+    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds, scores=scores)
     options = {"cpu": cpu, "emulator": emulator.sha256}
     return Found("emulated", answers, {"distance": distance.to_json()}, options)
 

@@ -47,7 +47,7 @@ function words(cell) {
   if (cell.flags & WORSE) said.push(`worse than the baseline, ${DATA.verdicts[cell.baseline].name}`);
   if (cell.flags & BETTER) said.push(`better than the baseline, ${DATA.verdicts[cell.baseline].name}`);
   if (cell.flags & NEW) said.push("not in the baseline");
-  if (cell.flags & OWN) said.push("sealed here");
+  if (cell.flags & OWN) said.push("its own environment");
   return said.join(", ");
 }
 const changeMark = (cell) => (cell.flags & WORSE ? "▼" : cell.flags & BETTER ? "▲" : cell.flags & NEW ? "+" : "");

@@ -26,7 +26,7 @@ function openCell(cell, take = true) {
       section("This cell", factsOf({
         profile: told.profile, seconds: told.seconds, attempts: told.attempts, answer: told.answer,
         image: site.manifest, environment: site.name, machine: DATA.machines[told.machine] ?? null,
-        tags: artifact.tags, origin: artifact.origin, sealed: artifact.created,
+        tags: artifact.tags, origin: artifact.origin, [artifact.origin]: artifact.created,
       })),
     ].filter(Boolean),
   );
@@ -99,7 +99,7 @@ function flagsOf(cell, told) {
   if (cell.flags & (WORSE | BETTER)) {
     add(changeMark(cell), `${cell.flags & WORSE ? "Worse" : "Better"} than the baseline, where it was ${DATA.verdicts[cell.baseline].name}.`);
   } else if (cell.flags & NEW) add("+", "The baseline doesn't know this cell.");
-  if (cell.flags & OWN) add("•", "The environment that the model was sealed in.");
+  if (cell.flags & OWN) add("•", "The artifact's own environment.");
   for (const note of told.notes ?? []) add("–", note);
   return list.children.length ? list : null;
 }
@@ -136,18 +136,19 @@ function table(headings, rows) {
 
 function versionsOf(artifact, site, told) {
   const own = DATA.sites.find((s) => s.name === artifact.environment);
-  const then = own ? own.packages : { python: artifact.python, ...(artifact.version ? { [artifact.framework]: artifact.version } : {}) };
+  const runs = { onnx: "onnxruntime", pytorch: "torch" }[artifact.framework] ?? artifact.framework;
+  const then = own ? own.packages : { python: artifact.python, ...(artifact.version ? { [runs]: artifact.version } : {}) };
   const said = isObject(told.versions) ? told.versions : {};
   const others = Object.entries(said).filter(([name, version]) => version !== (site.packages[name] ?? site.frameworks[name]));
-  const rows = others.map(([name, version]) => [`${name}, as it says itself`, name === artifact.framework ? artifact.version ?? "" : then[name] ?? "", String(version)]);
-  if (own === site) return el("div", {}, rows.length ? table(["package", "sealed with", "here"], rows) : null, el("p", {}, "The same environment on both sides."));
+  const rows = others.map(([name, version]) => [`${name}, as it says itself`, name === runs ? artifact.version ?? "" : then[name] ?? "", String(version)]);
+  if (own === site) return el("div", {}, rows.length ? table(["package", "recorded", "here"], rows) : null, el("p", {}, "The same environment on both sides."));
   const first = [...Object.keys(site.frameworks), "python", "numpy"];
   const rank = (name) => (first.indexOf(name) < 0 ? 99 : first.indexOf(name));
   const names = own ? [...new Set([...Object.keys(then), ...Object.keys(site.packages)])] : Object.keys(then);
   const changed = names.filter((n) => then[n] !== site.packages[n]).sort((a, b) => rank(a) - rank(b) || NATURAL.compare(a, b));
   rows.push(...changed.slice(0, 60).map((n) => [n, then[n] ?? "–", site.packages[n] ?? "–"]));
   const left = changed.length - 60;
-  return el("div", {}, rows.length ? table(["package", own ? `sealed in ${own.title}` : "sealed with", site.title], rows) : el("p", {}, "No package differs."),
+  return el("div", {}, rows.length ? table(["package", own ? own.title : "recorded", site.title], rows) : el("p", {}, "No package differs."),
     left > 0 ? el("p", {}, `… and ${left} more packages`) : null);
 }
 
@@ -177,6 +178,7 @@ function outputOf(name, one, open) {
       ["dtype and shape", `${one.dtype} ${JSON.stringify(one.shape)}`], ["elements that differ", one.differing === undefined ? null : `${figure(one.differing)} of ${figure(one.elements)}`],
       ["largest |difference|", one.max_abs === undefined ? null : `${figure(one.max_abs)} at ${JSON.stringify(one.worst)}`], ["of the scale", one.relative], ["sULP", one.sulp], ["steps, at most", one.max_ulp],
       ["rows beyond 1e-5 of the scale", one.rows_beyond === undefined ? null : `${figure(one.rows_beyond)} of ${figure(one.rows)}`],
+      ["elements beyond ONNX's tolerance (1e-7 + 1e-3 × |value|)", one.beyond_onnx],
       ["flips, of them at ties", one.flips === undefined ? null : `${figure(one.flips)}, ${figure(one.tie_flips)}`], ["smallest margin", one.smallest_margin],
       ["NaN moved", one.nan_moved || null], ["infinities moved", one.inf_moved || null], ["signed zeros", one.signed_zeros || null],
     ].filter(([, value]) => value !== null && value !== undefined).map(([key, value]) => [key, typeof value === "number" ? figure(value) : String(value)]);
