@@ -135,7 +135,7 @@ class Shares:
         on_outcome: Callable[[Outcome], None] = lambda _: None,
         width: int | None = None,
     ) -> list[ProbeRun]:
-        """Run every task, as `run_probe` does, as many containers side by side as cores and memory allow.
+        """Run every task, as `run_probe` does, in as many containers at once as cores and memory allow.
 
         Args:
             on_outcome: called for one artifact at a time, whichever container it comes from.
@@ -147,7 +147,8 @@ class Shares:
         if not pairs:
             return []
         if width is None:
-            width = side_by_side(len(os.sched_getaffinity(0)), available_memory())
+            # One more than cores: it is started while the others run.
+            width = side_by_side(len(os.sched_getaffinity(0)) + 1, available_memory())
         one_at_a_time = threading.Lock()
         over = threading.Event()
 
