@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import strays
-from archive_making import copy_archive
+from archive_making import reseal
 from grafting import graft, recorded
 
 from timeproof.archive.layout import Archive, Ref
@@ -40,7 +40,7 @@ from timeproof.replay.sharing import run_shared
 pytestmark = pytest.mark.container
 
 NET = "source_pt_v1/tiny_net.py"
-NETWORK, FOREST = "grid-size-3/pytorch/v1", "grid-size-3/xgboost/v1"
+NETWORK, FOREST, GRAPH = (f"grid-size-3/{kind}/v1" for kind in ("pytorch", "xgboost", "onnx"))
 LIMITED = replace(LIMITS, artifact_seconds=60.0)
 
 
@@ -88,9 +88,9 @@ def frames_of(outputs: dict[str, np.ndarray]) -> bytes:
 
 def test_an_artifact_can_not_forge_the_recorded_answer_for_the_one_after_it(archive, real_engine):
     """The one after it answers otherwise than was recorded of it, and that is what must be said."""
-    truth = recorded(archive, FOREST)
+    truth = recorded(archive, GRAPH)
     forger = graft(archive, NETWORK, {NET: strays.forger()})
-    victim = graft(archive, FOREST, {}, outputs={n: np.full_like(a, 7) for n, a in truth.items()})
+    victim = graft(archive, GRAPH, {}, outputs={n: np.full_like(a, 7) for n, a in truth.items()})
     result = replay(archive, [forger, victim], real_engine, limits=LIMITED)
     assert verify(archive).ok, "every digest is right"
     assert str(result.replayed[1].verdict) == "broken", result.replayed[1].sentence()
@@ -147,7 +147,7 @@ def test_no_recorded_answer_is_inside_in_a_regression(archive, reader, real_engi
 
 
 def test_no_recorded_answer_is_inside_while_a_witness_is_asked(archive, reader, real_engine, sealed):
-    tasks = [task(archive, ref, witness="float64") for ref in (reader, Ref.parse("grid-size-3/onnx/v1"))]
+    tasks = [task(archive, ref, witness="float64") for ref in (reader, Ref.parse(GRAPH))]
     profile = read_metadata(archive, reader).profile
     image = image_in(real_engine, archive, sealed)
     outcomes = [o for r in run_shared(real_engine, image, tasks, profile) for o in r.outcomes.values()]
@@ -159,24 +159,17 @@ def test_no_recorded_answer_is_inside_while_a_witness_is_asked(archive, reader, 
 def test_code_that_is_named_and_not_brought_is_alone_too(archive, real_engine):
     """An installed library's function may run whatever text it is given: no source is needed for that."""
     text = "import os; print(sorted(os.listdir('/in')), flush=True)"
-    from timeproof.archive import writer
-    from timeproof.archive.model import Metadata
-
-    old = read_metadata(archive, Ref.parse(NETWORK))
-    with writer.draft(archive, 3, "pytorch") as draft:
-        shutil.copytree(archive.root / draft.ref.folder, draft.folder, dirs_exist_ok=True, ignore=_but_v1)
-        value = old.model_dump(mode="json", by_alias=True)
-        options = {"module": "timeit", "qualname": "timeit", "source": None}
-        value["model"]["options"] = {**options, "init_args": {"stmt": text, "number": 1}}
-        value["version"] = draft.ref.version
-        draft.publish(Metadata.model_validate(value))
-    result = replay(archive, [draft.ref, Ref.parse(FOREST)], real_engine)
+    options = {
+        "module": "timeit",
+        "qualname": "timeit",
+        "source": None,
+        "init_args": {"stmt": text, "number": 1},
+    }
+    caller = graft(archive, NETWORK, {})
+    reseal(archive.root / caller.metadata, lambda metadata: metadata["model"]["options"].update(options))
+    result = replay(archive, [caller, Ref.parse(FOREST)], real_engine)
     assert [str(r.verdict) for r in result.replayed] == ["refused", "identical"]
     assert "['0']" in result.replayed[0].log, "it ran, and saw itself alone"
-
-
-def _but_v1(folder: str, names: list[str]) -> list[str]:
-    return [n for n in names if n.startswith((".", "metadata"))]
 
 
 # --- swapped between the hash and the use ------------------------------------------------------------
@@ -217,7 +210,7 @@ def test_what_was_hashed_is_what_is_loaded(archive, real_engine, tmp_path, how):
 
     def swap() -> None:
         if how == "its folder":
-            copy = copy_archive(folder, tmp_path / "theirs")
+            copy = shutil.copytree(folder, tmp_path / "theirs")
             (copy / path.name).write_bytes(other)
             folder.rename(tmp_path / "ours")
             copy.rename(folder)

@@ -232,5 +232,6 @@ def finder(processes: int) -> bytes:
     Args:
         processes: how many there are: the supervisor, a server for each framework, and itself.
     """
-    body = "all_ = left() + open_to_others()\n        print(all_)\n        return torch.tensor([0.0 if all_ else 1.0])"
+    body = "all_ = left() + open_to_others()\n        print(all_)\n"
+    body += "        return torch.tensor([0.0 if all_ else 1.0])"
     return _MODULE.format(top=_FIND.replace("{processes}", str(processes)), body=body).encode()
