@@ -11,6 +11,9 @@ from timeproof.limits import LIMITS
 
 USER = 65534  # user and group inside, which owns nothing
 OPEN_FILES = 4096
+# Said, so that no engine falls back on a default that its host refuses. No POSIX message queue can be made:
+# it would outlive its maker, and /dev/mqueue would hold it.
+ULIMITS = {"nofile": OPEN_FILES, "msgqueue": 0}
 TMP_BYTES = 2**30  # of the one folder that can be written, /tmp
 
 ReadExactly = Callable[[int], bytes]

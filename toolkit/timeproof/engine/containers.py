@@ -19,7 +19,7 @@ from docker.types import Mount as Bind
 from docker.types import Ulimit
 
 from timeproof.engine import owning, platforms
-from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import TMP_BYTES, ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.limits import LIMITS
 
@@ -224,8 +224,7 @@ class Containers:
                     security_opt=["no-new-privileges"],
                     tmpfs={"/tmp": f"mode=1777,size={TMP_BYTES}"},  # noqa: S108
                     pids_limit=spec.pids,
-                    # Said, so that no engine falls back on a default that its host refuses.
-                    ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)],
+                    ulimits=[Ulimit(name=n, soft=most, hard=most) for n, most in ULIMITS.items()],
                     mem_limit=spec.memory,
                     memswap_limit=spec.memory,
                     ipc_mode="private",

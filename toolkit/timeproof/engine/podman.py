@@ -14,7 +14,7 @@ from typing import Any
 from timeproof import proc, strictjson
 from timeproof.atomic import storage
 from timeproof.engine import owning, platforms
-from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import TMP_BYTES, ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineMissing, ToolFailed, ToolMissing
 
 _ADVICE = "install podman 4 or newer ('apt-get install podman' on Debian and Ubuntu)"
@@ -158,7 +158,8 @@ def _create(spec: RunSpec, platform: str) -> list[str]:
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{USER}:{USER}"]
     words += ["--tmpfs", f"/tmp:mode=1777,size={TMP_BYTES}", "--workdir", "/tmp"]  # noqa: S108  the container's own
     words += ["--pids-limit", str(spec.pids), "--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
-    words += ["--ulimit", f"nofile={OPEN_FILES}:{OPEN_FILES}", "--ulimit", f"nproc={processes}:{processes}"]
+    for name, bound in {**ULIMITS, "nproc": processes}.items():
+        words += ["--ulimit", f"{name}={bound}:{bound}"]
     words += ["--log-driver", "none", "--no-hosts", "--no-healthcheck"]
     for name, value in owning.labels(spec.timeout).items():
         words += ["--label", f"{name}={value}"]

@@ -36,6 +36,7 @@ Spec = dict[str, Any]
 
 def _limits(spec: Spec, group: groups.Group) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = spec["files"] if hard == resource.RLIM_INFINITY else min(spec["files"], hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
