@@ -145,10 +145,13 @@ def open_to_all(folder: Path) -> None:
 
 
 def empty_image(engine: Engine) -> str:
-    """The id of an image that holds nothing but the name that our interpreter's loader is asked for by."""
+    """The id of an image with nothing in it but /tmp, and the name by which programs ask for their loader."""
     loader, _ = libraries((own_interpreter(),))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        tmp = tar_entry("tmp", kind=tarfile.DIRTYPE)
+        tmp.mode = 0o1777  # Docker gives what it mounts there the same mode
+        tar.addfile(tmp)
         *folders, name = loader.strip("/").split("/")
         for depth in range(1, len(folders) + 1):
             tar.addfile(tar_entry("/".join(folders[:depth]), kind=tarfile.DIRTYPE))

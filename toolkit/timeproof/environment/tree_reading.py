@@ -135,9 +135,14 @@ class TreeReader:
         return target
 
 
+def printable(message: bytes) -> str:
+    """Words that may be a stranger's, without control characters."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in message.decode("utf-8", "replace"))
+
+
 def _refusal(kind: bytes, message: bytes) -> LockFailed | BuildFailed:
-    """What the program inside said. Its words may be a stranger's: no control characters."""
-    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in message.decode("utf-8", "replace"))
+    """What the program inside said."""
+    text = printable(message)
     if kind == inside.REFUSED:
         return LockFailed(text)
     return BuildFailed(f"the conda packages can't be installed: {text}")
