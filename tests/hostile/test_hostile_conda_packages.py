@@ -18,8 +18,7 @@ from timeproof.digests import Digest
 from timeproof.engine.choosing import engine_named
 from timeproof.environment import inside
 from timeproof.environment.conda_part import BaseRoot, conda_part
-from timeproof.environment.inspected import inspect
-from timeproof.environment.interpreter import pack_interpreter
+from timeproof.environment.interpreter import InterpreterPackage
 from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
 from timeproof.environment.tree_reading import TreeReader
@@ -93,10 +92,9 @@ def test_an_interpreter_of_a_package_does_not_run_here(
     assert not marker.exists()
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter that runs the tests, as a package."""
-    return pack_interpreter(inspect(Path(sys.executable)), tmp_path_factory.mktemp("packed")).path
+@pytest.fixture
+def packed(interpreter: InterpreterPackage) -> Path:
+    return interpreter.path
 
 
 def compiling(packed: Path, folder: Path, code: str) -> Path:

@@ -102,6 +102,16 @@ def check(value: Mapping[str, Any], path: object, allowed: Allowed) -> None:
         )
 
 
+def addresses(value: Mapping[str, Any]) -> list[str]:
+    """The addresses in a checked environment.yml that had to be allowed."""
+    found = [str(url) for url in value.get("pip-repositories") or []]
+    for item in value["dependencies"]:
+        if isinstance(item, dict):
+            lines = (Requirement(_HASH.sub("", str(line))) for line in item["pip"])
+            found += [line.url for line in lines if line.url is not None]
+    return found
+
+
 _Problems = Iterator[tuple[str, str]]  # what is wrong; the option that allows it, or nothing
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from timeproof import proc, strictjson
@@ -124,7 +125,7 @@ def resolve(
         files=setup.files,
         mounts=list(setup.mounts.values()),
         env={"PIP_CONFIG_FILE": f"{PLACE}/request/pip.conf", "PIP_NO_CACHE_DIR": "1"},
-        configured=setup.addresses,
+        configured=[*setup.addresses, *(url for r in requirements if (url := Requirement(r).url))],
         others=(target,) if before else (),
         allowed=allowed,
         engine=engine,

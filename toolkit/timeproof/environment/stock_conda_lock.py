@@ -18,7 +18,7 @@ from typing import Any, cast
 from timeproof import proc
 from timeproof.engine.base import Engine, Mount
 from timeproof.environment import toolbox
-from timeproof.environment.allowed import NOTHING, Allowed, local_channel
+from timeproof.environment.allowed import NOTHING, Allowed, addresses, local_channel
 from timeproof.environment.inside import PLACE
 from timeproof.environment.lock_reading import load_yaml
 from timeproof.environment.solving import solve_in_container
@@ -121,6 +121,7 @@ def run_conda_lock(
     """
     settings = {} if "pip-repositories" in wanted else _index_settings()
     configured = [str(url) for url in cast("list[object]", settings.get("pip-repositories") or [])]
+    configured += addresses(wanted)
     settings = {k: v for k, v in settings.items() if k not in wanted}
     # YAML holds JSON.
     extra = "".join(f"{key}: {_yaml(value)}\n" for key, value in settings.items())
