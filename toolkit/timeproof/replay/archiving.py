@@ -26,7 +26,7 @@ from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Saved, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
-from timeproof.frameworks.inputs import normalise_inputs
+from timeproof.frameworks.inputs import read_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
@@ -97,8 +97,7 @@ def archive_model(
     thresholds = Thresholds.of(request.thresholds)
     adapter, from_file = _adapter(request.model)
     witnesses.check_choice(request.witness, adapter.name)
-    name = adapter.input_name(request.model)
-    inputs = normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
+    inputs = read_inputs(adapter, request.model, request.inputs)
     for input_name, array in inputs.items():
         reference.spec_of(input_name, "input_0", array)  # refuses what no file holds, before the long work
     engine = connect()
@@ -123,7 +122,7 @@ def archive_model(
         saved = with_copies(
             saved, request.copies, inputs, draft.folder, draft.ref.tag, options, inexact=request.keep_inexact
         )
-        inputs = {new: inputs[old] for new, old in zip(saved.input_names, inputs, strict=True)}
+        inputs = inputs.renamed(saved.input_names)
         own = None if from_file else _own_answers(adapter, request.model, inputs, saved)
         task = _task(draft, saved, inputs, witnesses.asked(request.witness, saved, limits))
         progress.step("Sealing: two replays in two fresh containers")
