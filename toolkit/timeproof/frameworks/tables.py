@@ -31,6 +31,7 @@ def read_table(
     trained: Callable[[Any], Trained],
     *,
     column_name: Callable[[Any], str] = str,
+    only_trained: bool = False,
 ) -> Inputs:
     """Read the one table that a model of trees is asked with.
 
@@ -39,13 +40,17 @@ def read_table(
         framework: as a sentence names it, article included: "a LightGBM".
         trained: gives the model's categories for a DataFrame.
         column_name: how the library spells the name of a column.
+        only_trained: refuse a category that the model was not trained with; otherwise it is a missing value.
 
     Raises:
         NotArchivable: it is no table of numbers.
     """
     name, table = _one(given)
     if is_frame(table):
-        array, features = _of_frame(table, name, framework, trained(table), column_name)
+        known = trained(table)
+        if only_trained:
+            _check_trained(table, known)
+        array, features = _of_frame(table, name, framework, known, column_name)
         return Inputs({name: array}, given=table, table=Table(features))
     if is_sparse(table):
         return _of_sparse(table, name, framework)
@@ -145,6 +150,18 @@ def _of_frame(
     # As LightGBM chooses it. XGBoost makes float32 of everything, whatever it comes as.
     dtype = np.result_type(np.float32, *(column.dtype for column in columns))
     return np.column_stack([column.astype(dtype) for column in columns]), tuple(features)
+
+
+def _check_trained(frame: Any, trained: Trained) -> None:
+    for k, categories in trained.items():
+        given = frame.iloc[:, k].cat.remove_unused_categories().cat.categories
+        if unseen := [str(category) for category in given if category not in categories]:
+            raise NotArchivable(
+                f"the column {frame.columns[k]!r} has categories that the model was not trained with:"
+                f" {', '.join(unseen[:20])}. Some versions of XGBoost refuse them, others take them for the"
+                " next category that they know",
+                advice="give rows whose categories the model knows, or none",
+            )
 
 
 def _codes(series: Any, categories: list[Any]) -> Array:

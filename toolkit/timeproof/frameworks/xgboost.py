@@ -61,7 +61,13 @@ class XGBoost:
         if comes_from(given, "xgboost", frozenset({"DMatrix"})):
             inputs = of_matrix(given)
         else:
-            inputs = read_table(given, "an XGBoost", lambda f: _trained(model, f), column_name=column_name)
+            inputs = read_table(
+                given,
+                "an XGBoost",
+                lambda frame: _trained(model, frame),
+                column_name=column_name,
+                only_trained=True,
+            )
         if not isinstance(model, Path):
             self._ask(model, inputs)
         return inputs
