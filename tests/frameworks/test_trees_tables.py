@@ -8,13 +8,15 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
+import probing
 import pytest
 import scipy.sparse
 import xgboost
 from roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable
-from timeproof.frameworks import adapter_for, read_inputs
+from timeproof.frameworks import SaveOptions, adapter_for, read_inputs
+from timeproof.frameworks.conversions import with_copies
 
 RNG = np.random.default_rng(11)
 ROWS = 120
@@ -202,8 +204,6 @@ def test_the_probe_holds_the_columns_against_the_models_own(tmp_path: Path) -> N
     model = CASES["xgb numbers"].model
     saved, _, _ = save(Case(model, NUMBERS), tmp_path / "m")
     assert saved.options["columns"] == ["age", "income", "member"]
-    import probing
-
     wrong = replace(saved, options={**saved.options, "columns": ["age", "member", "income"]})
     jobs = [
         probing.artifact(
@@ -215,6 +215,42 @@ def test_the_probe_holds_the_columns_against_the_models_own(tmp_path: Path) -> N
     assert replay.status("right") == "ok"
     assert replay.status("wrong") == "refused"
     assert "feature_names mismatch" in replay.results["wrong"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sparse": {"format": "bsr", "shape": [ROWS, 8]}}, "no sparse matrix"),
+        ({"sparse": None}, "takes one input, not 3"),
+        ({"sparse": {"format": "csr", "shape": [2, 2]}}, "ValueError"),
+    ],
+)
+def test_arrays_that_make_up_no_table_are_refused_by_the_probe(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    saved, given, _ = save(Case(CASES["xgb csr"].model, SPARSE), tmp_path / "m")
+    options = {**saved.options, **change}
+    job = probing.artifact(
+        tmp_path / "m", "xgboost", saved.model, names=list(given), name="m", options=options
+    )
+    replay = probing.run([job], tmp_path, threads=1)
+    assert replay.status("m") == "refused"
+    assert words in replay.results["m"]["reason"]
+
+
+def onnx_model() -> bytes:
+    from onnx import TensorProto, helper
+
+    port = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 8]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", port[:1], port[1:])
+    return helper.make_model(graph).SerializeToString()
+
+
+def test_a_copy_in_onnx_takes_no_sparse_matrix(tmp_path: Path) -> None:
+    saved, given, _ = save(Case(CASES["xgb csr"].model, SPARSE), tmp_path / "m")
+    with pytest.raises(NotArchivable, match="sparse matrix") as caught:
+        with_copies(saved, {"onnx": onnx_model()}, given, tmp_path, "xgb_v1", SaveOptions())
+    assert "without a copy" in str(caught.value.advice)
 
 
 def test_columns_without_numbers_are_named() -> None:
