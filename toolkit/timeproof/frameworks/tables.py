@@ -47,10 +47,11 @@ def read_table(
     """
     name, table = _one(given)
     if is_frame(table):
-        known = trained(table)
+        frame = _as_pandas(table, name)
+        known = trained(frame)
         if only_trained:
-            _check_trained(table, known)
-        array, features = _of_frame(table, name, framework, known, column_name)
+            _check_trained(frame, known)
+        array, features = _of_frame(frame, name, framework, known, column_name)
         return Inputs({name: array}, given=table, table=Table(features))
     if is_sparse(table):
         return _of_sparse(table, name, framework)
@@ -71,8 +72,29 @@ def _one(given: object) -> tuple[str, Any]:
     return "input", given
 
 
-def is_frame(table: object) -> bool:
+def is_pandas(table: object) -> bool:
     return comes_from(table, "pandas", frozenset({"DataFrame"})) and hasattr(table, "iloc")
+
+
+def is_frame(table: object) -> bool:
+    """Say whether it is a table with names: pandas', Polars', Arrow's."""
+    return (
+        is_pandas(table)
+        or comes_from(table, "polars", frozenset({"DataFrame"}))
+        or comes_from(table, "pyarrow", frozenset({"Table"}))
+    )
+
+
+def _as_pandas(table: Any, name: str) -> Any:
+    if is_pandas(table):
+        return table
+    try:
+        return table.to_pandas()
+    except Exception as error:  # pandas or pyarrow is missing, or a type has no like there
+        raise NotArchivable(
+            f"the input {name!r} can't be read as a pandas DataFrame: {error}",
+            advice="install pandas and pyarrow beside the model, or give the table as a pandas DataFrame",
+        ) from error
 
 
 def is_sparse(table: object) -> bool:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import mmap
-import os
-import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -28,7 +25,15 @@ from timeproof.frameworks.base import (
 )
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.meanings import features_of, signature_of
-from timeproof.frameworks.tables import asked, categorical_columns, hyper_parameters, is_frame, read_table
+from timeproof.frameworks.tables import (
+    asked,
+    categorical_columns,
+    hyper_parameters,
+    is_frame,
+    is_pandas,
+    read_table,
+)
+from timeproof.frameworks.xgboost_file import best_iteration, format_of
 from timeproof.frameworks.xgboost_model import (
     categories_of,
     column_name,
@@ -96,7 +101,8 @@ class XGBoost:
                 **_settings(model, booster, wrapper, notes),
                 # The wrappers predict in place; on dart that differs in the last bit from a DMatrix's answer.
                 "in_place": wrapper is not None and predicts_in_place(model, given),
-                **_of_table(table, booster.feature_names),
+                # In place, a wrapper holds the names of pandas' columns alone against its own.
+                **_of_table(table, booster.feature_names if wrapper is None or is_pandas(given) else None),
             },
             copies=(),
             source_files=(),
@@ -142,7 +148,7 @@ class XGBoost:
     ) -> Saved:
         """Copy a model file, JSON or UBJSON by its bytes; it is replayed as a plain Booster."""
         _, table = asked(inputs, "an XGBoost")
-        chosen = _format_of(path)
+        chosen = format_of(path)
         if options.format not in {None, chosen}:
             raise BadRequest(
                 f"{path} is kept as it is, in its own format",
@@ -151,7 +157,7 @@ class XGBoost:
         file = f"model_{tag}.{chosen}"
         copy_bytes(path, folder / file)
         notes = ["answers are the plain Booster's, with all its trees"]
-        if (best := _best_iteration(path)) is not None:
+        if (best := best_iteration(path)) is not None:
             notes.append(_stopped(best) + " all of them. Archive the wrapper itself to have its answer")
         return Saved(
             framework=self.name,
@@ -213,20 +219,6 @@ def _stopped(best: int) -> str:
     )
 
 
-# The attribute as JSON and as UBJSON spell it; the latter with the length of the string in between.
-_BEST = re.compile(rb'"?best_iteration"?(?:\s*:\s*"|S[iUIlL][\x00-\xff]{1,8}?)(\d{1,9})')
-
-
-def _best_iteration(path: Path) -> int | None:
-    """Read where the training stopped from the file's bytes; it is not loaded."""
-    with path.open("rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            return None
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = _BEST.search(data)
-            return None if found is None else int(found[1])
-
-
 def _format(asked: str | None) -> str:
     chosen = asked or "json"
     if chosen not in _FORMATS:
@@ -235,13 +227,6 @@ def _format(asked: str | None) -> str:
             advice=f"the format is one of {', '.join(_FORMATS)}",
         )
     return chosen
-
-
-def _format_of(path: Path) -> str:
-    """JSON and UBJSON both begin with a brace; a name's type byte follows in JSON alone as a quote."""
-    with path.open("rb") as stream:
-        head = stream.read(64).lstrip()
-    return "json" if head[1:].lstrip().startswith(b'"') else "ubj"
 
 
 def _booster(model: Any) -> Any:
