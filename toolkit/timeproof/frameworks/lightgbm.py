@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks import overrides
+from timeproof.frameworks import model_files, overrides
 from timeproof.frameworks.base import (
     Array,
     Saved,
@@ -108,8 +108,12 @@ class LightGBM:
         """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, raw scores.
 
         A classifier whose `predict` is the user's own gives its labels, too, where they are others than
-        LightGBM's: no container can give those.
+        LightGBM's: no container can give those. A file is asked where this process has the library in use.
+
+        Raises NotArchivable.
         """
+        if isinstance(model, Path):
+            return model_files.answers(self.name, model, asked(inputs, "a LightGBM")[0])
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks import overrides
+from timeproof.frameworks import model_files, overrides
 from timeproof.frameworks.base import (
     Array,
     Saved,
@@ -116,8 +116,12 @@ class XGBoost:
         """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, then `margin`.
 
         A classifier whose `predict` is the user's own gives its labels, too, where they are others than
-        XGBoost's: no container can give those.
+        XGBoost's: no container can give those. A file is asked where this process has the library in use.
+
+        Raises NotArchivable.
         """
+        if isinstance(model, Path):
+            return model_files.answers(self.name, model, asked(inputs, "an XGBoost")[0])
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
