@@ -105,7 +105,7 @@ class LightGBM(AdapterDefaults):
             signature=meaning.signature(features_of(table, _names(booster))),
         )
 
-    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:  # noqa: ARG002
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, raw scores.
 
         A classifier whose `predict` is the user's own gives its labels, too, where they are others than
@@ -114,7 +114,7 @@ class LightGBM(AdapterDefaults):
         Raises NotArchivable.
         """
         if isinstance(model, Path):
-            return model_files.answers(self.name, model, asked(inputs, "a LightGBM")[0])
+            return model_files.answers(self.name, model, asked(inputs, "a LightGBM")[0], saved.options)
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike

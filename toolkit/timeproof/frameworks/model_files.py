@@ -1,4 +1,4 @@
-"""What a model file of trees answers in the user's own Python, where its library is in use there.
+"""What a model file answers in the user's own Python, where its library is in use there.
 
 A process of its own loads the file: a damaged one ends that process by a signal, and no other.
 """
@@ -12,32 +12,37 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from timeproof import proc
 from timeproof.errors import NotArchivable
-from timeproof.frameworks.base import Array
+from timeproof.frameworks.base import Array, NoRuntime
 from timeproof.limits import LIMITS
 
+_LIBRARIES = {"onnx": "onnxruntime"}  # where it is not called as the framework
 
-def answers(framework: str, path: Path, given: object) -> dict[str, Array]:
-    """Ask the Booster that the file makes, with the user's own table.
+
+def answers(framework: str, path: Path, given: object, options: Mapping[str, object]) -> dict[str, Array]:
+    """Ask the model that the file holds, with the user's own inputs.
 
     Args:
-        framework: the library, as it is imported.
+        options: what the loader in the container is told of the file.
 
     Raises:
-        NotArchivable: the library is not in use in this process, or can't answer here.
+        NoRuntime: the library is not in use in this process.
+        NotArchivable: the file gives no answer here.
     """
-    if framework not in sys.modules:
-        raise NotArchivable(
-            f"{framework} is not in use in this process, which could ask {path}",
-            advice=f"import {framework} before, to have its own answer compared",
+    library = _LIBRARIES.get(framework, framework)
+    if library not in sys.modules:
+        raise NoRuntime(
+            f"{library} is not in use in this process, which could ask {path}",
+            advice=f"import {library} before, or hand in the answer that you know: expected=…",
         )
     try:
-        question = pickle.dumps((str(path.resolve()), given))
+        question = pickle.dumps((str(path.resolve()), given, dict(options)))
     except Exception as error:  # whatever a table's own reduction raises
         raise NotArchivable(
             f"the inputs can't be handed to another process: {error}",
@@ -65,12 +70,13 @@ def _answer(framework: str) -> None:
     """Read the question, and write the answers as an .npz; what the library prints goes to stderr."""
     stdout = os.dup(1)
     os.dup2(2, 1)
-    path, given = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process, by a pipe
+    path, given, options = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process, by a pipe
     choose: Any = importlib.import_module("timeproof.frameworks.choose")
-    library: Any = importlib.import_module(framework)
+    inputs: Any = importlib.import_module("timeproof.frameworks.inputs")
     adapter = choose.adapter_named(framework)
-    booster = library.Booster(model_file=path)
-    found: Mapping[str, Array] = adapter.answers(booster, adapter.inputs(booster, given), None)
+    model = path if framework == "onnx" else importlib.import_module(framework).Booster(model_file=path)
+    arrays = inputs.read_inputs(adapter, model, given)
+    found: Mapping[str, Array] = adapter.answers(model, arrays, SimpleNamespace(options=options))
     with os.fdopen(stdout, "wb") as stream:
         np.savez(stream, allow_pickle=False, **found)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
-from timeproof.frameworks import onnx_graph, onnx_scores, onnx_traps
+from timeproof.frameworks import model_files, onnx_graph, onnx_scores, onnx_traps
 from timeproof.frameworks.base import (
     AdapterDefaults,
     Array,
@@ -27,6 +27,7 @@ from timeproof.frameworks.base import (
     comes_from,
     copy_bytes,
 )
+from timeproof.frameworks.inputs import Inputs
 from timeproof.probe import onnxfile, tensors
 from timeproof.strictjson import Json
 
@@ -78,7 +79,10 @@ class Onnx(AdapterDefaults):
         return self._saved(looked, (SavedFile(file, "model", "onnx"),), inputs, options, ())
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
-        """Run the model here, with this process's onnxruntime."""
+        """Run the model here, with this process's onnxruntime; a `Path`, in a process of its own."""
+        if isinstance(model, Path):
+            given = inputs.given if isinstance(inputs, Inputs) else dict(inputs)
+            return model_files.answers(self.name, model, given, saved.options)
         try:
             onnxruntime: Any = importlib.import_module("onnxruntime")
         except ImportError:

@@ -113,7 +113,7 @@ class XGBoost(AdapterDefaults):
             signature=meaning.signature(features_of(table, booster.feature_names, booster.feature_types)),
         )
 
-    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:  # noqa: ARG002
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, then `margin`.
 
         A classifier whose `predict` is the user's own gives its labels, too, where they are others than
@@ -122,7 +122,7 @@ class XGBoost(AdapterDefaults):
         Raises NotArchivable.
         """
         if isinstance(model, Path):
-            return model_files.answers(self.name, model, asked(inputs, "an XGBoost")[0])
+            return model_files.answers(self.name, model, asked(inputs, "an XGBoost")[0], saved.options)
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike

@@ -71,7 +71,7 @@ def archive_model(
     with writer.draft(archive, grid_size, work.adapter.name) as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
         work.save(draft)
-        work.answer(draft)
+        work.answer()
         engine = connect()
         emulating = request.prove_portable or request.witness == "emulated"
         emulator = find(progress) if emulating else None

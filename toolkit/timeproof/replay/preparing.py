@@ -18,7 +18,7 @@ from timeproof.frameworks.inputs import narrow_types, read_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import Limits
 from timeproof.progress import Progress
-from timeproof.replay import file_answer, quantised, recording, witnesses
+from timeproof.replay import quantised, recording, witnesses
 from timeproof.replay.own_answer import OwnAnswer
 from timeproof.replay.probing import Task
 from timeproof.replay.sealing import Arrays
@@ -86,17 +86,11 @@ class Preparation:
         )
         self.inputs = self.inputs.renamed(self.saved.input_names)
 
-    def answer(self, draft: writer.Draft) -> None:
+    def answer(self) -> None:
         """Ask the user's own process, where it can run the model. Raises NotArchivable."""
         self.progress.step("Asking your process for its own answer")
         try:
-            if self.from_file:
-                recording.write_reference(draft, input=self.inputs)
-                outputs = file_answer.ask(
-                    draft.folder, recording.reference_name(draft), list(self.inputs), self.saved, self.limits
-                )
-            else:
-                outputs = self.adapter.answers(self.request.model, self.inputs, self.saved)
+            outputs = self.adapter.answers(self.request.model, self.inputs, self.saved)
         except NoRuntime as error:
             if self.request.expected is None and not self.from_file:
                 self._note(f"there is no answer of your own to compare with: {error.message}")
