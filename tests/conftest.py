@@ -23,9 +23,13 @@ from archive_making import copy_archive, small_archive  # noqa: E402  it lies in
 
 from timeproof.archive.layout import Archive  # noqa: E402
 from timeproof.archive.verify import read_environment  # noqa: E402
+from timeproof.digests import Digest  # noqa: E402
 from timeproof.engine.containers import Containers, connect  # noqa: E402
+from timeproof.environment.conda_part import BaseRoot  # noqa: E402
+from timeproof.environment.packages import PackageStore  # noqa: E402
 from timeproof.errors import EngineMissing  # noqa: E402
 from timeproof.image import build  # noqa: E402
+from timeproof.image.base import one_base  # noqa: E402
 from timeproof.replay import images  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
@@ -40,6 +44,15 @@ def real_engine() -> Containers:
         if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
             pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
         raise
+
+
+@pytest.fixture(scope="session")
+def base_root(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
+    """A base root filesystem, made once: what conda packages are laid out on."""
+    store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
+    made = one_base(store)
+    digest = Digest(made.sha256)
+    return BaseRoot(store.verified(digest, made.file), digest)
 
 
 def _name(requirement: str) -> str:

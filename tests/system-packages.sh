@@ -12,6 +12,7 @@ need() {  # command, Debian package
 need strace strace          # kills and I/O errors at a chosen system call
 need openssl openssl        # keys and certificates
 need mkfs.ext4 e2fsprogs    # file systems that fill up
+need mkfs.btrfs btrfs-progs  # a file system whose files can share blocks
 need mount mount
 need unshare util-linux
 need podman podman            # the second engine that replays

@@ -19,6 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def beyond_the_demo() -> list[str]:
 
 
 class Recorder:
-    """An engine that runs nothing: it keeps what it was asked to run, and the job file."""
+    """An engine that runs nothing: it keeps what it was asked to run, and copies of what is mounted."""
 
     name = "recorder"
 
@@ -73,8 +74,12 @@ class Recorder:
         self.spec: RunSpec | None = None
 
     def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
-        self.spec = spec
-        shutil.copyfile(spec.mounts[0].source, self.folder / "job.json")
+        kept = []
+        for mount in spec.mounts:
+            target = self.folder / mount.target.strip("/").replace("/", "-")
+            (shutil.copytree if mount.source.is_dir() else shutil.copy)(mount.source, target)
+            kept.append(replace(mount, source=target))
+        self.spec = replace(spec, mounts=tuple(kept))
         return RunResult(0, False, False, "", 0.0)
 
 
@@ -186,7 +191,7 @@ class Bench:
         for key, value in spec.env.items():
             words += ["--env", f"{key}={value}"]
         for mount in spec.mounts:
-            source = folder / "job.json" if mount.target == "/job/job.json" else mount.source.resolve()
+            source = mount.source.resolve()
             words += ["--mount", f"type=bind,source={source},target={mount.target},readonly"]
         return [*words, spec.image, *spec.argv]
 

@@ -183,7 +183,8 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_the_box_works_for_a_user_who_is_not_root(open_folder):
+@pytest.mark.parametrize("network", ["with", "without"])
+def test_the_box_works_for_a_user_who_is_not_root(network: str, open_folder):
     """With namespaces of the user's own, and so with weaker bounds, which the report says."""
     if os.geteuid() == 0:
         allowed = Path("/proc/sys/kernel/unprivileged_userns_clone")
@@ -198,7 +199,8 @@ import json, os, subprocess, sys
 folder = sys.argv[1]
 spec = {"root": folder + "/root", "argv": [], "env": {}, "mounts": [], "memory": 1 << 28, "pids": 64,
         "files": 256, "tmp": 1 << 20, "user": 65534, "scratch": folder + "/scratch",
-        "report": folder + "/report.json", "parent": os.getpid()}
+        "report": folder + "/report.json", "parent": os.getpid(), "programs": False,
+        "network": sys.argv[2] == "with"}
 words = [sys.executable, "-I", "-S", "-B", folder + "/box"]
 print(subprocess.run(words, input=json.dumps(spec).encode()).returncode)
 """
@@ -207,7 +209,7 @@ print(subprocess.run(words, input=json.dumps(spec).encode()).returncode)
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, 12345, 12345)
         as_them = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
-    words = [*as_them, _python_for(as_them), "-I", "-S", "-c", code, str(folder)]
+    words = [*as_them, _python_for(as_them), "-I", "-S", "-c", code, str(folder), network]
     done = subprocess.run(words, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"0\n", done.stderr.decode()

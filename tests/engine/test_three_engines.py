@@ -114,20 +114,22 @@ except OSError as error:
     assert out.decode().splitlines() == ["True", "['lo'] True", "denied"]
 
 
-def test_only_tmp_can_be_written(run):
+def test_only_tmp_and_shared_memory_can_be_written(run):
     code = """
-import os
-for path in ("/x", "/etc/x", "/opt/env/x", "/opt/timeproof/x", "/tmp/x", "/dev/x", "/proc/x", "/sys/x",
-             "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
+import ctypes, os
+for path in ("/x", "/etc/x", "/opt/env/x", "/opt/timeproof/x", "/tmp/x", "/dev/shm/x",
+             "/dev/mqueue/x", "/dev/x", "/proc/x", "/sys/x", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
     try:
         open(path, "w").close()
         print(path, "written")
     except OSError as error:
         print(path, "denied")
+queue = ctypes.CDLL(None).mq_open(b"/x", os.O_CREAT | os.O_RDWR, 0o666, None)
+print("queue", "denied" if queue < 0 else "written")
 """
     _, out = run(code)
     told = dict(line.split() for line in out.decode().splitlines())
-    assert told.pop("/tmp/x") == "written"
+    assert told.pop("/tmp/x") == told.pop("/dev/shm/x") == "written"
     assert set(told.values()) == {"denied"}, told
 
 

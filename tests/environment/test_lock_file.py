@@ -112,6 +112,15 @@ def test_the_base_is_read_back() -> None:
     assert with_base.digest != lock.digest
 
 
+def test_another_probe_makes_another_environment() -> None:
+    lock = example()
+    assert lock.probe is None
+    with_probe = lock.with_probe(Digest.of(b"a probe"))
+    assert Lock.parse(with_probe.to_bytes(), "x").probe == Digest.of(b"a probe")
+    assert with_probe.digest not in {lock.digest, lock.with_probe(Digest.of(b"a newer one")).digest}
+    check_schema(with_probe)
+
+
 def test_the_stock_conda_lock_renders_it(tmp_path: Path) -> None:
     path = tmp_path / "conda-lock.yml"
     path.write_bytes(example().to_bytes())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from environment_making import write_repodata
 
-from timeproof.environment.conda_part import conda_part
+from timeproof.environment.conda_part import BaseRoot, conda_part
 from timeproof.environment.interpreter import InterpreterPackage
 from timeproof.environment.lock import Lock
 from timeproof.environment.packages import PackageStore
@@ -23,8 +23,9 @@ def asked(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.container
 def test_the_stock_conda_lock_solves_for_several_platforms(
-    channel: Path, packed: InterpreterPackage, store: PackageStore, tmp_path: Path
+    channel: Path, packed: InterpreterPackage, store: PackageStore, tmp_path: Path, base_root: BaseRoot
 ) -> None:
     folder = asked(
         tmp_path / "env",
@@ -42,9 +43,8 @@ def test_the_stock_conda_lock_solves_for_several_platforms(
     assert "file://" not in lock.to_bytes().decode().partition("version: 1")[2]
     for package in lock.packages:
         store.open_verified(package.sha256, package.file_name).close()
-    conda_part(
-        [store.path(p.sha256, p.file_name) for p in lock.for_platform(packed.subdir)], tmp_path / "part.tar"
-    )
+    paths = [store.path(p.sha256, p.file_name) for p in lock.for_platform(packed.subdir)]
+    conda_part(paths, tmp_path / "part.tar", base_root)
     assert solve(folder, store, platforms).to_bytes() == lock.to_bytes()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import probing
 
-from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, normalise_inputs
+from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
 
 
 @dataclass
@@ -43,7 +43,7 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     folder.mkdir()
     live = not isinstance(case.model, Path)
     adapter = adapter_for(case.model) if live else adapter_for_file(case.model)
-    given = normalise_inputs(case.inputs, default_name=(live and adapter.input_name(case.model)) or "input")
+    given = read_inputs(adapter, case.model, case.inputs)
     tag = f"{adapter.short}_v1"
     if live:
         saved = adapter.save(case.model, given, folder, tag, case.options)

@@ -185,7 +185,11 @@ def test_an_unknown_name_is_a_bad_request() -> None:
     [
         ("m.onnx", b"", "onnx"),
         ("M.ONNX", b"", "onnx"),
-        ("m.ubj", b"{", "xgboost"),
+        ("m.ubj", b"{L\0\0\0\0\0\0\0\x07learner", "xgboost"),
+        ("m.model", b"{L\0\0\0\0\0\0\0\x07learner", "xgboost"),
+        ("m.model", b'{"learner":{"x":1}}', "xgboost"),
+        ("m.model", b"tree\r\nversion=v3\r\n", "lightgbm"),
+        ("m", b"tree\nversion=v4\n", "lightgbm"),
         ("m.json", b'{"learner":{"x":1}}', "xgboost"),
         ("m.json", b'{"version":[3,2,0],"learner":{}}', "xgboost"),
         ("m.txt", b"tree\nversion=v4\n", "lightgbm"),
@@ -201,10 +205,8 @@ def test_files_are_known_by_name_and_first_bytes(
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("m.pth", b"PK", "pickle"),
-        ("m.pt", b"PK", "pickle"),
-        ("m.pkl", b"", "pickle"),
-        ("m.joblib", b"", "pickle"),
+        ("m.pth", b"PK\x03\x04", "zip file that is damaged"),
+        ("m.pkl", b"", "not a model file"),
         ("m.json", b'{"name":"tree","version":"v4"', "dump_model"),
         ("m.json", b"[1, 2]", "not a model file"),
         ("m.txt", b"hello", "not a model file"),

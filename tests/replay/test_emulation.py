@@ -97,7 +97,7 @@ def test_a_probe_can_be_run_on_a_simulated_cpu(tmp_path):
     (spec,) = fake.specs
     assert spec.entrypoint is not None
     assert spec.entrypoint[:3] == ("/qemu", "-cpu", "Haswell")
-    assert {m.target for m in spec.mounts} == {"/job/job.json", "/in/0", "/qemu"}
+    assert {m.target for m in spec.mounts} == {"/job/job.json", "/in", "/qemu"}
     assert fake.jobs[0]["artifacts"][0]["timeout"] > LIMITS.artifact_seconds, "it is given more time"
 
 

@@ -117,6 +117,16 @@ class Mixed(nn.Module):
         return wide, (wide * self.phase).abs()
 
 
+class Counts(nn.Module):
+    def forward(self, x):
+        return len(x)
+
+
+class Unexportable(nn.Module):
+    def forward(self, x):
+        return torch.linalg.qr(x)[0] + torch.linalg.eigvals(x.T @ x).real.sum()
+
+
 class Makes(nn.Module):
     """Makes tensors of the default type as it goes."""
 
@@ -286,6 +296,63 @@ def test_a_model_whose_container_answers_otherwise_is_refused_with_the_reason(
     assert kept.metadata.training["verdict"] == "broken"
     assert any("your process and the container differ: broken" in r for r in kept.remarks)
     assert verify(small).ok
+
+
+def widened(nets: ModuleType) -> Any:
+    model = nets.Plain()
+    model.lin = torch.nn.Linear(4, 5)
+    return model
+
+
+def test_a_layer_that_was_exchanged_is_named_where_the_state_does_not_fit(
+    small: Archive, nets: ModuleType
+) -> None:
+    with pytest.raises(SealFailed, match=r"size mismatch") as caught:
+        seal(small, widened(nets), LEFT, options=BARE)
+    assert "it can't be built again here" in caught.value.message
+    assert "were layers changed after it was built?" in caught.value.advice
+
+
+def test_a_number_for_an_answer_is_refused_with_what_to_return(small: Archive, nets: ModuleType) -> None:
+    with pytest.raises(NotArchivable, match="can't be stored") as caught:
+        seal(small, nets.Counts(), LEFT, options=NO_COPY)
+    assert "return a tensor" in caught.value.advice
+
+
+def test_what_an_exporter_prints_does_not_reach_the_user(
+    small: Archive, nets: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there = with_onnxruntime(small)
+    done = seal(small, nets.Unexportable(), LEFT, environment=there)
+    printed = capfd.readouterr()
+    assert len(printed.out) + len(printed.err) < 500
+    (note,) = done.metadata.notes
+    assert note.startswith("there is no ONNX copy: ")
+    assert len(note) < 2000
+
+
+class Text:
+    """A configuration that JSON can't hold."""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "advice"),
+    [
+        ({"hparams": {"width": 4}}, "dict(model.hparams)"),
+        ({"width": Text()}, "a class of your own"),
+        ({"width": 4}, "suggest init_args={'width': 4}"),
+        ({}, "give init_args={...}"),
+    ],
+)
+def test_missing_init_args_are_asked_for_in_the_way_that_fits(
+    small: Archive, nets: ModuleType, attributes: dict[str, Any], advice: str
+) -> None:
+    model = nets.Plain()
+    for name, value in attributes.items():
+        setattr(model, name, value)
+    with pytest.raises(NotArchivable, match="takes arguments") as caught:
+        seal(small, model, LEFT, environment="there-is-none")
+    assert advice in caught.value.message + caught.value.advice
 
 
 def test_autocast_is_named_where_it_makes_the_difference(small: Archive, nets: ModuleType) -> None:

@@ -11,12 +11,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_making import X, Y, publish, publish_environment
-from faking import DONE, HELLO, FakeEngine, answer, answering, ended, frame, output, raw, saying, stream, told
+from faking import (
+    DONE,
+    HELLO,
+    FakeEngine,
+    answer,
+    answering,
+    ended,
+    frame,
+    on_host,
+    output,
+    raw,
+    saying,
+    stream,
+    told,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timeproof.archive.layout import Archive
 from timeproof.archive.verify import read_metadata
+from timeproof.digests import Digest
+from timeproof.engine.base import RunResult, RunSpec
 from timeproof.errors import EngineLost
 from timeproof.limits import LIMITS
 from timeproof.replay.outcome import Outcome, ProbeRun
@@ -61,20 +77,37 @@ def test_outputs_come_back_by_name_and_in_order(tasks):
 
 
 def test_the_container_is_asked_for_exactly_what_was_sealed(tasks):
-    engine = FakeEngine(answering({A: Y, B: Y}))
+    answers = answering({A: Y, B: Y})
+    inside: dict[str, str] = {}
+
+    def script(job, spec: RunSpec) -> tuple[bytes, RunResult]:
+        for path in sorted(p for p in on_host(spec, "/in").rglob("*") if p.is_file()):
+            inside[path.relative_to(on_host(spec, "/in")).as_posix()] = Digest.of(path.read_bytes()).hex
+        return answers(job, spec)
+
+    engine = FakeEngine(script)
     run_probe(engine, "sha256:x", tasks, PORTABLE, limits=SMALL)
     (spec,), (job,) = engine.specs, engine.jobs
     assert spec.image == "sha256:x"
     assert spec.env == PORTABLE.variables
     assert (spec.memory, spec.pids) == (SMALL.container_memory, SMALL.container_pids)
     assert spec.timeout <= SMALL.container_seconds
-    assert [m.target for m in spec.mounts] == ["/job/job.json", "/in/0", "/in/1"]
+    assert [m.target for m in spec.mounts] == ["/job/job.json", "/in"]
     assert [a["directory"] for a in job["artifacts"]] == ["/in/0", "/in/1"]
     assert job["threads"] == 1
     for artifact, task in zip(job["artifacts"], tasks, strict=True):
         assert artifact["output_bytes"] == SMALL.output_bytes
-        assert [f["sha256"] for f in artifact["files"]] == [f.sha256 for f in task.files]
-    assert not Path(spec.mounts[0].source).exists()
+        assert [f["path"] for f in artifact["files"]] == [f.path for f in task.files]
+        for entry, recorded in zip(artifact["files"], task.files, strict=True):
+            same = (entry["size"], entry["sha256"]) == (recorded.size, recorded.sha256)
+            assert same == (recorded.role != "reference"), "of the reference it gets the inputs alone"
+    listed = {
+        f"{a['directory'].removeprefix('/in/')}/{f['path']}": f["sha256"]
+        for a in job["artifacts"]
+        for f in a["files"]
+    }
+    assert inside == listed, "nothing else is inside, and all of it is listed by its own digest"
+    assert [m.source for m in spec.mounts if Path(m.source).exists()] == []
 
 
 @pytest.mark.parametrize(
@@ -291,7 +324,7 @@ def looked_at(engine: FakeEngine) -> list[bool]:
 
     def look(job, spec):
         for artifact in job["artifacts"]:
-            root = next(m.source for m in spec.mounts if m.target == artifact["directory"])
+            root = on_host(spec, artifact["directory"])
             paths = [root / f["path"] for f in artifact["files"]]
             folders = {root, *(p.parent for p in paths)}
             readable = all(p.stat().st_mode & stat.S_IROTH for p in paths)
@@ -321,9 +354,7 @@ def test_files_that_their_modes_keep_from_the_containers_user_are_copied_for_it(
     found = run_probe(engine, "sha256:x", tasks, PORTABLE)
     assert seen == [True, True]
     assert [o.failure for o in found.outcomes.values()] == [None, None]
-    assert not [
-        m.source for m in engine.specs[0].mounts if m.source.exists() and "timeproof-job" in str(m.source)
-    ]
+    assert [m.source for m in engine.specs[0].mounts if m.source.exists()] == []
 
 
 def test_inputs_are_part_of_what_is_given(tasks):

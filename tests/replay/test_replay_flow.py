@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_making import ENVIRONMENT, IMAGE, X, Y, fill, flip, metadata_of, own, publish, reseal
-from faking import FakeEngine, answer, answering, saying, stream, told
+from faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, told
 
 from timeproof.archive import reference, writer
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.verify import read_environment
 from timeproof.digests import Digest
-from timeproof.engine.base import ImageFacts
+from timeproof.engine.base import ImageFacts, RunResult, RunSpec
 from timeproof.errors import EngineLost, EngineMissing
 from timeproof.image import build
 from timeproof.replay import images
@@ -26,6 +26,7 @@ from timeproof.replay.verdict import Verdict
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
 GOOD = {A: Y, B: Y}
+NAMED = {"a": A, "b": B}
 
 
 def engine(script=None, held=(HELD,)) -> FakeEngine:
@@ -34,6 +35,22 @@ def engine(script=None, held=(HELD,)) -> FakeEngine:
 
 def everything(archive: Archive, fake: FakeEngine, **more) -> Result:
     return replay(archive, list(archive.refs()), fake, **more)
+
+
+def ids(fake: FakeEngine) -> list[list[str]]:
+    """Which artifacts each container was asked for."""
+    return [[a["id"] for a in job["artifacts"]] for job in fake.jobs]
+
+
+def each(**frames: bytes) -> Script:
+    """A script that writes, whatever container it is, the frames of the artifacts that it was asked for."""
+
+    def script(job, _: RunSpec) -> tuple[bytes, RunResult]:
+        asked = {a["id"] for a in job["artifacts"]}
+        hello = frames.get("hello", frame(HELLO))
+        return b"".join([hello, *(f for k, f in frames.items() if NAMED.get(k) in asked), DONE]), ended()
+
+    return script
 
 
 def verdicts(result: Result) -> dict[str, str]:
@@ -47,7 +64,7 @@ def test_what_answers_as_recorded_is_identical_and_passes(small):
     assert result.passes()
     assert result.exit_code == 0
     assert result.environments == {ENVIRONMENT: "engine"}
-    assert fake.calls.count("run") == 1, "one container an environment"
+    assert sorted(ids(fake)) == [[B], [A]], "what runs code has a container of its own"
     assert [r.outputs for r in result.replayed] == [1, 1]
 
 
@@ -62,7 +79,7 @@ def test_another_answer_is_a_verdict_not_an_error(small):
 
 
 def test_a_crash_is_never_allowed(small):
-    result = everything(small, engine(saying(stream(answer(A, Y), told(B, "crashed", signal=11)))))
+    result = everything(small, engine(each(a=answer(A, Y), b=told(B, "crashed", signal=11))))
     assert verdicts(result) == {A: "identical", B: "crashed"}
     assert "signal 11" in result.replayed[1].reason
     for allowed in Verdict:
@@ -162,11 +179,10 @@ def test_another_profile_is_used_and_told(small):
 
 
 def test_another_machine_is_told_where_the_answer_differs(small):
-    from faking import DONE, HELLO, frame
-
     hello = frame({**HELLO, "machine": {"cpu": "another CPU"}})
-    script = saying(hello + answer(A, Y) + answer(B, {"y": Y["y"] * 2}) + DONE)
+    script = each(hello=hello, a=answer(A, Y), b=answer(B, {"y": Y["y"] * 2}))
     result = everything(small, engine(script))
+    assert verdicts(result) == {A: "identical", B: "broken"}
     assert result.replayed[0].notes == []
     assert any("another CPU" in note for note in result.replayed[1].notes)
 
@@ -178,11 +194,14 @@ def test_a_lost_engine_is_an_error_of_the_whole_run(small):
         everything(small, fake)
 
 
-def test_artifacts_of_one_folder_share_a_mount(small):
+def test_artifacts_that_share_a_container_share_a_mount(small):
     publish(small, "xgboost")
-    fake = engine(answering({**GOOD, "grid-size-8/xgboost/v2": Y}))
+    publish(small, "lightgbm")
+    more = {"grid-size-8/xgboost/v2": Y, "grid-size-8/lightgbm/v1": Y}
+    fake = engine(answering({**GOOD, **more}))
     assert everything(small, fake).passes()
-    assert len(fake.specs[0].mounts) == 3
+    assert sorted(len(job["artifacts"]) for job in fake.jobs) == [1, 3]
+    assert [[m.target for m in spec.mounts] for spec in fake.specs] == [["/job/job.json", "/in"]] * 2
 
 
 def test_outputs_of_every_shape_and_dtype_are_compared(small, tmp_path):

@@ -59,6 +59,14 @@ def stream(*frames: bytes, done: bool = True) -> bytes:
     return frame(HELLO) + b"".join(frames) + (DONE if done else b"")
 
 
+def on_host(spec: RunSpec, inside: str) -> Path:
+    """Where on this machine lies what a container has at `inside`."""
+    for mount in spec.mounts:
+        if inside == mount.target or inside.startswith(f"{mount.target}/"):
+            return Path(mount.source, inside.removeprefix(mount.target).lstrip("/"))
+    raise LookupError(inside)
+
+
 Script = Callable[[dict[str, Any], RunSpec], tuple[bytes, RunResult]]
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from faking import ended
+from faking import ended, on_host
 
 import timeproof.probe
 from timeproof.engine.base import RunResult, RunSpec
@@ -22,10 +22,9 @@ PROBE = Path(timeproof.probe.__file__).parent
 
 def run(job: dict[str, Any], spec: RunSpec) -> tuple[bytes, RunResult]:
     """Answer a job as a container would: a script for `FakeEngine`."""
-    places = {m.target: str(m.source) for m in spec.mounts}
     for artifact in job["artifacts"]:
-        artifact["directory"] = places[artifact["directory"]]
-    path = next(m.source for m in spec.mounts if m.target == "/job/job.json")
+        artifact["directory"] = str(on_host(spec, artifact["directory"]))
+    path = on_host(spec, "/job/job.json")
     path.write_text(json.dumps(job))
     done = subprocess.run(
         [sys.executable, "-s", "-B", str(PROBE), str(path)],

@@ -161,10 +161,17 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it. Does nothing where that was done."""
+        if self._fd < 0:
+            return
         shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             os.unlink(self._guard)
         os.close(self._fd)
+        self._fd = -1
 
 
 @contextmanager

@@ -27,6 +27,7 @@ A difference between two outputs is a *verdict*, never one of these.
     │   ├── EngineMissing / EngineLost
     │   └── ToolMissing / ToolFailed
     ├── StorageFailed                      7   disk full, read-only, I/O error
+    │   └── NoSpace
     └── RemoteFailed                       7   a bucket or a registry can't be reached, or gives other bytes
         └── AccessDenied
 """
@@ -359,6 +360,16 @@ class StorageFailed(TimeproofError):
             advice="nothing was published; free space or mend the disk, and run the same command again",
         )
         self.path, self.why = str(path), why
+
+
+class NoSpace(StorageFailed):
+    """There is no room for the copies of artifacts' files that a container is given."""
+
+    def __init__(self, path: object, needed: int, free: int) -> None:
+        wanted, there = f"{needed / 1e6:.0f} MB", f"{free / 1e6:.0f} MB"
+        super().__init__(path, f"{wanted} are needed for copies of the artifacts' files, {there} are free")
+        self.needed, self.free = needed, free
+        self.advice = "free space there, or set TMPDIR to a folder with room, and run the same command again"
 
 
 class RemoteFailed(TimeproofError):

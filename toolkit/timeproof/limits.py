@@ -32,6 +32,11 @@ class Limits:
     simulated_factor: float = 12.0  # how many times longer a simulated CPU may take
     container_memory: int = 8 * 2**30  # bytes
     container_pids: int = 512  # processes and threads
+    prefix_bytes: int = 16 * 2**30  # bytes of the conda packages of one environment, laid out
+    prefix_entries: int = 2_000_000  # files, folders and links of them
+    prefix_seconds: float = 3600.0  # seconds for laying them out
+    solve_seconds: float = 1800.0  # seconds for solving an environment.yml
+    solve_bytes: int = 4 * 2**30  # bytes that solving may write
     unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     npy_header_bytes: int = 65536  # bytes of one .npy header

@@ -171,13 +171,30 @@ def add(layout: Path, exported: Path, manifest: str, others: Sequence[ImageIdent
 def as_tar(layout: Path, image: ImageIdentity, name: str) -> Iterator[bytes]:
     """Stream one image as an OCI archive that an engine loads under `name`, every blob checked."""
     members = [(image.manifest, -1), *descriptors(layout, image)]
+
+    def blobs() -> Iterator[tuple[str, int, BinaryIO]]:
+        for digest in dict.fromkeys(d for d, _ in members):
+            with open_regular(layout, blob(digest)) as stream:
+                found, size = Digest.of_stream(stream)
+                if found != Digest.parse(digest):
+                    raise DigestMismatch(layout / blob(digest), digest, found)
+                stream.seek(0)
+                yield digest, size, stream
+
+    with open_regular(layout, blob(image.manifest)) as stream:
+        manifest = stream.read(LIMITS.json_bytes)
+    yield from as_members(name, manifest, blobs())
+
+
+def as_members(name: str, manifest: bytes, blobs: Iterable[tuple[str, int, BinaryIO]]) -> Iterator[bytes]:
+    """Stream an OCI archive that an engine loads under `name`; `blobs` are (digest, size, content)."""
     index = {
         "schemaVersion": 2,
         "manifests": [
             {
                 "mediaType": MANIFEST,
-                "digest": image.manifest,
-                "size": (layout / blob(image.manifest)).stat().st_size,
+                "digest": str(Digest.of(manifest)),
+                "size": len(manifest),
                 "annotations": {
                     "io.containerd.image.name": f"docker.io/{name}",
                     "org.opencontainers.image.ref.name": name.rsplit(":", 1)[-1],
@@ -187,13 +204,8 @@ def as_tar(layout: Path, image: ImageIdentity, name: str) -> Iterator[bytes]:
     }
     for path, data in (("oci-layout", _LAYOUT), ("index.json", strictjson.dumps(index))):
         yield from _member(path, len(data), io.BytesIO(data))
-    for digest in dict.fromkeys(d for d, _ in members):
-        with open_regular(layout, blob(digest)) as stream:
-            found, size = Digest.of_stream(stream)
-            if found != Digest.parse(digest):
-                raise DigestMismatch(layout / blob(digest), digest, found)
-            stream.seek(0)
-            yield from _member(blob(digest), size, stream)
+    for digest, size, stream in blobs:
+        yield from _member(blob(digest), size, stream)
     yield b"\0" * 1024
 
 

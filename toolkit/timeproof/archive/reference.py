@@ -6,8 +6,6 @@ No pickle, either way.
 
 from __future__ import annotations
 
-import ast
-import struct
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -19,14 +17,21 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from timeproof.archive.model import ArraySpec
+from timeproof.archive.reference_inputs import (
+    HEADER_ERRORS as HEADER_ERRORS,  # whoever calls read_header needs them
+)
+from timeproof.archive.reference_inputs import (
+    OLDEST,
+    ZIP_ERRORS,
+    lists,
+    open_stored,
+    read_description,
+)
 from timeproof.digests import Digest
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NotArchivable
 from timeproof.limits import LIMITS
 
 Array = NDArray[Any]
-# A header is a Python literal; these are what Python's own parser ends in.
-HEADER_ERRORS = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error)
-_OLDEST = (1980, 1, 1, 0, 0, 0)  # what a zip can hold; no clock in a reference
 
 
 def describe(dtype: np.dtype[Any]) -> str | list[Any]:
@@ -34,12 +39,8 @@ def describe(dtype: np.dtype[Any]) -> str | list[Any]:
     described: Any = npy.dtype_to_descr(dtype)
     if isinstance(described, str):
         return described
-    spelled: list[Any] = _lists(described)
+    spelled: list[Any] = lists(described)
     return spelled
-
-
-def _lists(value: Any) -> Any:
-    return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _tuples(value: Any) -> Any:
@@ -118,7 +119,7 @@ def write(stream: BinaryIO, **groups: Mapping[str, Array]) -> None:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for kind, arrays in groups.items():
             for index, array in enumerate(arrays.values()):
-                info = zipfile.ZipInfo(f"{kind}_{index}.npy", _OLDEST)
+                info = zipfile.ZipInfo(f"{kind}_{index}.npy", OLDEST)
                 info.external_attr = 0o644 << 16
                 with archive.open(info, "w", force_zip64=True) as member, warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # .npy 2.0 and 3.0 are as good as 1.0
@@ -140,15 +141,7 @@ def read(stream: BinaryIO, specs: Sequence[ArraySpec], path: object) -> dict[str
             return {spec.name: _read_member(archive, spec, path) for spec in specs}
     except BadArchive:
         raise
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        EOFError,
-        ValueError,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+    except ZIP_ERRORS as error:
         raise Malformed(path, [f"{type(error).__name__}: {error}"]) from error
 
 
@@ -157,12 +150,7 @@ def read_header(member: IO[bytes], where: str) -> tuple[np.dtype[Any], bool, lis
 
     NumPy has no public reader of version 3 (UTF-8 field names). Raises Limit, or one of HEADER_ERRORS.
     """
-    version = npy.read_magic(member)
-    form = "<H" if version == (1, 0) else "<I"
-    (length,) = struct.unpack(form, member.read(struct.calcsize(form)))
-    if length > LIMITS.npy_header_bytes:
-        raise Limit(where, f"a header of {length} bytes")
-    told = ast.literal_eval(member.read(length).decode("utf-8" if version == (3, 0) else "latin-1"))
+    told, _ = read_description(member, where)
     return npy.descr_to_dtype(told["descr"]), bool(told["fortran_order"]), [int(n) for n in told["shape"]]
 
 
@@ -177,9 +165,7 @@ def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Arr
         size *= length
     if size > LIMITS.array_bytes:
         raise Limit(where, f"{size} bytes declared, at most {LIMITS.array_bytes}")
-    if archive.getinfo(f"{spec.member}.npy").compress_type != zipfile.ZIP_STORED:
-        raise Malformed(where, ["it is compressed, which no reference is"])  # a bomb, or four more parsers
-    with archive.open(f"{spec.member}.npy") as member:
+    with open_stored(archive, f"{spec.member}.npy", where) as member:
         try:
             actual, fortran, shape = read_header(member, where)
         except HEADER_ERRORS as error:

@@ -164,6 +164,20 @@ def _unlisted(root: Path, folder: str, listed: Iterable[str]) -> list[BadArchive
     return [Unlisted(root / folder / p) for p in list_tree(there) if f"{folder}/{p}" not in known]
 
 
+def read_artifact(archive: Archive, ref: Ref) -> Metadata:
+    """Read an artifact's metadata, and see that its files can be opened here and that none is extra.
+
+    Hashes no file: that is for whoever copies them (`replay.private_folder`), and for `check_artifact`.
+
+    Raises one BadArchive, or ManyFindings that lists them all.
+    """
+    metadata = read_metadata(archive, ref)
+    claims = artifact_claims(ref, metadata)
+    archive.bring(claims)
+    raise_findings(archive.root / ref.folder, _extra(archive, ref, claims))
+    return metadata
+
+
 def check_artifact(archive: Archive, ref: Ref) -> Metadata:
     """Authenticate one artifact: its metadata, every file's bytes, nothing extra among its source.
 
@@ -173,11 +187,16 @@ def check_artifact(archive: Archive, ref: Ref) -> Metadata:
     claims = artifact_claims(ref, metadata)
     archive.bring(claims)
     findings = check_claims(archive.root, claims)
-    folders = {c.path.split("/")[2] for c in claims if c.path.count("/") > 2}
-    for folder in sorted(folders):
-        findings += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
-    raise_findings(archive.root / ref.folder, findings)
+    raise_findings(archive.root / ref.folder, findings + _extra(archive, ref, claims))
     return metadata
+
+
+def _extra(archive: Archive, ref: Ref, claims: Sequence[Claim]) -> list[BadArchive]:
+    """What lies in an artifact's own folders and is none of its files."""
+    found: list[BadArchive] = []
+    for folder in sorted({c.path.split("/")[2] for c in claims if c.path.count("/") > 2}):
+        found += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
+    return found
 
 
 def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) -> None:

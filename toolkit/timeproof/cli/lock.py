@@ -34,6 +34,8 @@ timeproof lock lockfiles/digits --platform linux-64 --platform osx-arm64
 timeproof lock lockfiles/digits --python python3.11      takes the interpreter from this machine
 
 timeproof lock lockfiles/digits --python python3.11 --check    only shows what would change
+
+timeproof lock foreign --allow-url mypackage          trusts one requirement that is an address
 """
 
 
@@ -72,11 +74,24 @@ def command(
     check: Annotated[
         bool, typer.Option("--check", help="Write no lock: exit 1 if it would differ from the one there.")
     ] = False,
+    allow_url: Annotated[
+        list[str] | None,
+        typer.Option(help="A distribution whose requirement may be an address; it may be built. Repeatable."),
+    ] = None,
+    allow_repository: Annotated[
+        list[str] | None,
+        typer.Option(help="A package repository that the file may name, as written there. Repeatable."),
+    ] = None,
+    allow_variable: Annotated[
+        list[str] | None,
+        typer.Option(help="An environment variable that addresses in the file may hold. Repeatable."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof import atomic
         from timeproof.archive.layout import Archive
+        from timeproof.environment.allowed import Allowed
         from timeproof.environment.lock_difference import differences
         from timeproof.environment.packages import PackageStore
         from timeproof.environment.solve import lock_from_interpreter, solve
@@ -86,13 +101,18 @@ def command(
         if not asked.is_file():
             raise NotFound(f"there is no {asked}", advice="write one: name, channels, dependencies")
         before = _there(path)
+        allowed = Allowed(
+            frozenset(allow_url or ()), frozenset(allow_repository or ()), frozenset(allow_variable or ())
+        )
         store = PackageStore(Archive(archive).packages)
         if python is not None:
             if platform:
                 raise BadRequest("--python locks this machine's platform only", advice="leave --platform out")
-            lock = lock_from_interpreter(asked, interpreter(python) or python, store, progress)
+            lock = lock_from_interpreter(
+                asked, interpreter(python) or python, store, progress, allowed=allowed
+            )
         else:
-            lock = solve(folder, store, platform or ["linux-64"], progress)
+            lock = solve(folder, store, platform or ["linux-64"], progress, allowed=allowed)
         changes = None if before is None else differences(before, lock)
         if not check:
             with atomic.storage(folder):

@@ -17,7 +17,7 @@ from typing import Any
 
 from timeproof import proc, strictjson
 from timeproof.engine import platforms
-from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import OPEN_FILES, USER, ImageFacts, Mount, ReadExactly, RunResult, RunSpec
 from timeproof.engine.roots import Root, Roots
 from timeproof.errors import EngineFailed, EngineMissing
 from timeproof.limits import LIMITS
@@ -113,17 +113,28 @@ def _facts(root: Root) -> ImageFacts:
     return ImageFacts(root.image.config, tuple(root.image.diff_ids), root.image.platform)
 
 
+def _names_of_hosts(root: Path, spec: RunSpec) -> list[Mount]:
+    """What a box with a network needs to look up names, where its image leaves room for it."""
+    if spec.network == "none" or (root / "etc").exists():
+        return []
+    return [
+        Mount(path, str(path)) for path in (Path("/etc/resolv.conf"), Path("/etc/hosts")) if path.exists()
+    ]
+
+
 def _spec(scratch: Path, root: Path, argv: list[str], env: dict[str, str], spec: RunSpec) -> dict[str, Any]:
     (scratch / "mount").mkdir()
     return {
         "root": str(root.resolve()),
         "argv": argv,
         "env": env,
-        "mounts": [[str(m.source.resolve()), m.target] for m in spec.mounts],
+        "mounts": [[str(m.source.resolve()), m.target] for m in (*spec.mounts, *_names_of_hosts(root, spec))],
         "memory": spec.memory,
         "pids": spec.pids,
         "files": OPEN_FILES,
-        "tmp": TMP_BYTES,
+        "tmp": spec.tmp_bytes,
+        "programs": spec.tmp_programs,
+        "network": spec.network != "none",
         "user": USER,
         "scratch": str(scratch / "mount"),
         "report": str(scratch / "report.json"),

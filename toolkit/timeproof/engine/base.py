@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from timeproof.limits import LIMITS
 
 USER = 65534  # user and group inside, which owns nothing
 OPEN_FILES = 4096
+# Said, so that no engine falls back on a default that its host refuses. No POSIX message queue can be made:
+# it would outlive its maker, and /dev/mqueue would hold it.
+ULIMITS = {"nofile": OPEN_FILES, "msgqueue": 0}
 TMP_BYTES = 2**30  # of the one folder that can be written, /tmp
+
+Network = Literal["none", "bridge", "host"]
+"""What a container reaches: nothing; what lies beyond this machine; or all that this machine reaches."""
 
 ReadExactly = Callable[[int], bytes]
 """Gives exactly that many bytes of the container's stdout; raises EOFError where it ends before."""
@@ -27,7 +33,8 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One locked-down container: no network, no capabilities, read-only root, user 65534."""
+    """One locked-down container: no capabilities, read-only root, user 65534, and unless it says otherwise
+    no network."""
 
     image: str  # an id that the engine holds already: nothing is ever pulled
     argv: tuple[str, ...] = ()  # after the image's entry point
@@ -37,6 +44,14 @@ class RunSpec:
     pids: int = LIMITS.container_pids
     timeout: float = LIMITS.container_seconds  # seconds, then it is killed by its id
     entrypoint: tuple[str, ...] | None = None
+    tmp_bytes: int = TMP_BYTES  # of /tmp; they count as memory, too
+    tmp_programs: bool = False  # whether programs that lie in /tmp can be run
+    network: Network = "none"
+
+    @property
+    def tmp_options(self) -> str:
+        """How /tmp is mounted, in the words that Docker and podman share."""
+        return f"mode=1777,size={self.tmp_bytes}" + (",exec" if self.tmp_programs else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from docker.types import Mount as Bind
 from docker.types import Ulimit
 
 from timeproof.engine import owning, platforms
-from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.limits import LIMITS
 
@@ -215,17 +215,16 @@ class Containers:
                 user=f"{USER}:{USER}",
                 working_dir="/tmp",  # noqa: S108  the container's own tmpfs
                 labels=owning.labels(spec.timeout),
-                network_disabled=True,
+                network_disabled=spec.network == "none",
                 platform=platform,
                 host_config=self._api.create_host_config(
-                    network_mode="none",
+                    network_mode=spec.network,
                     read_only=True,
                     cap_drop=["ALL"],
                     security_opt=["no-new-privileges"],
-                    tmpfs={"/tmp": f"mode=1777,size={TMP_BYTES}"},  # noqa: S108
+                    tmpfs={"/tmp": spec.tmp_options},  # noqa: S108
                     pids_limit=spec.pids,
-                    # Said, so that no engine falls back on a default that its host refuses.
-                    ulimits=[Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES)],
+                    ulimits=[Ulimit(name=n, soft=most, hard=most) for n, most in ULIMITS.items()],
                     mem_limit=spec.memory,
                     memswap_limit=spec.memory,
                     ipc_mode="private",

@@ -14,11 +14,13 @@ from typing import Any
 from timeproof import proc, strictjson
 from timeproof.atomic import storage
 from timeproof.engine import owning, platforms
-from timeproof.engine.base import OPEN_FILES, TMP_BYTES, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineMissing, ToolFailed, ToolMissing
 
 _ADVICE = "install podman 4 or newer ('apt-get install podman' on Debian and Ubuntu)"
 _PROCESSES = 4096  # of user 65534 on the whole machine; by default podman asks for more than many grant
+# Its own network needs programs that many machines lack; without one it takes the user's (slirp, pasta).
+_NETWORKS = {"none": "none", "bridge": "private", "host": "host"}
 _SECONDS = 120.0  # for a command that runs no container
 
 
@@ -154,11 +156,19 @@ def _path() -> str:
 def _create(spec: RunSpec, platform: str) -> list[str]:
     _, most = resource.getrlimit(resource.RLIMIT_NPROC)
     processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
-    words = ["--pull", "never", "--network", "none", "--read-only", "--read-only-tmpfs=false"]
+    words = [
+        "--pull",
+        "never",
+        "--network",
+        _NETWORKS[spec.network],
+        "--read-only",
+        "--read-only-tmpfs=false",
+    ]
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{USER}:{USER}"]
-    words += ["--tmpfs", f"/tmp:mode=1777,size={TMP_BYTES}", "--workdir", "/tmp"]  # noqa: S108  the container's own
+    words += ["--tmpfs", f"/tmp:{spec.tmp_options}", "--workdir", "/tmp"]  # noqa: S108  the container's own
     words += ["--pids-limit", str(spec.pids), "--memory", str(spec.memory), "--memory-swap", str(spec.memory)]
-    words += ["--ulimit", f"nofile={OPEN_FILES}:{OPEN_FILES}", "--ulimit", f"nproc={processes}:{processes}"]
+    for name, bound in {**ULIMITS, "nproc": processes}.items():
+        words += ["--ulimit", f"{name}={bound}:{bound}"]
     words += ["--log-driver", "none", "--no-hosts", "--no-healthcheck"]
     for name, value in owning.labels(spec.timeout).items():
         words += ["--label", f"{name}={value}"]

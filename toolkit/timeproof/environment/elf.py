@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _MAGIC = b"\x7fELF"
-_LOAD, _DYNAMIC = 1, 2
+_LOAD, _DYNAMIC, _INTERP = 1, 2, 3
 _NULL, _NEEDED, _STRTAB, _SYMTAB, _STRSZ, _SYMENT = 0, 1, 5, 6, 10, 11
 _SONAME, _RPATH, _RUNPATH, _GNU_HASH, _HASH = 14, 15, 29, 0x6FFFFEF5, 4
 _MACHINES = {
@@ -55,12 +55,15 @@ class _View:
         size, count = self.unpack("HH", 54)
         self.loads: list[tuple[int, int, int]] = []
         self.dynamic: tuple[int, int] | None = None
+        self.loader = ""
         for at in range(phoff, phoff + size * count, size):
             kind, _, offset, vaddr, _, length = self.unpack("IIQQQQ", at)
             if kind == _LOAD:
                 self.loads.append((vaddr, offset, length))
             elif kind == _DYNAMIC:
                 self.dynamic = (offset, length)
+            elif kind == _INTERP:
+                self.loader = self.string(offset)
 
     def unpack(self, form: str, at: int) -> tuple[int, ...]:
         return struct.unpack_from(self.order + form, self.data, at)
@@ -101,6 +104,11 @@ def parse(data: bytes) -> Elf:
         soname=text(_SONAME),
         runpath=text(_RUNPATH) or text(_RPATH),
     )
+
+
+def interpreter(data: bytes) -> str:
+    """The path of the loader that a program asks for; empty where it asks for none."""
+    return _View(data).loader
 
 
 def _symbol_names(view: _View, table: dict[int, int]) -> Iterator[int]:

@@ -20,6 +20,7 @@ from timeproof.environment.packages import check_file_name, place
 
 STORE = "${TIMEPROOF_STORE}"
 BASE_KEY = "timeproof-base"
+PROBE_KEY = "timeproof-probe"
 DATED_KEY = "timeproof-dated"
 SIZES_KEY = "timeproof-bytes"
 _SHORT = 12  # hex digits of a digest that tell a lock's packages apart
@@ -211,6 +212,17 @@ class Lock:
     def with_base(self, digest: Digest, file_name: str) -> Lock:
         """The same packages over another base root filesystem."""
         custom = dict(self.custom) | {BASE_KEY: f"{digest} {check_file_name(file_name)}"}
+        return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
+
+    @property
+    def probe(self) -> Digest | None:
+        """The probe that the environment is built with, as the SHA-256 of its tar, if the lock names one."""
+        text = dict(self.custom).get(PROBE_KEY)
+        return None if text is None else Digest.parse(text)
+
+    def with_probe(self, digest: Digest) -> Lock:
+        """The same packages with another probe: another environment, for the probe is part of an answer."""
+        custom = dict(self.custom) | {PROBE_KEY: str(digest)}
         return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
 
     @property

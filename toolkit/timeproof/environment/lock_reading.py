@@ -15,7 +15,16 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from timeproof.digests import Digest
-from timeproof.environment.lock import BASE_KEY, DATED_KEY, SIZE, SIZES_KEY, STORE, Lock, Package
+from timeproof.environment.lock import (
+    BASE_KEY,
+    DATED_KEY,
+    PROBE_KEY,
+    SIZE,
+    SIZES_KEY,
+    STORE,
+    Lock,
+    Package,
+)
 from timeproof.environment.packages import check_file_name, place
 from timeproof.errors import BadArchive, Limit, LockFailed, Malformed, NewerSchema
 from timeproof.limits import LIMITS
@@ -24,6 +33,7 @@ from timeproof.limits import LIMITS
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
 _PLATFORM = re.compile(r"[a-z0-9]+-[a-z0-9_]+")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 _KEYS = {"name", "version", "manager", "platform", "dependencies", "url", "hash", "category", "optional"}
@@ -176,11 +186,14 @@ class _Reader:
         sizes = dict(custom).get(SIZES_KEY, "")
         if sizes and not re.fullmatch(rf"{SIZE}( {SIZE})*", sizes):
             self.issues.append(f"metadata.custom_metadata.{SIZES_KEY} is {sizes[:100]!r}")
+        probe = dict(custom).get(PROBE_KEY)
+        if probe is not None and not _DIGEST.fullmatch(probe):
+            self.issues.append(f"metadata.custom_metadata.{PROBE_KEY} is {probe[:100]!r}")
         text = dict(custom).get(BASE_KEY)
         if text is None:
             return
         digest, _, name = text.partition(" ")
-        if not re.fullmatch("sha256:[0-9a-f]{64}", digest):
+        if not _DIGEST.fullmatch(digest):
             self.issues.append(f"metadata.custom_metadata.{BASE_KEY} is {text[:100]!r}")
         else:
             check_file_name(name)

@@ -23,10 +23,10 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from timeproof import proc
 from timeproof.digests import Digest
 from timeproof.environment.packages import check_file_name
-from timeproof.errors import FetchFailed, LockFailed, ToolFailed
+from timeproof.errors import FetchFailed, ToolFailed
 
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
-_QUIET = ("--disable-pip-version-check", "--no-input", "--no-color")
+QUIET = ("--disable-pip-version-check", "--no-input", "--no-color")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Wheel:
 def _pip(*words: str | Path, cwd: Path, timeout: float, on_line: Callable[[str], None] | None) -> None:
     # The user's indexes count here; their rules about where packages are installed don't: nothing is.
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
-    argv = [sys.executable, "-I", "-m", "pip", *_QUIET, *words]
+    argv = [sys.executable, "-I", "-m", "pip", *QUIET, *words]
     proc.run(argv, cwd=cwd, env=env, timeout=timeout, on_line=on_line)
 
 
@@ -77,7 +77,8 @@ def platform_options(version: str, machine: str, glibc: str) -> list[str | Path]
     return options
 
 
-def _wheel(item: dict[str, Any]) -> Wheel:
+def wheel_of(item: dict[str, Any]) -> Wheel:
+    """A wheel that pip's report names."""
     info = item["download_info"]
     archive = info.get("archive_info") or {}
     digest = (archive.get("hashes") or {}).get("sha256")
@@ -115,28 +116,29 @@ def report(
     target: Target,
     requirements: Sequence[str],
     *,
-    resolve: bool = False,
     on_line: Callable[[str], None] | None = None,
 ) -> list[Wheel]:
-    """Ask which wheels pip would install now for `requirements`.
+    """Ask which wheels pip would install now for `requirements`: exactly these, not what they depend on.
 
-    Args:
-        resolve: also the wheels that they depend on; otherwise exactly what is named.
-
-    Raises:
-        ToolFailed: pip found no solution; its last lines say why.
+    Only wheels count, so nothing is built. Raises ToolFailed: pip found none; its last lines say why.
     """
     before, after = target.words("install")
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         listing, out = Path(scratch, "requirements.txt"), Path(scratch, "report.json")
         listing.write_text("".join(f"{r}\n" for r in requirements))
-        words = [*before, "install", "--dry-run", "--ignore-installed", "--only-binary=:all:", *after]
-        if not resolve:
-            words.append("--no-deps")
+        words = [
+            *before,
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--only-binary=:all:",
+            "--no-deps",
+            *after,
+        ]
         words += ["--report", out, "-r", listing]
         _pip(*words, cwd=Path(scratch), timeout=1800.0, on_line=on_line)
         found = json.loads(out.read_bytes())
-    return [_wheel(item) for item in found["install"]]
+    return [wheel_of(item) for item in found["install"]]
 
 
 def report_each(
@@ -229,16 +231,3 @@ def download(
             f"pip did not bring {', '.join(missing)}", advice="check the package indexes in use"
         )
     return found
-
-
-def check_requirements(requirements: Sequence[str]) -> list[str]:
-    """Return lines that are plain requirements. Raises LockFailed for others, such as options."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    checked = []
-    for line in requirements:
-        try:
-            checked.append(str(Requirement(line)))
-        except InvalidRequirement as error:
-            raise LockFailed(f"the pip dependency {line!r} is not a plain requirement: {error}") from None
-    return checked

@@ -95,6 +95,7 @@ async def solve(request: Request) -> Answer:
 async def install(request: Request) -> Answer:
     """Install the files `packages` into the folder `prefix`, as if it were called `target_prefix`.
 
+    In a container only: the packages are strangers', and the installer follows what they say.
     `indexes` are their info/index.json, in the same order; `cache` is a folder of the caller's own.
     """
     from rattler import PackageRecord, RepoDataRecord, Subdir
@@ -125,7 +126,6 @@ _DO: dict[str, Callable[[Request], Awaitable[Answer]]] = {
     "channels": channels,
     "matches": matches,
     "solve": solve,
-    "install": install,
 }
 
 

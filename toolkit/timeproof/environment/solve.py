@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from timeproof.digests import Digest
-from timeproof.environment import pip, rattler_child
+from timeproof.engine.base import Engine
+from timeproof.environment import rattler_child
+from timeproof.environment.allowed import NOTHING, Allowed, check_selected, read_environment
 from timeproof.environment.conda_env import channel_name, locked
 from timeproof.environment.conda_fetch import Wanted, bring
 from timeproof.environment.conda_format import read_info
@@ -24,29 +27,41 @@ from timeproof.environment.dating import dated
 from timeproof.environment.inspected import inspect
 from timeproof.environment.interpreter import pack_interpreter
 from timeproof.environment.lock import Lock, Package, check_schema
-from timeproof.environment.lock_reading import load_yaml
 from timeproof.environment.packages import PackageStore, check_file_name
+from timeproof.environment.pip_solve import resolve
 from timeproof.environment.stock_conda_lock import run_conda_lock
-from timeproof.environment.wheels import add_wheels, dependencies_of, target_of
-from timeproof.errors import FetchFailed, LockFailed, NotFound, ToolFailed
+from timeproof.environment.wheels import add_wheels, dependencies_of
+from timeproof.errors import FetchFailed, LockFailed, NotFound
 from timeproof.progress import SILENT, Progress
 
 
-def _read_environment(path: Path) -> dict[str, Any]:
+def _read(path: Path, allowed: Allowed) -> tuple[bytes, dict[str, Any]]:
     try:
-        value = load_yaml(path.read_bytes(), path)
+        data = path.read_bytes()
     except FileNotFoundError:
         raise NotFound(
             f"there is no {path}", advice="write an environment.yml that says what is wanted"
         ) from None
-    if not isinstance(value, dict) or not isinstance(value.get("dependencies"), list):
-        raise LockFailed(f"{path} is not an environment.yml: it needs a list of dependencies")
-    return value
+    return data, read_environment(data, path, allowed)
 
 
-def _conda_package(row: Mapping[str, Any], store: PackageStore, progress: Progress) -> Package:
-    url, hashes = str(row["url"]), row.get("hash") or {}
+def _places(channels: Sequence[str], allowed: Allowed) -> tuple[str, ...]:
+    """The addresses below which the packages of these channels may lie."""
+    named = [allowed.expand(c) for c in channels if c != "nodefaults"]
+    if not named:
+        return ()
+    return tuple(str(url) for url in rattler_child.ask({"do": "channels", "channels": named})["urls"])
+
+
+def _conda_package(
+    row: Mapping[str, Any], places: tuple[str, ...], allowed: Allowed, store: PackageStore, progress: Progress
+) -> Package:
+    url, hashes = allowed.expand(str(row["url"])), row.get("hash") or {}
     parts = urlsplit(url)
+    if not url.startswith(places) or ".." in unquote(parts.path).split("/"):
+        raise LockFailed(
+            f"the solver takes {row['name']!r} from {url[:200]}, which is in none of the channels"
+        )
     wanted = Wanted(
         name=str(row["name"]),
         file_name=check_file_name(unquote(parts.path).rsplit("/", 1)[-1]),
@@ -85,66 +100,97 @@ def _pip_package(row: Mapping[str, Any]) -> Package:
 
 
 def _complete(lock: Lock, store: PackageStore, progress: Progress) -> Lock:
+    lock = Lock.parse(lock.to_bytes(), "the solver's answer")  # its names end up on command lines
     check_schema(lock)
     store.fetch(lock, progress)
     return dated(lock, store)
 
 
 def solve(
-    folder: Path, store: PackageStore, platforms: Sequence[str] = (), progress: Progress = SILENT
+    folder: Path,
+    store: PackageStore,
+    platforms: Sequence[str] = (),
+    progress: Progress = SILENT,
+    *,
+    allowed: Allowed = NOTHING,
+    engine: Engine | None = None,
 ) -> Lock:
-    """Solve `folder/environment.yml` with the stock conda-lock.
+    """Solve `folder/environment.yml` with the stock conda-lock, in a container.
 
     Args:
         platforms: such as `linux-64`; by default those that environment.yml lists, else this machine's.
+        allowed: what a file that may be a stranger's asks for all the same.
+        engine: runs the container; by default what answers.
 
     Raises:
         NotFound: there is no environment.yml.
-        LockFailed: no solution, or one that can't be pinned by SHA-256.
+        LockFailed: it asks for what is not allowed; no solution, or one that can't be pinned by SHA-256.
         FetchFailed: a package could not be had.
+        EngineMissing / EngineLost / EngineFailed.
     """
     source = folder / "environment.yml"
-    wanted = _read_environment(source)
+    data, wanted = _read(source, allowed)
     names = list(platforms or wanted.get("platforms") or [inspect(Path(sys.executable)).subdir])
+    check_selected(data, source, names, allowed)
     progress.step(f"Solving {source} for {', '.join(names)} with conda-lock")
-    solved = run_conda_lock(source, wanted, names, progress)
+    solved = run_conda_lock(source, data, wanted, names, allowed=allowed, engine=engine)
+    try:
+        return _complete(_taken(solved, wanted, names, allowed, store, progress), store, progress)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise LockFailed(f"the solver's answer can't be read: {error!r}"[:500]) from error
+
+
+def _taken(
+    solved: Any,
+    wanted: Mapping[str, Any],
+    platforms: Sequence[str],
+    allowed: Allowed,
+    store: PackageStore,
+    progress: Progress,
+) -> Lock:
+    """The lock that conda-lock's answer makes, once its conda packages are in the store."""
     progress.step(f"Fetching the conda packages among {len(solved['package'])}")
+    places = _places(wanted.get("channels") or [], allowed)
     packages = []
     for row in solved["package"]:
         if row["manager"] == "conda":
-            packages.append(_conda_package(row, store, progress))
+            packages.append(_conda_package(row, places, allowed, store, progress))
         else:
             packages.append(_pip_package(row))
     meta = solved["metadata"]
     channels = [name for c in meta["channels"] if (name := channel_name(str(c["url"]))) is not None]
     hashes = [(str(k), str(v)) for k, v in meta["content_hash"].items()]
-    lock = Lock.make(packages, channels=channels, content_hash=hashes, platforms=names)
-    return _complete(lock, store, progress)
+    return Lock.make(packages, channels=channels, content_hash=hashes, platforms=platforms)
 
 
 def lock_from_interpreter(
-    environment_yml: Path, python: Path, store: PackageStore, progress: Progress = SILENT
+    environment_yml: Path,
+    python: Path,
+    store: PackageStore,
+    progress: Progress = SILENT,
+    *,
+    allowed: Allowed = NOTHING,
+    engine: Engine | None = None,
 ) -> Lock:
     """Lock an environment.yml whose python is a local interpreter.
 
-    For where no conda channel answers. The pip part is resolved by pip's own resolver for that interpreter;
-    other conda dependencies than `python` and `pip` can't be had this way.
+    For where no conda channel answers. pip's own resolver resolves the pip part for that interpreter, in a
+    container; other conda dependencies than `python` and `pip` can't be had this way.
 
     Raises:
-        LockFailed: another conda dependency, another python, or no solution.
+        LockFailed: another conda dependency, another python, what is not allowed, or no solution.
         FetchFailed: a wheel could not be had.
+        EngineMissing / EngineLost / EngineFailed.
     """
-    wanted = _read_environment(environment_yml)
+    _, wanted = _read(environment_yml, allowed)
     found = inspect(python)
     specs: list[str] = []
     requirements: list[str] = []
     for item in wanted["dependencies"]:
-        if isinstance(item, dict) and set(item) == {"pip"} and isinstance(item["pip"], list):
-            requirements += pip.check_requirements([str(r) for r in item["pip"]])
-        elif isinstance(item, str):
+        if isinstance(item, str):
             specs.append(item)
         else:
-            raise LockFailed(f"{environment_yml}: {item!r} is neither a package nor a list of pip's")
+            requirements += [str(Requirement(str(line))) for line in item["pip"]]
     pythons = [
         s
         for s in specs
@@ -181,11 +227,12 @@ def lock_from_interpreter(
     if requirements:
         progress.step(f"Resolving {len(requirements)} pip dependencies")
         try:
-            wheels = pip.report(target_of(found), requirements, resolve=True, on_line=progress.detail)
-        except ToolFailed as error:
+            wheels = resolve(found, requirements, allowed=allowed, engine=engine)
+        except LockFailed as error:
             raise LockFailed(
-                f"pip found no solution for {environment_yml}:\n{error.tail}",
-                advice="loosen the versions, or add an index that has wheels for this interpreter",
+                f"pip found no solution for {environment_yml}:\n{error.message}",
+                advice=error.advice
+                or "loosen the versions, or add an index that has wheels for this interpreter",
             ) from error
         progress.step(f"Fetching {len(wheels)} wheels")
         placed = add_wheels(wheels, found.minor, store, progress)

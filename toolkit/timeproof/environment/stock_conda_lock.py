@@ -1,7 +1,7 @@
 """Running the stock `conda-lock lock`, with what it needs to work without looking around.
 
-It is given a conda (a real one, or our stand-in), pip's own indexes, an empty table of names, and what
-the image will offer to a solver. Its answer is taken as it is; nothing is pinned or fetched here.
+It runs in a container. It is given our stand-in for conda, pip's own indexes, an empty table of names, and
+what the image will offer to a solver. Nothing is pinned or fetched here.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from timeproof import proc
-from timeproof.environment import conda_shim
+from timeproof.engine.base import Engine, Mount
+from timeproof.environment import toolbox
+from timeproof.environment.allowed import NOTHING, Allowed, addresses, local_channel
+from timeproof.environment.inside import PLACE
 from timeproof.environment.lock_reading import load_yaml
-from timeproof.errors import LockFailed, ToolFailed
-from timeproof.progress import Progress
+from timeproof.environment.solving import solve_in_container
+from timeproof.errors import BadArchive, LockFailed
+from timeproof.paths import open_regular
 from timeproof.strictjson import dumps
 
-_REAL = ("conda", "mamba", "micromamba")
+_INDEX = "repodata.json"
+_TAKEN = {"timeproof", "proc", "dev", "sys"}  # folders of the container's own
 _BASE_GLIBC = "2.36"  # of the base image (Debian 12); conda-lock itself would assume 2.28
 
 
@@ -51,17 +56,6 @@ def _index_settings() -> dict[str, object]:
     return {"pip-repositories": urls, "allow-pypi-requests": False} if urls else {}
 
 
-def _conda(folder: Path) -> Path:
-    """The conda that conda-lock shall use: a real one, or the stand-in as an executable file."""
-    for name in _REAL:
-        if found := shutil.which(name):
-            return Path(found)
-    shim = folder / "conda"
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m {conda_shim.__name__} "$@"\n')
-    shim.chmod(0o755)
-    return shim
-
-
 def _virtual_packages(platforms: Sequence[str]) -> dict[str, object]:
     """What the image offers to a solver, in conda-lock's words: our base's C library, and no GPU."""
     subdirs = {}
@@ -78,52 +72,83 @@ def _virtual_packages(platforms: Sequence[str]) -> dict[str, object]:
     return {"subdirs": subdirs}
 
 
+def _shown(channels: Sequence[str], platforms: Sequence[str], folder: Path) -> list[Mount]:
+    """Copies of the indexes of channels on this machine, and of nothing else that lies there."""
+    mounts = []
+    for number, path in enumerate(filter(None, map(local_channel, channels))):
+        if path.split("/")[1] in _TAKEN or path.rstrip("/") in {"", "/tmp", "/tmp/work"}:  # noqa: S108  the container's
+            raise LockFailed(f"the channel {path} can't be shown to the solver", advice="move it elsewhere")
+        copy = folder / f"channel-{number}"
+        for name in dict.fromkeys([*platforms, "noarch"]):
+            try:
+                stream = open_regular(Path(path), f"{name}/{_INDEX}")
+            except (BadArchive, OSError):
+                continue
+            (copy / name).mkdir(parents=True)
+            with stream, (copy / name / _INDEX).open("xb") as sink:
+                shutil.copyfileobj(stream, sink)
+        if copy.is_dir():
+            toolbox.open_to_all(copy)
+            mounts.append(Mount(copy, path.rstrip("/")))
+    return mounts
+
+
+def _rattler_configuration() -> dict[str, Path]:
+    """The user's own mirrors of channels. Credentials stay here."""
+    roots = [os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "/etc"]
+    for root in roots:
+        path = Path(root, "rattler", "config.toml")
+        if path.is_file():
+            return {"config/rattler/config.toml": path}
+    return {}
+
+
 def run_conda_lock(
-    source: Path, wanted: Mapping[str, Any], platforms: Sequence[str], progress: Progress
+    source: Path,
+    data: bytes,
+    wanted: Mapping[str, Any],
+    platforms: Sequence[str],
+    *,
+    allowed: Allowed = NOTHING,
+    engine: Engine | None = None,
 ) -> Any:
-    """Run the stock command; return what it wrote, parsed. Raises LockFailed with its own words."""
+    """Run the stock command in a container; return what it wrote, parsed.
+
+    Args:
+        data: the bytes of `source`, which were checked; `wanted` is what they say.
+
+    Raises LockFailed with its own words, and what `solve_in_container` raises.
+    """
+    settings = {} if "pip-repositories" in wanted else _index_settings()
+    configured = [str(url) for url in cast("list[object]", settings.get("pip-repositories") or [])]
+    configured += addresses(wanted)
+    settings = {k: v for k, v in settings.items() if k not in wanted}
+    # YAML holds JSON.
+    extra = "".join(f"{key}: {_yaml(value)}\n" for key, value in settings.items())
+    virtual = source.parent / "virtual-packages.yml"  # the name that conda-lock looks for
+    request = {
+        "do": "conda-lock",
+        "environment": data.decode("utf-8").rstrip() + "\n" + extra,
+        "platforms": list(platforms),
+        "virtual": virtual.read_text("utf-8") if virtual.exists() else _yaml(_virtual_packages(platforms)),
+    }
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
-        folder = Path(scratch)
-        asked = folder / "environment.yml"
-        settings = {} if "pip-repositories" in wanted else _index_settings()
-        settings = {k: v for k, v in settings.items() if k not in wanted}
-        # YAML holds JSON; conda-lock's paths are relative to the file, so that a copy reads the same.
-        extra = "".join(f"{key}: {_yaml(value)}\n" for key, value in settings.items())
-        asked.write_text(source.read_text("utf-8").rstrip() + "\n" + extra, "utf-8")
-        # Names map to themselves: the table that conda-lock would fetch is not pinned by anything.
-        table = folder / "names.json"
-        table.write_text("{}")
-        out = folder / "conda-lock.yml"
-        argv: list[str | Path] = [sys.executable, "-P", "-m", "conda_lock", "lock", "--conda", _conda(folder)]
-        argv += ["--file", asked, "--lockfile", out, "--pypi_to_conda_lookup_file", table.as_uri()]
-        virtual = source.parent / "virtual-packages.yml"  # the name that conda-lock looks for
-        if not virtual.exists():
-            virtual = folder / "virtual-packages.yml"
-            virtual.write_text(_yaml(_virtual_packages(platforms)))
-        argv += ["--virtual-package-spec", virtual.absolute()]
-        for platform in platforms:
-            argv += ["--platform", platform]
-        said: list[str] = []
-
-        def listen(line: str) -> None:
-            said.append(line)
-            progress.detail(line)
-
         try:
-            proc.run(argv, cwd=folder, timeout=1800.0, on_line=listen)
-        except ToolFailed as error:
+            answer = solve_in_container(
+                request,
+                files=_rattler_configuration(),
+                mounts=_shown(wanted.get("channels") or [], platforms, Path(scratch)),
+                env={"XDG_CONFIG_HOME": f"{PLACE}/request/config"},
+                configured=configured,
+                allowed=allowed,
+                engine=engine,
+            )
+        except LockFailed as error:
             raise LockFailed(
-                f"conda-lock found no lock for {source}:\n{_reason(said)}",
-                advice="check the channels, names and versions in environment.yml",
+                f"conda-lock found no lock for {source}:\n{error.message}",
+                advice=error.advice or "check the channels, names and versions in environment.yml",
             ) from error
-        return load_yaml(out.read_bytes(), "conda-lock.yml")
-
-
-def _reason(lines: Sequence[str]) -> str:
-    """What conda-lock said before its own traceback, which says nothing to a user."""
-    end = next((i for i, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
-    words = [line for line in lines[:end] if line.strip()]
-    return "\n".join((words or list(lines))[-20:])
+    return load_yaml(answer, "conda-lock.yml")
 
 
 def _yaml(value: object) -> str:

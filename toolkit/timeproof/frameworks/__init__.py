@@ -6,11 +6,12 @@ imports without any of them. No engine, no metadata here.
 
 from timeproof.frameworks.base import Adapter, Copy, Saved, SavedFile, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file, adapter_named
-from timeproof.frameworks.inputs import normalise_inputs
+from timeproof.frameworks.inputs import Inputs, normalise_inputs, read_inputs
 
 __all__ = [
     "Adapter",
     "Copy",
+    "Inputs",
     "SaveOptions",
     "Saved",
     "SavedFile",
@@ -18,4 +19,5 @@ __all__ = [
     "adapter_for_file",
     "adapter_named",
     "normalise_inputs",
+    "read_inputs",
 ]

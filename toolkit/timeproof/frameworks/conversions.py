@@ -64,6 +64,11 @@ def _with_onnx(
             f"{given!r} is no ONNX file", advice="give the path of an .onnx file, its bytes, or a ModelProto"
         )
     wanted = adapter.input_names(given)
+    if saved.options.get("sparse"):
+        raise NotArchivable(
+            "the model is asked with a sparse matrix, which ONNX has no type for",
+            advice="archive the model without a copy",
+        )
     if len(wanted) != len(inputs):
         raise NotArchivable(
             f"the copy takes {len(wanted)} inputs ({', '.join(wanted)}), the model {len(inputs)}",

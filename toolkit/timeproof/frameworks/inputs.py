@@ -2,20 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from timeproof.errors import NotArchivable
-from timeproof.frameworks.base import Array, comes_from
+from timeproof.frameworks.base import Adapter, Array, comes_from
+from timeproof.strictjson import Json
 
 _NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 _ADVICE = "give a NumPy array, a list or tuple of them, or a mapping from input names to them"
+_OWN_ARRAY = (
+    "give the array that you give to the model itself. XGBoost and LightGBM models take tables with columns"
+    " of several types as they are, categories included"
+)
 
 
-def normalise_inputs(inputs: object, *, default_name: str = "input") -> dict[str, Array]:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a table is, beside its numbers.
+
+    Args:
+        features: for each column its `name`, `type` and, where it has them, `categories`; empty where the
+            table names none.
+        sparse: `format` (csr or csc) and `shape`, where the arrays are those of a sparse matrix.
+    """
+
+    features: tuple[Mapping[str, Json], ...] = ()
+    sparse: Mapping[str, Json] | None = None
+
+    @property
+    def columns(self) -> list[str] | None:
+        """The names of the columns, where the table has names."""
+        return [str(feature["name"]) for feature in self.features] or None
+
+
+class Inputs(dict[str, Array]):
+    """Named arrays, as the archive stores them, and what the user handed in.
+
+    Args:
+        given: what the model itself is asked with, untouched.
+        table: set by the adapters whose models take one table.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Array] | Iterable[tuple[str, Array]],
+        *,
+        given: object = None,
+        table: Table | None = None,
+    ) -> None:
+        super().__init__(arrays)
+        self.given = given
+        self.table = table
+
+    def renamed(self, names: Sequence[str]) -> Inputs:
+        """Give the same inputs under other names, in their order."""
+        return Inputs(zip(names, self.values(), strict=True), given=self.given, table=self.table)
+
+
+def read_inputs(adapter: Adapter, model: object, given: object) -> Inputs:
+    """Read what a user hands in for `model`, as its framework takes it.
+
+    An adapter that has a method `inputs` reads them itself. Raises NotArchivable.
+    """
+    reader = getattr(adapter, "inputs", None)
+    if reader is not None:
+        inputs: Inputs = reader(model, given)
+        return inputs
+    name = adapter.input_name(model)
+    return normalise_inputs(given, **({"default_name": name} if name else {}))
+
+
+def normalise_inputs(inputs: object, *, default_name: str = "input") -> Inputs:
     """Give the inputs as named, C-contiguous copies, in their order.
 
     Args:
@@ -38,7 +100,7 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> dict[str
             named = [(f"{default_name}_{k}", item) for k, item in enumerate(inputs)]
     else:
         named = [(default_name, inputs)]
-    arrays = {name: _array(item, name) for name, item in named}
+    arrays = Inputs(((name, _array(item, name)) for name, item in named), given=inputs)
     if not arrays:
         raise NotArchivable("there are no inputs", advice=_ADVICE)
     return arrays
@@ -92,10 +154,16 @@ def _array(item: Any, name: str) -> Array:
     elif comes_from(item, "pandas"):
         found = _frame(item, name)
     elif hasattr(item, "toarray") and comes_from(item, "scipy"):
-        raise NotArchivable(f"the input {name!r} is a sparse matrix", advice="give .toarray() of it")
+        raise NotArchivable(
+            f"the input {name!r} is a sparse matrix, which this model does not take",
+            advice="give the array that you give to the model itself. XGBoost and LightGBM models take sparse"
+            " matrices as they are",
+        )
     else:
         if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
-            raise NotArchivable(f"the input {name!r} has masked values", advice="fill them, with NaN for one")
+            raise NotArchivable(
+                f"the input {name!r} has masked values", advice="fill them as the model gets them"
+            )
         try:
             found = np.asarray(item)
         except (ValueError, TypeError) as error:
@@ -120,14 +188,15 @@ def _frame(item: Any, name: str) -> Array:
     dtypes = sorted({str(dtype) for dtype in item.dtypes}) if hasattr(item, "columns") else [str(item.dtype)]
     if len(dtypes) > 1:
         raise NotArchivable(
-            f"the input {name!r} is a table with columns of several types ({', '.join(dtypes)})",
-            advice="give .to_numpy(dtype=...) of it, with categories as their codes",
+            f"the input {name!r} is a table with columns of several types ({', '.join(dtypes)}), which this"
+            " model does not take",
+            advice=_OWN_ARRAY,
         )
     found = item.to_numpy()
     if found.dtype.hasobject:
         raise NotArchivable(
             f"the input {name!r} is a table of {', '.join(dtypes) or 'no columns'}: no array of numbers",
-            advice="give .to_numpy(dtype=...) of it, with categories as their codes",
+            advice=_OWN_ARRAY,
         )
     array: Array = found
     return array

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,12 +114,34 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
+def _descriptors_silenced() -> Iterator[None]:
+    """Point the process's stdout and stderr nowhere for a while, for code that is not Python's."""
+    kept: dict[int, int] = {}
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):  # a process without one has nothing to silence
+                kept[descriptor] = os.dup(descriptor)
+                os.dup2(null, descriptor)
+        yield
+    finally:
+        for descriptor, copy in kept.items():
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(null)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[list[str]]:
-    """Keep what exporters print, warn and log away from the user; give what tracing could not follow."""
+    """Keep what exporters print, warn and log away from the user; give what tracing could not follow.
+
+    torch's C++ side prints whole graphs, a hundred kilobytes of them, past Python's own streams.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with (
+            _descriptors_silenced(),
             warnings.catch_warnings(record=True) as caught,
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),

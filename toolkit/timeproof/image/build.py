@@ -16,12 +16,12 @@ from timeproof.archive.layout import Archive
 from timeproof.archive.model import ImageIdentity, ImageRecord, PackageEntry
 from timeproof.archive.verify import package_claims, read_environment
 from timeproof.digests import Digest
-from timeproof.environment.conda_part import conda_part
 from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.image import bake, recipe
 from timeproof.image.base import one_base
+from timeproof.image.conda_layer import conda_layer
 from timeproof.image.files import image_file
 from timeproof.image.naming import tag
 from timeproof.image.replaying import replay_md
@@ -75,15 +75,21 @@ def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
 
 
 def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
-    """The newest environment of that name whose lock differs from `lock` by no package."""
+    """The newest environment of that name whose lock differs from `lock` by no package.
+
+    One with an older probe is another: what is archived from now on may need the present one.
+    """
     wanted = (lock.packages, lock.platforms)
+    probe = recipe.probe_digest()
     same = []
     for folder in archive.environment_names():
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
         known = Lock.parse(path.read_bytes(), path)
-        if (known.packages, known.platforms) == wanted and lock.base in (None, known.base):
+        if (known.packages, known.platforms) != wanted or known.probe != probe:
+            continue
+        if lock.base in (None, known.base):
             same.append(read_environment(archive, folder))
     return max(same, key=lambda r: r.created, default=None)
 
@@ -106,7 +112,7 @@ def build_environment(
     Raises:
         LockFailed: the lock holds nothing for `platform`.
         BadRequest: no environment can be called `name`.
-        BuildFailed / EngineLost / ToolMissing: the build; nothing was recorded.
+        BuildFailed / EngineMissing / EngineLost / ToolMissing: the build; nothing was recorded.
         Missing / DigestMismatch: a package in the store is not the locked one.
     """
     check_name(name)
@@ -118,7 +124,7 @@ def build_environment(
             raise LockFailed(f"the lock of {name} holds no python for {platform}")
         store = PackageStore(archive.packages)
         base = _base(store, lock, progress)
-        lock = lock.with_base(Digest(base.sha256), base.file)
+        lock = lock.with_base(Digest(base.sha256), base.file).with_probe(recipe.probe_digest())
         for parent in (archive.images, archive.packages, archive.environments):
             if parent.is_dir():
                 atomic.sweep(parent)  # what killed builders left
@@ -126,7 +132,7 @@ def build_environment(
             staging = atomic.Staging(archive.environments, name)
         with staging:
             packages = [_entry(store, p) for p in chosen]
-            part = _conda_part(store, [p for p in packages if p.kind == "conda"], progress)
+            part = conda_layer(store, packages, base, progress)
             wheels = tuple(p for p in packages if p.kind == "wheel")
             recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, wheels))
             (staging.path / "environment.yml").write_text(environment_yml, encoding="utf-8")
@@ -159,34 +165,6 @@ def _role(path: str) -> str:
     return {"environment.yml": "environment", "conda-lock.yml": "lock", "REPLAY.md": "instructions"}.get(
         path, "recipe"
     )
-
-
-_parts: dict[tuple[str, ...], PackageEntry] = {}
-
-
-def _conda_part(store: PackageStore, packages: list[PackageEntry], progress: Progress) -> PackageEntry:
-    """The conda packages as one layer. The same ones give the same bytes, so once a process is enough."""
-    key = (str(store.root.resolve()), *sorted(p.sha256 for p in packages))
-    known = _parts.get(key)
-    if known is None or not store.has(Digest(known.sha256), known.file):
-        known = _parts[key] = _make_conda_part(store, packages, progress)
-    return known
-
-
-def _make_conda_part(store: PackageStore, packages: list[PackageEntry], progress: Progress) -> PackageEntry:
-    progress.step("Installing the interpreter into its layer")
-    with tempfile.TemporaryDirectory(prefix="timeproof-conda-") as scratch:
-        made = Path(scratch) / "conda-part.tar"
-        digest = conda_part([store.verified(Digest(p.sha256), p.file) for p in packages], made)
-        store.add_file(made, made.name, expected=digest)
-        return PackageEntry(
-            kind="conda-part",
-            name="conda-part",
-            version="",
-            file=made.name,
-            size=made.stat().st_size,
-            sha256=digest.hex,
-        )
 
 
 def _first_build(
@@ -226,7 +204,8 @@ def stage_context(
 ) -> Path:
     """Fetch a lock's packages, and lay out a build context for stock `docker buildx bake`.
 
-    The base's own context is made beside it. Nothing is built, and no environment is published.
+    The base's own context is made beside it. Nothing is built, and no environment is published; the
+    conda packages are laid out in a container, so an engine must answer.
 
     Args:
         folder: where the lock lies, for the advice of errors.
@@ -237,7 +216,7 @@ def stage_context(
     store.fetch(lock, progress, folder=folder)
     base = _base(store, lock, progress)
     packages = [_entry(store, p) for p in lock.for_platform(platform)]
-    part = _conda_part(store, [p for p in packages if p.kind == "conda"], progress)
+    part = conda_layer(store, packages, base, progress)
     wheels = tuple(p for p in packages if p.kind == "wheel")
     for old in (context, context.parent / "base"):
         shutil.rmtree(old, ignore_errors=True)

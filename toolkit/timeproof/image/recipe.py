@@ -60,6 +60,11 @@ def probe_tar() -> bytes:
     return stream.getvalue()
 
 
+def probe_digest() -> Digest:
+    """The SHA-256 of this toolkit's probe, as recipes that are made now hold it."""
+    return Digest.of(probe_tar())
+
+
 def _stage_name(wheel: PackageEntry) -> str:
     return "wheel-" + re.sub(r"[^a-z0-9]+", "-", wheel.name.lower()).strip("-")
 

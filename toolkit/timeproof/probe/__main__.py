@@ -1,7 +1,8 @@
 """The probe: `python -s <this folder> job.json` replays the job's artifacts and tells what they answered.
 
 Frames go to stdout (see `wire`), everything that anybody prints goes to stderr. Exit code 0 means that
-every artifact has a result, whatever it is; 2 that the job can't be read; 124 that its time was over.
+every artifact has a result, whatever it is; 2 that the job can't be read; 3 that what an artifact left
+can't be removed, so that the ones after it were not asked; 124 that its time was over.
 
 `--artifact metadata_pt_v1.json` asks that one artifact instead, and gives plain files (see `plain`).
 """
@@ -12,11 +13,12 @@ import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional
 
 if TYPE_CHECKING:
-    from timeproof.probe import guard, machine, plain, supervisor, warmed, wire
+    from timeproof.probe import guard, leftovers, machine, plain, supervisor, warmed, wire
     from timeproof.probe import job as jobs
 else:
     import guard
     import job as jobs
+    import leftovers
     import machine
     import plain
     import supervisor
@@ -40,6 +42,8 @@ class Servers:
     def __init__(self, job: Dict[str, Any]) -> None:
         self._job = job
         self._servers: Dict[str, warmed.Server] = {}
+        self._used = False  # whether an artifact has run
+        guard.adopt_orphans()
         for framework in _frameworks(job):
             self._servers[framework] = warmed.Server(job, framework)
 
@@ -48,6 +52,8 @@ class Servers:
         artifact = self._job["artifacts"][index]
         task = artifact if copy is None else artifact["copies"][copy]
         framework = task["framework"]
+        if self._used:
+            self._settle()
         ours = self._servers[framework]
         ours.warm(max(artifact["timeout"], warmed.IMPORT_SECONDS))
         if ours.failure is not None:
@@ -56,16 +62,49 @@ class Servers:
             return failed
         runner = "native" if copy is None else artifact["copies"][copy]["name"]
         timeout = task.get("timeout", artifact["timeout"])
+        self._used = True
         run = supervisor.Run(ours, index, copy, timeout, artifact["output_bytes"])
         outcome = run.follow(out, {"id": artifact["id"], "runner": runner})
         if run.lost:
             ours.close()
-            self._servers[framework] = warmed.Server(self._job, framework)
         return outcome
+
+    def _settle(self) -> None:
+        """Remove all that an artifact left, before the next one is asked. Raises leftovers.Unclean.
+
+        A server that died of it is started again once nobody is left who could look into it.
+        """
+        self._end_others()
+        for ours in self._servers.values():
+            ours.go_on()
+        leftovers.remove_shared()
+        used = leftovers.used_folders()
+        if used:  # an import may have files of its own there: wait for its end
+            for ours in self._servers.values():
+                ours.warm(warmed.IMPORT_SECONDS)
+            self._end_others()
+            for folder in used:
+                leftovers.clean(folder)
+        for framework, ours in self._servers.items():
+            if ours.is_dead():
+                ours.close()
+                self._servers[framework] = warmed.Server(self._job, framework)
+
+    def _end_others(self) -> None:
+        """End every process but this one and the servers, and what those need that still import."""
+        there = list(self._servers.values())
+        try:
+            leftovers.end_processes([s.pid for s in there], [s.pid for s in there if s.importing])
+        except leftovers.Unclean:
+            leftovers.end_all()
 
     def close(self) -> None:
         for ours in self._servers.values():
             ours.close()
+        try:
+            leftovers.end_processes([])
+        except leftovers.Unclean:
+            pass
 
 
 def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryIO) -> Dict[str, Any]:
@@ -127,6 +166,9 @@ def main(arguments: List[str]) -> int:
         try:
             for index, artifact in enumerate(job["artifacts"]):
                 wire.write_frame(out, _result(servers, index, artifact, out))
+        except leftovers.Unclean as error:
+            print(error, file=sys.stderr)
+            return 3
         finally:
             servers.close()
         wire.write_frame(out, {"kind": "done"})

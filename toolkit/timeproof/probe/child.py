@@ -15,10 +15,9 @@ import traceback
 from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 
 if TYPE_CHECKING:
-    from timeproof.probe import files, guard, resaving, wire
+    from timeproof.probe import files, resaving, wire
 else:
     import files
-    import guard
     import resaving
     import wire
 
@@ -171,14 +170,7 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
         wire.write_frame(stream, {"kind": "facts", "round_trip": found})
 
 
-def be_expendable() -> None:
-    """Let the kernel take this process first where memory ends, and leave no core files."""
-    guard.readable()  # a child keeps nothing from its siblings: none runs beside it
-    try:
-        with open("/proc/self/oom_score_adj", "w") as stream:
-            stream.write("1000")
-    except OSError:
-        pass
+def leave_no_core() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ValueError, OSError):
@@ -189,7 +181,7 @@ def main(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     """Do the work and end without teardown (torch takes over a second for it). Never returns."""
     code = 70
     try:
-        be_expendable()
+        leave_no_core()
         sys.dont_write_bytecode = True
         faulthandler.enable(2)
         with os.fdopen(data_fd, "wb") as stream:

@@ -11,6 +11,7 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def _prctl(option: int, value: int) -> None:
@@ -33,8 +34,13 @@ def private() -> None:
 
 
 def readable() -> None:
-    """Open it again: to change a setting in /proc/self a process needs that."""
+    """Open it again, as a setting in /proc/self asks for. Never where a model's code may run."""
     _prctl(_PR_SET_DUMPABLE, 1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that none is out of sight."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_after(seconds: float) -> None:

@@ -5,8 +5,10 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 if TYPE_CHECKING:
+    from timeproof.probe import tables
     from timeproof.probe.files import Refused
 else:
+    import tables
     from files import Refused
 
 MODULES = ("lightgbm", "numpy", "scipy")
@@ -33,12 +35,12 @@ def run(
     """Give the model's outputs as (name, array, the type it was made from or "")."""
     lightgbm: Any = importlib.import_module("lightgbm")
 
-    if len(inputs) != 1:
-        raise Refused("a LightGBM model takes one input, not {}".format(len(inputs)))
+    data = tables.assembled(inputs, options, "a LightGBM")
     booster = lightgbm.Booster(model_file=os.path.join(directory, model))
-    given = {} if threads is None else {"num_threads": threads}
+    given = dict(options.get("predict_parameters") or {})
+    if threads is not None:
+        given["num_threads"] = threads
     trees = options.get("num_iteration")
-    data = inputs[0][1]
     values = booster.predict(data, num_iteration=trees, **given)
     outputs: List[Tuple[str, Any, str]] = []
     for method in options.get("methods", ["predict"]):

@@ -6,8 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 if TYPE_CHECKING:
+    from timeproof.probe import tables
     from timeproof.probe.files import Refused
 else:
+    import tables
     from files import Refused
 
 MODULES = ("xgboost", "numpy", "scipy")
@@ -49,18 +51,32 @@ def run(
 
     xgboost: Any = importlib.import_module("xgboost")
 
-    if len(inputs) != 1:
-        raise Refused("an XGBoost model takes one input, not {}".format(len(inputs)))
+    table = tables.assembled(inputs, options, "an XGBoost")
     booster = xgboost.Booster()
     booster.load_model(os.path.join(directory, model))
     if threads is not None:
         booster.set_param({"nthread": threads})
     missing = numpy.nan if options.get("missing") is None else options["missing"]
     trees = tuple(options.get("iteration_range") or (0, 0))
+
+    def matrix(rows: Any) -> Any:
+        # The names of the user's own table, where it had some: XGBoost itself holds them against the model's.
+        types = booster.feature_types or options.get("feature_types")
+        return xgboost.DMatrix(
+            rows,
+            missing=missing,
+            feature_names=options.get("columns") or booster.feature_names or options.get("feature_names"),
+            feature_types=types,
+            nthread=threads,
+            enable_categorical=bool(types and "c" in types),
+        )
+
     if options.get("in_place"):
+        if options.get("columns"):
+            booster.predict(matrix(table[:1]), iteration_range=trees)  # raises where the names differ
         ask = functools.partial(
             booster.inplace_predict,
-            inputs[0][1],
+            table,
             iteration_range=trees,
             missing=missing,
             validate_features=False,
@@ -68,15 +84,7 @@ def run(
         margin = ask(predict_type="margin")
         values = ask(predict_type="value")
     else:
-        types = booster.feature_types or options.get("feature_types")
-        data = xgboost.DMatrix(
-            inputs[0][1],
-            missing=missing,
-            feature_names=booster.feature_names or options.get("feature_names"),
-            feature_types=types,
-            nthread=threads,
-            enable_categorical=bool(types and "c" in types),
-        )
+        data = matrix(table)
         margin = booster.predict(data, output_margin=True, iteration_range=trees)
         values = booster.predict(data, iteration_range=trees)
     outputs = []

@@ -83,12 +83,29 @@ def _warm(framework: str) -> Dict[str, Any]:
     return {"ready": True}
 
 
-def _adjust(score: str) -> None:
-    try:
-        with open("/proc/self/oom_score_adj", "w") as stream:
-            stream.write(score)
-    except OSError:
-        pass
+class _Score:
+    """Which process the kernel takes first where memory ends: a child, then its server.
+
+    The setting is opened before any artifact has run, and a child inherits what its server has when it is
+    forked: so neither is ever open to others while a model's code may run.
+    """
+
+    SERVER, CHILD = b"500", b"1000"
+
+    def __init__(self) -> None:
+        guard.readable()
+        try:
+            self._fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        guard.private()
+        self.set(self.SERVER)
+
+    def set(self, score: bytes) -> None:
+        try:
+            os.write(self._fd, score)
+        except OSError:  # an engine that denies it
+            pass
 
 
 def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> None:
@@ -99,9 +116,7 @@ def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> 
         null = os.open(os.devnull, os.O_RDONLY)
         only_descriptors({0: null, 1: log_fd, 2: log_fd, 3: control_fd})
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, 3)
-        guard.readable()
-        _adjust("500")  # after the children, before the supervisor
-        guard.private()
+        score = _Score()
         sys.dont_write_bytecode = True
         state = _warm(framework)
         sys.stdout.flush()
@@ -111,16 +126,22 @@ def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> 
             message, fds = _receive(control)
             if not message:
                 break
-            _fork(job, framework, control, message, fds)
+            _fork(job, framework, control, score, message, fds)
     finally:
         os._exit(0)
 
 
 def _fork(
-    job: Dict[str, Any], framework: str, control: socket.socket, message: Dict[str, Any], fds: List[int]
+    job: Dict[str, Any],
+    framework: str,
+    control: socket.socket,
+    score: _Score,
+    message: Dict[str, Any],
+    fds: List[int],
 ) -> None:
     artifact = job["artifacts"][message["artifact"]]
     task = artifact if message["copy"] is None else artifact["copies"][message["copy"]]
+    score.set(score.CHILD)
     pid = os.fork()
     if pid == 0:
         try:
@@ -131,6 +152,7 @@ def _fork(
             child.main(framework, artifact, task, job["threads"], 3)
         finally:
             os._exit(71)
+    score.set(score.SERVER)
     for fd in fds:
         os.close(fd)
     try:

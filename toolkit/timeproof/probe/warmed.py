@@ -122,10 +122,38 @@ class Server:
             return {"status": "out_of_memory", "reason": "the kernel killed the server " + when}
         return {"status": "crashed", "signal": number, "reason": "the server died " + when}
 
+    @property
+    def importing(self) -> bool:
+        return not self.ready and self.failure is None
+
+    def go_on(self) -> None:
+        """Let it run again where an artifact has stopped it."""
+        if self.pid:
+            try:
+                os.kill(self.pid, signal.SIGCONT)
+            except OSError:
+                pass
+
+    def is_dead(self) -> bool:
+        """Say whether it has ended since its import, or was closed."""
+        if not self.ready:
+            return False
+        if not self.pid:
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except OSError:
+            return True
+
     def close(self) -> None:
+        if self.control.fileno() < 0:  # it was closed before
+            return
         self.control.close()
         os.close(self.log_fd)
         if self.pid:
             kill_group(self.pid)
-            os.waitpid(self.pid, 0)
+            try:
+                os.waitpid(self.pid, 0)
+            except OSError:
+                pass
             self.pid = 0

@@ -1,4 +1,4 @@
-"""One piece of a regression: some artifacts in one environment, in one container. Cells come out.
+"""One piece of a regression: some artifacts in one environment, run in turn. Cells come out.
 
 This is all that a worker does, here or on another machine. It decides nothing about retries.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from timeproof.archive import reference
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import Metadata, ProfileRecord
-from timeproof.archive.verify import check_artifact
+from timeproof.archive.verify import read_artifact
 from timeproof.digests import Digest
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive
@@ -20,8 +20,8 @@ from timeproof.limits import LIMITS, Limits
 from timeproof.regress.look import round_trip_said
 from timeproof.regress.result import Cell
 from timeproof.replay.outcome import Outcome
-from timeproof.replay.probing import run_probe
 from timeproof.replay.replaying import judge_outcome, task_of
+from timeproof.replay.sharing import run_shared
 from timeproof.replay.verdict import Verdict
 
 OnCell = Callable[[Cell, Mapping[str, Any]], None]
@@ -30,7 +30,7 @@ OnCell = Callable[[Cell, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Artifacts that go into one container: one environment, one profile."""
+    """Artifacts that one worker runs, in turn: one environment, one profile."""
 
     environment: str  # its folder in the archive
     profile: ProfileRecord
@@ -54,9 +54,10 @@ def run_batch(
     *,
     limits: Limits = LIMITS,
 ) -> None:
-    """Run every artifact of `batch` in one container of `image`, each judged as soon as it is done.
+    """Run every artifact of `batch` in containers of `image`, each judged as soon as it is done.
 
-    An artifact whose bytes are not the recorded ones is `altered`, and is never loaded.
+    They share one, but for those that run code of their own: each of these has its own, one after the
+    other. An artifact whose bytes are not the recorded ones is `altered`, and is never loaded.
 
     Args:
         image: an id that the engine holds.
@@ -67,23 +68,25 @@ def run_batch(
     for name in batch.refs:
         ref = Ref.parse(name)
         try:
-            known[name] = ref, check_artifact(archive, ref)
+            known[name] = ref, read_artifact(archive, ref)
         except BadArchive as error:
             on_cell(_cell(batch, name, Verdict.altered, error.message), {})
     if not known:
         return
-    hello: dict[str, Any] = {}
 
     def done(outcome: Outcome) -> None:
         ref, metadata = known[outcome.id]
-        on_cell(_judged(archive, batch, ref, metadata, outcome), machine_of(hello))
+        if outcome.error is not None:
+            on_cell(_cell(batch, outcome.id, Verdict.altered, outcome.reason), {})
+            return
+        on_cell(_judged(archive, batch, ref, metadata, outcome), machine_of(outcome.hello))
         outcome.outputs = {}  # memory is bounded by one artifact
 
     tasks = [
         replace(task_of(archive, ref, metadata), recorded={o.name: o.sha256 for o in metadata.outputs})
         for ref, metadata in known.values()
     ]
-    run_probe(engine, image, tasks, batch.profile, limits=limits, on_outcome=done, hello=hello)
+    run_shared(engine, image, tasks, batch.profile, limits=limits, on_outcome=done, containers=1, width=1)
 
 
 def machine_of(hello: Mapping[str, Any]) -> Mapping[str, Any]:

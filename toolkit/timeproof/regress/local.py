@@ -18,26 +18,9 @@ from timeproof.regress.batch import Batch, lost, run_batch
 from timeproof.regress.executor import Deliver, Provided
 from timeproof.regress.result import Cell
 from timeproof.replay import images
+from timeproof.replay.sharing import available_memory, side_by_side
 
 ATTEMPTS = 3  # times that a cell is tried whose container the engine failed
-_EACH = 2 * 2**30  # bytes that one container of models is reckoned with
-
-
-def side_by_side(cores: int, available: int) -> int:
-    """How many containers run at once, on so many cores and with so many bytes of free memory."""
-    return max(1, min(cores, available // _EACH))
-
-
-def available_memory() -> int:
-    """Bytes that are free for new processes (`MemAvailable`); 0 where the kernel does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 class _Over(Exception):

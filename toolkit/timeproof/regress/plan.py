@@ -27,6 +27,7 @@ from timeproof.image.build import find_same
 from timeproof.progress import SILENT, Progress
 from timeproof.regress.batch import Batch
 from timeproof.replay.choosing import by_name, read_lock_folder
+from timeproof.replay.task import RUNS_CODE
 
 LOCKFILES = Path("lockfiles")
 _PIECE = 16  # artifacts, below which a batch is not cut for a second worker: a container costs as much
@@ -211,21 +212,25 @@ def batches_of(
 ) -> list[Batch]:
     """Cut what is pending into batches: one environment and one profile each, the largest first.
 
+    What runs code of its own is in batches apart: each artifact of them takes a container for itself, so
+    that they are worth sharing out from the second one on.
+
     Args:
         records: of each column's title that could be built.
         width: how many run side by side; what one environment has too much of is cut into as many.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, bool], list[Row]] = {}
     for row, column in plan.cells():
         if column.title in records and pending(row, column):
-            groups.setdefault((column.title, row.profile_sha256), []).append(row)
+            alone = row.ref.framework in RUNS_CODE
+            groups.setdefault((column.title, row.profile_sha256, alone), []).append(row)
     profiles: dict[str, ProfileRecord] = {}
     found = []
-    for (title, key), rows in groups.items():
+    for (title, key, alone), rows in groups.items():
         if key not in profiles:
             profiles[key] = read_metadata(plan.archive, rows[0].ref).profile
         names = [str(r.ref) for r in rows]
-        pieces = max(1, min(width, len(names) // _PIECE), -(-len(names) // _MOST))
+        pieces = max(1, min(width, len(names) // (1 if alone else _PIECE)), -(-len(names) // _MOST))
         for k in range(pieces):
             found.append(Batch(records[title].folder, profiles[key], tuple(names[k::pieces])))
     return sorted(found, key=lambda b: -len(b.refs))

@@ -14,6 +14,8 @@ from timeproof.archive import writer
 from timeproof.archive.layout import Archive, Ref, check_grid_size
 from timeproof.archive.model import ImageRecord, Metadata, Witness
 from timeproof.engine.base import Engine
+from timeproof.errors import SealFailed
+from timeproof.image.recipe import probe_digest
 from timeproof.limits import LIMITS, Limits
 from timeproof.progress import SILENT, Progress
 from timeproof.replay import copies, images, own_answer, witnesses
@@ -28,6 +30,7 @@ from timeproof.replay.profile import profile_named
 from timeproof.replay.proving import Elsewhere, elsewhere
 from timeproof.replay.recording import SealRecord, metadata_of, reference_name
 from timeproof.replay.sealing import SEEDS, Arrays, seal, settled
+from timeproof.replay.verdict import Verdict
 
 __all__ = ["Archived", "Request", "archive_model"]
 
@@ -108,14 +111,7 @@ class _Sealing:
         task = work.task(self.draft, witnesses.asked(request.witness, work.saved, work.limits))
         work.progress.step("Sealing: two replays in two fresh containers")
         runs = self._replay(task, SEEDS)
-        outputs, first, random = settled(
-            runs,
-            self.environment.left_out,
-            work.saved,
-            self.draft.folder,
-            lambda: self._replay(task, SEEDS[:1])[0],
-            keep_random=request.keep_random,
-        )
+        outputs, first, random = self._settled(task, runs)
         scores = work.scores(outputs)
         own, different, remarks = self._agreement(task, outputs, first, runs, random, scores)
         saved, records, inexact = copies.settle(
@@ -147,6 +143,29 @@ class _Sealing:
             tags=request.tags,
         )
         return metadata_of(self.draft, record), own, remarks
+
+    def _settled(self, task: Task, runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome, tuple[str, ...]]:
+        """What `sealing.settled` gives; where the model does not run, what probably keeps it is named."""
+        work = self.work
+        try:
+            return settled(
+                runs,
+                self.environment.left_out,
+                work.saved,
+                self.draft.folder,
+                lambda: self._replay(task, SEEDS[:1])[0],
+                keep_random=work.request.keep_random,
+            )
+        except SealFailed as error:
+            refused = any(o.failure is Verdict.refused for run in runs for o in run.outcomes.values())
+            if work.from_file or not refused:
+                raise
+            reasons = work.adapter.differences(work.request.model, work.saved)
+            if not reasons:
+                raise
+            raise SealFailed(
+                f"{error.message}; probably: {'; '.join(reasons)}", advice=error.advice
+            ) from error
 
     def _replay(self, task: Task, seeds: Sequence[int]) -> list[ProbeRun]:
         return seal(self.connect, self.image, task, self.work.profile, self.work.limits, seeds)
@@ -226,6 +245,10 @@ class _Sealing:
         if not work.from_file:
             listed += work.adapter.differences(work.request.model, work.saved)
         listed += own_answer.versions_differ(work.saved.framework, first, python)
+        probe = next((f.sha256 for f in self.environment.files if f.path == "recipe/probe.tar"), "")
+        if probe != probe_digest().hex:
+            folder = self.draft.archive.environments / self.environment.folder
+            listed.append(f"the environment holds an older probe: --env {folder} builds it with this one")
         if work.profile.name != "native" and not listed:
             alone = replace(task, copies=())
             native = profile_named("native")

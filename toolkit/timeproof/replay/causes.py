@@ -49,6 +49,29 @@ _NO_MODULE = re.compile(r"No module named '([A-Za-z0-9_]+)([A-Za-z0-9_.]*)")
 _NO_FILE = re.compile(r"(?:No such file or directory|can't find resource)[^']*'([^']+)'")
 
 
+# What a loader says, and what to do about it: the first that matches.
+_ADVICE = (
+    (
+        re.compile(r"in loading state_dict|Missing key\(s\)|Unexpected key\(s\)|size mismatch"),
+        "the class that init_args build is not the model that was saved: were layers changed after it was"
+        " built? Give the init_args that it was built with, or build all of it in __init__",
+    ),
+    (
+        re.compile(r"must have the same dtype|expected scalar type|Input type .* and weight"),
+        "the model meets two number types: give inputs of the type that its weights have",
+    ),
+    (
+        re.compile(r"not a tensor or a container of tensors|Python objects"),
+        "return tensors, or tuples, lists and dictionaries of them: a number becomes torch.tensor(n)",
+    ),
+    (
+        re.compile(r"missing \d+ required|unexpected keyword argument|takes \d+ positional"),
+        "the inputs don't fit the call: name each as the model's own parameter (a mapping), or give them in"
+        " the model's order (a tuple)",
+    ),
+)
+
+
 def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None = None) -> str:
     """Say what to do about an artifact that does not replay."""
     lost = _NO_FILE.search(reason)
@@ -57,9 +80,12 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
             f"{Path(lost[1]).name} is not in the container: data files beside the source are not archived."
             " Keep what the model reads in its state (register_buffer) or in init_args"
         )
+    for pattern, text in _ADVICE:
+        if pattern.search(reason):
+            return f"{text}. Nothing was published"
     found = _NO_MODULE.search(reason)
     if found is None:
-        return "nothing was published; the container holds only what is installed in the environment"
+        return "nothing was published; what the container printed stands above"
     module = found[1]
     if module == "timeproof":
         return (

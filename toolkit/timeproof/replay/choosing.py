@@ -14,6 +14,7 @@ from timeproof.environment.lock import Lock
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.image.build import build_environment, check_name, find_same
+from timeproof.image.recipe import probe_digest
 from timeproof.progress import SILENT, Progress
 
 CAPTURED = "captured"
@@ -77,7 +78,7 @@ def captured(
     """
     target = python or Path(sys.executable)
     progress.step("Looking at the environment")
-    mark = fingerprint.fingerprint(target)
+    mark = f"{fingerprint.fingerprint(target)} {probe_digest().hex}"
     known = fingerprint.known_capture(mark, name, without)
     if known is not None:
         for folder in archive.environment_names():

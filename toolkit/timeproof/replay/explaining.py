@@ -17,6 +17,7 @@ from timeproof.replay.outcome import Outcome
 from timeproof.replay.probing import run_probe
 from timeproof.replay.profile import profile_named
 from timeproof.replay.result import Replayed, Tried
+from timeproof.replay.sharing import run_shared
 from timeproof.replay.verdict import Verdict
 
 Judged = tuple[Ref, Metadata, Replayed]
@@ -53,14 +54,14 @@ def try_ways(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    """Run what differs in every further way, one container each, and put down what came of it."""
+    """Run what differs in every further way, and put down what came of it."""
     asked = {str(r): (r, m, one) for r, m, one in judged if not one.ok and one.verdict not in _UNTRIED}
     if not asked:
         return
     for way in ways(used, [m.profile for _, m, _ in asked.values()]):
         progress.step(f"Trying {len(asked)} {way.name}")
         tasks = [task_of(archive, ref, metadata) for ref, metadata, _ in asked.values()]
-        run_probe(engine, image, tasks, way.profile, limits=limits, on_outcome=_noting(archive, asked, way))
+        run_shared(engine, image, tasks, way.profile, limits=limits, on_outcome=_noting(archive, asked, way))
     _try_emulated(archive, engine, image, asked, limits, progress)
     for _, _, one in asked.values():
         restoring = [t.way for t in one.tried if t.verdict is Verdict.identical]

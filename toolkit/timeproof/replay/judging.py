@@ -6,36 +6,43 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import ArraySpec, Metadata, Witness
+from timeproof.archive.model import ArraySpec, FileEntry, Metadata, Witness
 from timeproof.errors import BadArchive, BadRequest, Malformed
 from timeproof.paths import open_regular
 from timeproof.replay import fingerprint
 from timeproof.replay.fingerprint import Fingerprint
 from timeproof.replay.outcome import Outcome
-from timeproof.replay.probing import Task
 from timeproof.replay.result import Replayed, Witnessed
 from timeproof.replay.scores import scores_of
+from timeproof.replay.task import Task
 from timeproof.replay.verdict import Thresholds, Verdict
 
 if TYPE_CHECKING:
     from timeproof.archive.reference import Array
 
-# A task needs neither what nobody reads nor what the answers are judged by.
-_NOT_ASKED = frozenset({"optional", "witness"})
+# A container gets neither what nobody reads, nor other formats of the model, nor what answers are judged by.
+_NOT_ASKED = frozenset({"optional", "interchange", "witness"})
 
 
 def task_of(archive: Archive, ref: Ref, metadata: Metadata, *, witness: str | None = None) -> Task:
     """What the probe is told of one published artifact; `witness`: how else than natively it is asked."""
+    files: list[FileEntry] = []
+    beside: list[FileEntry] = []
+    for file in metadata.files:
+        (beside if file.role in _NOT_ASKED and file.path != metadata.model.file else files).append(file)
     return Task(
         id=str(ref),
         framework=metadata.framework.name,
         folder=archive.root / ref.folder,
-        files=tuple(f for f in metadata.files if f.role not in _NOT_ASKED),
+        files=tuple(files),
         model=metadata.model.file,
         inputs_file=metadata.file("reference").path,
         input_names=tuple(i.name for i in metadata.inputs),
         options=metadata.model.options,
         witness=witness,
+        root=archive.root,
+        inputs=tuple(metadata.inputs),
+        beside=tuple(beside),
     )
 
 
@@ -64,7 +71,7 @@ def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outco
     """Grade one artifact's answer against its reference; where it differs, its raw margins, too."""
     one = Replayed(ref, Verdict.lost, outcome.reason, seconds=outcome.seconds, log=outcome.log)
     if outcome.failure is not None:
-        one.verdict = outcome.failure
+        one.verdict, one.error = outcome.failure, outcome.error
         if outcome.signal:
             one.reason = f"signal {outcome.signal}: {one.reason}"
         return one

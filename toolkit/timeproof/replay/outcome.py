@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from timeproof.engine.base import ReadExactly, RunResult
+from timeproof.errors import BadArchive
 from timeproof.limits import Limits
 from timeproof.probe import wire
 from timeproof.replay.verdict import Verdict
@@ -46,6 +47,8 @@ class Outcome:
     outputs: dict[str, dict[str, Array]] = field(default_factory=dict)  # runner → name → array
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
     round_trip: dict[str, Any] = field(default_factory=dict)  # what became of the file, saved again
+    error: BadArchive | None = None  # which of its files is not the recorded one
+    hello: Mapping[str, Any] = field(default_factory=dict)  # what its own container said of itself
 
     @property
     def native(self) -> dict[str, Array]:

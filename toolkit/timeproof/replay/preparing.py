@@ -14,7 +14,7 @@ from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import Adapter, NoRuntime, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
-from timeproof.frameworks.inputs import narrow_types, normalise_inputs
+from timeproof.frameworks.inputs import narrow_types, read_inputs
 from timeproof.image.build import utc_now
 from timeproof.limits import Limits
 from timeproof.progress import Progress
@@ -58,10 +58,7 @@ class Preparation:
         self.thresholds = Thresholds.of(request.thresholds)
         self.adapter, self.from_file = _adapter(request.model)
         witnesses.check_choice(request.witness, self.adapter.name)
-        name = self.adapter.input_name(request.model)
-        self.inputs: Arrays = dict(
-            normalise_inputs(request.inputs, **({"default_name": name} if name else {}))
-        )
+        self.inputs = read_inputs(self.adapter, request.model, request.inputs)
         for input_name, array in self.inputs.items():
             reference.spec_of(input_name, "input_0", array)  # refuses what no file holds
         self.own: OwnAnswer | None = None
@@ -87,9 +84,7 @@ class Preparation:
             self.options,
             inexact=inexact,
         )
-        self.inputs = {
-            new: self.inputs[old] for new, old in zip(self.saved.input_names, self.inputs, strict=True)
-        }
+        self.inputs = self.inputs.renamed(self.saved.input_names)
 
     def answer(self, draft: writer.Draft) -> None:
         """Ask the user's own process, where it can run the model. Raises NotArchivable."""

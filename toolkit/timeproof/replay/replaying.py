@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import ImageRecord, Metadata, ProfileRecord
-from timeproof.archive.verify import check_artifact, read_environment
+from timeproof.archive.verify import read_artifact, read_environment
 from timeproof.engine import platforms
 from timeproof.engine.base import Engine
 from timeproof.errors import BadArchive, TimeproofError, WrongImage
@@ -26,7 +25,7 @@ from timeproof.replay.judging import (
 from timeproof.replay.outcome import Outcome
 from timeproof.replay.probing import run_probe
 from timeproof.replay.result import Replayed, Result
-from timeproof.replay.sharing import run_shared
+from timeproof.replay.sharing import Shares, run_shared
 from timeproof.replay.verdict import Verdict
 
 _HOW = {
@@ -65,11 +64,12 @@ def replay(
     on_replayed: Callable[[Replayed], None] = lambda _: None,
     progress: Progress = SILENT,
 ) -> Result:
-    """Replay artifacts, each in its own environment: one container an environment.
+    """Replay artifacts, each in its own environment: one container for those that may share it.
 
     Where an answer is not the recorded one, its witnesses are asked: see `Replayed.passes`.
-    Every byte is checked first. An artifact whose bytes are not the recorded ones is `altered`, and is
-    never loaded; the others go on.
+    Every byte is checked first, as it is copied for the container. An artifact whose bytes are not the
+    recorded ones is `altered`, and is never loaded; the others go on. One that runs code of its own has
+    a container of its own.
 
     Args:
         image, registry: how to get each image: see `images.provide`.
@@ -85,11 +85,11 @@ def replay(
         result.replayed.append(one)
         on_replayed(one)
 
-    progress.step(f"Checking {len(refs)} artifact{'s' if len(refs) != 1 else ''}")
+    progress.step(f"Reading {len(refs)} artifact{'s' if len(refs) != 1 else ''}")
     groups: dict[tuple[str, str], list[tuple[Ref, Metadata]]] = {}
     for ref in dict.fromkeys(refs):
         try:
-            metadata = check_artifact(archive, ref)
+            metadata = read_artifact(archive, ref)
         except BadArchive as error:
             done(Replayed(ref, Verdict.altered, error.message, error=error))
             continue
@@ -108,7 +108,7 @@ def replay(
 
 @dataclass(slots=True)
 class _Group:
-    """The artifacts of one environment under one profile: a container or several, one more a witness."""
+    """The artifacts of one environment under one profile, and the containers that ask them."""
 
     archive: Archive
     name: str  # of the environment
@@ -121,7 +121,6 @@ class _Group:
     image: str = ""  # as the engine knows it
     source: str = ""
     notes: list[str] = field(default_factory=list)  # of every one
-    hello: dict[str, Any] = field(default_factory=dict)
 
     def replay(
         self,
@@ -131,6 +130,20 @@ class _Group:
         registry: str,
         done: Callable[[Replayed], None],
     ) -> None:
+        tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
+        with Shares(tasks) as shares:
+            altered = shares.take_altered()
+            for ref, _ in self.members:
+                if (error := altered.get(str(ref))) is not None:
+                    done(Replayed(ref, Verdict.altered, error.message, error=error))
+            self.members = [pair for pair in self.members if str(pair[0]) not in altered]
+            if self.members and self.provide(result, mode, no_cache, registry, done):
+                self.run(shares, done)
+
+    def provide(
+        self, result: Result, mode: str, no_cache: bool, registry: str, done: Callable[[Replayed], None]
+    ) -> bool:
+        """Put the image into the engine; where it can't be had, all members are done."""
         try:
             record = read_environment(self.archive, self.name)
             for _, metadata in self.members:
@@ -150,13 +163,17 @@ class _Group:
             for ref, _ in self.members:
                 verdict = Verdict.altered if isinstance(error, BadArchive) else Verdict.lost
                 done(Replayed(ref, verdict, error.message, environment=self.name, error=error))
-            return
+            return False
         self.image, self.source = provided.id, provided.source
         if platforms.emulated(self.engine.version()["arch"], record.image.platform):
             self.notes.append(platforms.note(record.image.platform))
         result.environments.setdefault(self.name, provided.source)
         if provided.note:
             result.notes.append(f"{self.name}: {_HOW[provided.source]}; {provided.note}")
+        return True
+
+    def run(self, shares: Shares, done: Callable[[Replayed], None]) -> None:
+        """Ask the members, and the witnesses of those whose answers are not settled."""
         known = {str(ref): (ref, metadata) for ref, metadata in self.members}
         open_: dict[str, Replayed] = {}
 
@@ -170,16 +187,7 @@ class _Group:
                 done(one)
 
         self.progress.step(f"Replaying {len(self.members)} in {self.name}")
-        tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
-        run_shared(
-            self.engine,
-            self.image,
-            tasks,
-            self.settings,
-            limits=self.limits,
-            on_outcome=judged,
-            hello=self.hello,
-        )
+        shares.run(self.engine, self.image, self.settings, limits=self.limits, on_outcome=judged)
         judged_ones = [(*known[id_], one) for id_, one in open_.items()]
         for kind in _ASKED:
             self.ask(kind, judged_ones)
@@ -204,12 +212,12 @@ class _Group:
         one.environment, one.image_source, one.profile = self.name, self.source, self.settings.name
         one.notes += self.notes
         image = metadata.environment.image.config  # proved when the image was provided
-        here = fingerprint.present(metadata, self.hello, outcome.versions, self.settings, image)
+        here = fingerprint.present(metadata, outcome.hello, outcome.versions, self.settings, image)
         explain(one, fingerprint.recorded(metadata), here)
         return one
 
     def ask(self, kind: str, judged: Sequence[Judged]) -> None:
-        """Ask the witnesses of that kind, all in one container, about the answers that are not settled."""
+        """Ask the witnesses of that kind about the answers that are not settled."""
         asked = {str(r): (r, m, one) for r, m, one in judged if to_be_asked(m, one, kind)}
         if not asked:
             return
@@ -224,7 +232,7 @@ class _Group:
             self.simulate(asked, heard)
             return
         tasks = [task_of(self.archive, ref, metadata, witness=kind) for ref, metadata, _ in asked.values()]
-        run_probe(self.engine, self.image, tasks, self.settings, limits=self.limits, on_outcome=heard)
+        run_shared(self.engine, self.image, tasks, self.settings, limits=self.limits, on_outcome=heard)
 
     def simulate(self, asked: Mapping[str, Judged], heard: Callable[[Outcome], None]) -> None:
         """Ask the model as it was recorded, on the CPU that was simulated then: a container for each."""
@@ -249,4 +257,4 @@ class _Group:
             )
 
 
-_ASKED = ("float64", "emulated")  # the kinds that take a container of their own, the cheapest first
+_ASKED = ("float64", "emulated")  # the kinds that take further containers, the cheapest first

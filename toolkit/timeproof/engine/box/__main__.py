@@ -36,6 +36,7 @@ Spec = dict[str, Any]
 
 def _limits(spec: Spec, group: groups.Group) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = spec["files"] if hard == resource.RLIM_INFINITY else min(spec["files"], hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -45,9 +46,9 @@ def _limits(spec: Spec, group: groups.Group) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (spec["pids"], spec["pids"]))
 
 
-def _namespaces(user: int) -> None:
+def _namespaces(user: int, network: bool) -> None:
     """Leave the machine's namespaces, but for its mounts: those the child leaves. Raises kernel.Failed."""
-    others = kernel.NEWPID | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS
+    others = kernel.NEWPID | kernel.NEWIPC | kernel.NEWUTS | (0 if network else kernel.NEWNET)
     try:
         kernel.unshare(others)
         return
@@ -72,7 +73,8 @@ def _inside(spec: Spec, group: groups.Group, errors: int, alive: int) -> None:
         group.join()
         with suppress(OSError):
             socket.sethostname("timeproof")
-        layout.raise_loopback()
+        if not spec["network"]:
+            layout.raise_loopback()
         layout.lay_out(spec, group)
         os.umask(0o022)
         _limits(spec, group)
@@ -110,7 +112,7 @@ def main() -> int:
 
 
 def _run(spec: Spec, group: groups.Group, report: dict[str, Any]) -> int:
-    _namespaces(spec["user"])
+    _namespaces(spec["user"], spec["network"])
     errors, their_errors = os.pipe()
     alive, held = os.pipe()
     child = os.fork()

@@ -45,9 +45,13 @@ def lay_out(spec: dict[str, Any], group: groups.Group) -> None:
             kernel.bind(entry.path, target)
     for name in _OWN:
         os.mkdir(f"{new}/{name}")
+    kind = _PLAIN if spec["programs"] else _INERT
+    options = f"mode=1777,size={spec['tmp']}"
+    kernel.mount("none", f"{new}/tmp", "tmpfs", kind, options)  # noqa: S108  the box's own
     for source, target in spec["mounts"]:
         place = new + os.path.normpath(f"/{target}")
-        if not place.startswith(f"{new}/") or (Path(spec["root"]) / target.strip("/").split("/")[0]).exists():
+        top = target.strip("/").split("/")[0]
+        if not place.startswith(f"{new}/") or (top != "tmp" and (Path(spec["root"]) / top).exists()):
             raise kernel.Failed(f"{target} can't be mounted: the image has that folder")
         if os.path.isdir(source):
             os.makedirs(place)
@@ -55,16 +59,16 @@ def lay_out(spec: dict[str, Any], group: groups.Group) -> None:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             Path(place).touch()
         kernel.bind(source, place, _PLAIN)
-    _kernel_files(new, group)
-    options = f"mode=1777,size={spec['tmp']}"
-    kernel.mount("none", f"{new}/tmp", "tmpfs", _PLAIN, options)  # noqa: S108  the box's own
+    _kernel_files(new)
+    if not spec["network"]:  # who shares the machine's network may not mount its devices' files
+        _devices_files(new, group)
     kernel.mount(None, new, None, kernel.REMOUNT | kernel.BIND | kernel.RDONLY | _PLAIN)
     kernel.enter(new)
     os.chdir("/tmp")  # noqa: S108  the box's own
 
 
-def _kernel_files(new: str, group: groups.Group) -> None:
-    """/dev, /proc and /sys: what a container has of them."""
+def _kernel_files(new: str) -> None:
+    """/dev and /proc: what a container has of them."""
     kernel.mount("dev", f"{new}/dev", "tmpfs", kernel.NOSUID | kernel.NOEXEC, "mode=755")
     for name in _DEVICES:
         Path(f"{new}/dev/{name}").touch()
@@ -84,6 +88,10 @@ def _kernel_files(new: str, group: groups.Group) -> None:
     for name in ("kcore", "keys", "timer_list", "sysrq-trigger"):
         if os.path.exists(f"{new}/proc/{name}"):
             kernel.mount("/dev/null", f"{new}/proc/{name}", None, kernel.BIND)
+
+
+def _devices_files(new: str, group: groups.Group) -> None:
+    """/sys: what a container has of it."""
     kernel.mount("sysfs", f"{new}/sys", "sysfs", kernel.RDONLY | _INERT)
     if os.path.isdir(f"{new}/sys/firmware"):
         kernel.mount("none", f"{new}/sys/firmware", "tmpfs", kernel.RDONLY | _INERT)
