@@ -14,10 +14,8 @@ from faking import FakeEngine
 
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.verify import read_metadata
-from timeproof.errors import BadRequest
-from timeproof.importing import files
+from timeproof.errors import BadRequest, NotImportable
 from timeproof.importing.importing import Request, import_models
-from timeproof.importing.tensors import BadData
 from timeproof.limits import LIMITS
 from timeproof.replay.judging import judge_outcome, task_of
 from timeproof.replay.outcome import Outcome
@@ -171,9 +169,21 @@ def test_the_names_of_an_inputs_columns_are_kept(small, tmp_path):
     assert metadata.model.signature == {"features": [{"name": name} for name in "abcd"]}
 
 
-def test_columns_in_another_order_than_the_models_features_are_refused():
-    signature = {"features": [{"name": "price"}, {"name": "qty"}]}
-    assert files._with_features(signature, ("price", "qty")) == signature
-    assert files._with_features(signature, ("f0", "f1")) == signature
-    with pytest.raises(BadData, match="columns are qty, price; the model's features are price, qty"):
-        files._with_features(signature, ("qty", "price"))
+@pytest.mark.parametrize("suffix", [".json", ".txt"])
+def test_columns_in_another_order_than_the_models_features_are_refused(small, tmp_path, suffix):
+    pandas = pytest.importorskip("pandas")
+    model, rows = tiny_models.leaves() if suffix == ".txt" else tiny_models.forest()
+    frame = pandas.DataFrame(rows, columns=["price", "qty", "age", "size"])
+    model.fit(frame, tiny_models.LABELS)
+    path = tmp_path / f"m{suffix}"
+    (model.get_booster() if suffix == ".json" else model.booster_).save_model(path)
+    np.save(tmp_path / "y.npy", model.predict_proba(frame))
+    for name, table in (("good", frame), ("bad", frame[["qty", "price", "age", "size"]])):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    told = Request(path, 5, ENVIRONMENT, tmp_path / "bad.csv", tmp_path / "y.npy")
+    with pytest.raises(
+        NotImportable, match="columns are qty, price, age, size; the model's features are price"
+    ):
+        import_models(small, told, lambda: pytest.fail("an engine"))
+    done = import_models(small, replace(told, inputs=tmp_path / "good.csv"), lambda: pytest.fail("an engine"))
+    assert [f["name"] for f in read_metadata(small, done.refs[0]).model.signature["features"]] == [*frame]

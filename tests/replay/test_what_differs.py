@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from archive_making import fill, metadata_of
+from archive_making import Y, fill, metadata_of
 from typer.testing import CliRunner
 
-from timeproof.archive import writer
+from timeproof.archive import reference, writer
 from timeproof.archive.layout import Archive, Ref
 from timeproof.archive.model import Framework, Origin
 from timeproof.archive.verify import read_metadata
@@ -24,7 +24,8 @@ def publish(archive: Archive, framework: str, *, imported: bool) -> Ref:
         origin = Origin(origin="imported", **{"from": "a zoo"})
         more = {"framework": named, "machine": {}, "seal": {}, "reference": origin}
     with writer.draft(archive, 5, framework) as draft:
-        draft.publish(metadata_of(draft, fill(draft, b"a model"), **more))
+        specs = reference.specs_of("output", Y, scores=dict.fromkeys(Y, True))
+        draft.publish(metadata_of(draft, fill(draft, b"a model"), outputs=specs, **more))
         return draft.ref
 
 
@@ -52,6 +53,7 @@ def test_a_version_is_that_of_what_runs_the_model(small, framework, library, nam
     ]
     shown = CliRunner().invoke(make_app(["show"]), ["show", str(ref), "--archive", str(small.root)])
     assert f"{name} 1.0, Python 3.11.7" in shown.output
+    assert ", class scores" in shown.output
 
 
 def test_of_an_imported_artifact_nothing_is_named_that_nobody_recorded(small):
@@ -63,3 +65,4 @@ def test_of_an_imported_artifact_nothing_is_named_that_nobody_recorded(small):
     assert "onnx, Python 3.11.7" in shown.output
     assert "None" not in shown.output
     assert "imported from a zoo" in shown.output
+    assert "not proved: imported, nothing was run" in shown.output

@@ -11,7 +11,10 @@ def promise(metadata: Metadata) -> str:
     """Say in one line on which simulated CPUs the answers held, and what moved where they did not."""
     simulated = [p for p in metadata.proofs if p.emulator is not None]
     if not simulated:
-        return "not proved: sealed without --prove-portable"
+        imported = metadata.reference.origin == "imported"
+        return "not proved: " + (
+            "imported, nothing was run" if imported else "sealed without --prove-portable"
+        )
     held = [p.cpu for p in simulated if p.verdict == "identical"]
     said = [f"proved on {', '.join(held)}"] if held else []
     for proof in simulated:

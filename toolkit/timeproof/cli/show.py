@@ -104,7 +104,8 @@ def command(
         for spec in metadata.outputs:
             held = ", ".join(held_by(metadata, spec.name)) or "none"
             promised = f"; held under: {held}" if metadata.proofs else ""
-            table.add_row("output", escape(f"{spec.name}: {spec.dtype} {spec.shape}{promised}"))
+            scores = ", class scores" if spec.scores else ""
+            table.add_row("output", escape(f"{spec.name}: {spec.dtype} {spec.shape}{scores}{promised}"))
         if metadata.training is not None:
             table.add_row(
                 "training process",

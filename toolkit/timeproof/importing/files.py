@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from timeproof.frameworks.choose import adapter_for_file
 from timeproof.frameworks.onnx import Looked, external_names, keep_copy
 from timeproof.importing import graph, tables
 from timeproof.importing.cases import Arrays, Known, read_file
+from timeproof.importing.features import described, named_features
 from timeproof.importing.fitting import fit_answer, fit_input
 from timeproof.importing.graph import Port
 from timeproof.importing.tensors import BadData
@@ -24,7 +25,6 @@ from timeproof.probe import onnxfile
 from timeproof.probe.elements import widened
 from timeproof.strictjson import Json
 
-_NAMED = 6  # columns that a message names
 # Of each framework of trees: what its answers may be called, in the loader's order, and their dtypes. An
 # answer without a name is the first.
 _TREES = {
@@ -168,34 +168,13 @@ def keep_file(made: Batch, source: Path, adapter: Adapter, known: Known, level: 
     if adapter.name == "onnx":
         return keep_onnx(made, source, read_file(source.parent, source.name), known, level)
     saved = adapter.save_file(source, known.inputs.arrays, made.folder, made.next.tag, SaveOptions())
-    signature = _with_features(saved.signature, known.columns)
+    names = named_features(source, adapter.name) if known.columns else ()
+    signature = described(saved.signature, known.columns, names)
     entries = tuple(writer.entry(made.folder, f.path, f.role, f.format) for f in saved.files)
     cut = known.options.get("iteration_range") is not None
     notes = tuple(n for n in saved.notes if not (cut and "with all" in n and "trees" in n))
     options = {**saved.options, **known.options}
     return Kept(entries, saved.model, options, notes, saved.kept, saved.scores, signature)
-
-
-def _with_features(signature: Mapping[str, Json], columns: tuple[str, ...]) -> dict[str, Json]:
-    """Add the names of the input's columns, where the model names no features itself.
-
-    Raises BadData where both name the same features in another order: the answers would be of other columns.
-    """
-    told = signature.get("features")
-    features = told if isinstance(told, list) else []
-    names = [str(feature.get("name")) for feature in features if isinstance(feature, dict)]
-    if columns and sorted(names) == sorted(columns) and names != list(columns):
-        raise BadData(
-            f"the input's columns are {_some(columns)}; the model's features are {_some(names)}, in another"
-            " order: give the columns in the model's"
-        )
-    named: list[Json] = [{"name": column} for column in columns]
-    return {**signature, **({"features": named} if named and not names else {})}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOptimization) -> Kept:

@@ -55,10 +55,5 @@ def run(
     outputs.append(("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""))
     asked = options.get("outputs")
     if asked is not None and "leaf" in asked:
-        outputs.append(("leaf", _leaves(booster, data, trees, given), ""))
+        outputs.append(("leaf", booster.predict(data, num_iteration=trees, pred_leaf=True, **given), ""))
     return [output for output in outputs if asked is None or output[0] in asked]
-
-
-def _leaves(booster: Any, data: Any, trees: Optional[int], settings: Dict[str, Any]) -> Any:
-    """Give the leaf of each row in each tree, as `pred_leaf` does."""
-    return booster.predict(data, num_iteration=trees, pred_leaf=True, **settings)

@@ -98,29 +98,5 @@ def run(
     outputs.append(("margin", margin, ""))
     asked = options.get("outputs")
     if asked is not None and "leaf" in asked:
-        outputs.append(
-            ("leaf", _leaves(xgboost, booster, inputs[0][1], missing, trees, options, threads), "")
-        )
+        outputs.append(("leaf", booster.predict(matrix(table), pred_leaf=True, iteration_range=trees), ""))
     return [output for output in outputs if asked is None or output[0] in asked]
-
-
-def _leaves(
-    xgboost: Any,
-    booster: Any,
-    table: Any,
-    missing: Any,
-    trees: Tuple[int, int],
-    options: Dict[str, Any],
-    threads: Optional[int],
-) -> Any:
-    """Give the leaf of each row in each tree, as `pred_leaf` does."""
-    types = booster.feature_types or options.get("feature_types")
-    data = xgboost.DMatrix(
-        table,
-        missing=missing,
-        feature_names=booster.feature_names or options.get("feature_names"),
-        feature_types=types,
-        nthread=threads,
-        enable_categorical=bool(types and "c" in types),
-    )
-    return booster.predict(data, pred_leaf=True, iteration_range=trees)
