@@ -134,6 +134,35 @@ print("queue", "denied" if queue < 0 else "written")
     assert set(told.values()) == {"denied"}, told
 
 
+@pytest.mark.parametrize("programs", [False, True])
+def test_a_program_in_tmp_runs_only_where_it_was_asked_for(run, programs):
+    code = """
+import os, shutil, subprocess, sys
+shutil.copy("/usr/sbin/ldconfig" if os.path.exists("/usr/sbin/ldconfig") else "/sbin/ldconfig", "/tmp/x")
+try:
+    print(subprocess.run(["/tmp/x", "--version"], capture_output=True).returncode)
+except PermissionError:
+    print("denied")
+"""
+    _, out = run(code, tmp_programs=programs)
+    assert out.decode().split() == ["0" if programs else "denied"]
+
+
+def test_tmp_holds_as_much_as_was_asked_for(run):
+    code = """
+import os
+try:
+    with open("/tmp/x", "wb") as file:
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    print("written")
+except OSError as error:
+    print(error.errno == __import__("errno").ENOSPC)
+"""
+    _, out = run(code, tmp_bytes=8 << 20)
+    assert out.decode().split() == ["True"]
+
+
 def test_forks_without_end_are_denied(run):
     code = """
 import os, signal, time

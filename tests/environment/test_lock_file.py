@@ -246,3 +246,10 @@ def test_an_alias_bomb_is_refused() -> None:
 
 def test_every_url_is_a_placeholder() -> None:
     assert all(p.url.startswith(STORE + "/sha256/") for p in example().packages)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_number_of_thousands_of_digits_is_refused(sign: str) -> None:
+    text = f"version: {sign}0x{'f' * 5000}\nmetadata: {{}}\npackage: []\n"
+    with pytest.raises(Malformed, match="more than 40 digits"):
+        Lock.parse(text.encode(), "conda-lock.yml")

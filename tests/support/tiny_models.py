@@ -18,7 +18,7 @@ def net() -> dict[str, Any]:
     torch.manual_seed(0)
     return {
         "model": TinyNet(4, 3).eval(),
-        "inputs": {"rows": ROWS},
+        "inputs": {"x": ROWS},
         "init_args": {"inputs": 4, "classes": 3},
     }
 

@@ -51,7 +51,8 @@ class RunSpec:
     @property
     def tmp_options(self) -> str:
         """How /tmp is mounted, in the words that Docker and podman share."""
-        return f"mode=1777,size={self.tmp_bytes}" + (",exec" if self.tmp_programs else "")
+        # Said either way: podman lets programs run there by default, Docker doesn't.
+        return f"mode=1777,size={self.tmp_bytes},{'exec' if self.tmp_programs else 'noexec'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,16 @@ class _Strict(_Loader):  # type: ignore[misc]  # chosen at run time: with libyam
         return cast("dict[Hashable, Any]", super().construct_mapping(node, deep=True))
 
 
+def _integer(loader: Any, node: yaml.ScalarNode) -> int:
+    if len(node.value) > LIMITS.json_digits:  # Python spells no number of thousands of digits
+        line = node.start_mark.line + 1
+        raise yaml.YAMLError(f"line {line}: a number has more than {LIMITS.json_digits} digits")
+    return int(loader.construct_yaml_int(node))
+
+
+_Strict.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
 def load_yaml(data: bytes, path: object, *, limit: int = LIMITS.lock_bytes) -> Any:
     """Parse one YAML document of plain values, without aliases and duplicate keys.
 
