@@ -117,9 +117,8 @@ except OSError as error:
 def test_only_tmp_and_shared_memory_can_be_written(run):
     code = """
 import ctypes, os
-for path in ("/x", "/etc/x", "/opt/env/x", "/opt/timeproof/x", "/tmp/x", "/dev/shm/x",
-             "/dev/mqueue/x", "/dev/x", "/proc/x", "/sys/x",
-             "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
+for path in ("/x", "/etc/x", "/opt/env/x", "/opt/timeproof/x", "/tmp/x", "/dev/shm/x", "/dev/mqueue/x",
+             "/dev/x", "/proc/x", "/sys/x", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"):
     try:
         open(path, "w").close()
         print(path, "written")

@@ -24,6 +24,7 @@ from timeproof.replay.task import Task
 
 _WORTH = 40  # artifacts from which on a further container pays for its own start
 _EACH = 2 * 2**30  # bytes of memory that one container of models is reckoned with
+_AHEAD = 64  # folders of copies that are made before the first container runs
 _COPIED = 4 * 2**30  # bytes of files: what one container's copies, or those made ahead, may take together
 
 
@@ -96,7 +97,8 @@ class Shares:
         try:
             for group in self.groups:
                 room -= sum(t.bytes for t in group)
-                self._folders.append(PrivateFolder(group) if room >= 0 or not self._folders else None)
+                ahead = not self._folders or (room >= 0 and len(self._folders) < _AHEAD)
+                self._folders.append(PrivateFolder(group) if ahead else None)
         except BaseException:
             self.close()
             raise
