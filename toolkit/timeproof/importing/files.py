@@ -14,7 +14,8 @@ from timeproof.archive.reference import Array
 from timeproof.errors import BadRequest, NotImportable
 from timeproof.frameworks.base import Adapter, GraphOptimization, SaveOptions
 from timeproof.frameworks.choose import adapter_for_file
-from timeproof.frameworks.onnx import Looked, external_names, keep_copy
+from timeproof.frameworks.onnx import Looked
+from timeproof.frameworks.onnx_external import external_names, keep_copy
 from timeproof.importing import graph, tables
 from timeproof.importing.cases import Arrays, Known, read_file
 from timeproof.importing.features import described, named_features
