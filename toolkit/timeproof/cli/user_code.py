@@ -32,6 +32,10 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
         raise BadRequest(
             f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
         )
+    from timeproof.importing import files, tables
+
+    if inputs.suffix.lower() in tables.TEXT and inputs.is_file():
+        return path, files.table_inputs(path, inputs), {}
     return path, read_arrays(inputs), {}
 
 

@@ -114,6 +114,28 @@ def _of_graph(source: Path, inputs: Path, expected: Path) -> Known:
     return Known(given, answers, options, notes=taken + notes)
 
 
+def table_inputs(source: Path, table: Path) -> dict[str, Array]:
+    """Read the inputs of a model file from a table of text, in the columns' order and the model's dtype.
+
+    Raises:
+        NotImportable: the table is none, or names the model's features in another order.
+    """
+    framework = adapter_for_file(source).name
+    if framework == "onnx":
+        try:
+            ports = graph.read(read_file(source.parent, source.name))
+        except (BadData, onnxfile.BadOnnx) as error:
+            raise NotImportable(source, [str(error)]) from None
+        wanted = [p for p in ports.inputs if p.name not in ports.initialised]
+        return _of_ports(table, wanted, "inputs", bits=True)[0].arrays
+    arrays, columns = _read(table, "input", "<f8")
+    try:
+        described({}, columns, named_features(source, framework) if columns else ())
+    except BadData as error:
+        raise NotImportable(table, [str(error)]) from None
+    return arrays
+
+
 def _feed(name: str, element: str) -> dict[str, Any]:
     return {"name": name, "kind": "tensor", "count": 1, **({"element": element} if element else {})}
 
