@@ -10,22 +10,25 @@ import threading
 from pathlib import Path
 
 import pytest
-from archive_making import flip
-from faking import FakeEngine, ended, output, stream
+from archive_making import flip, publish
+from faking import FakeEngine, answering, ended, output, stream
 from faking import told as said
 from regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.archive import reference
+from timeproof.archive.contents import contents
 from timeproof.archive.layout import Archive
+from timeproof.archive.verify import read_environment, read_metadata
 from timeproof.cli.grids import plan_json
 from timeproof.digests import Digest
 from timeproof.environment.lock import Lock, Package
 from timeproof.environment.packages import PackageStore
 from timeproof.errors import EngineFailed, EngineLost, NotFound
 from timeproof.regress import baseline
+from timeproof.regress.batch import Batch, run_batch
 from timeproof.regress.journal import Journal
 from timeproof.regress.local import ATTEMPTS, Local, side_by_side
-from timeproof.regress.plan import batches_of, make_plan
+from timeproof.regress.plan import Column, Plan, batches_of, make_plan
 from timeproof.regress.result import Cell, Report
 from timeproof.regress.run import regress
 
@@ -370,3 +373,30 @@ def test_a_round_trip_that_no_probe_tells_is_no_fact(archive, tmp_path, told):
     report = run(archive, saving(told), tmp_path / "out", environments=["lightgbm-4.0.0"], artifacts=[LGB1])
     (cell,) = report.cells
     assert cell.facts == {}
+
+
+def test_what_runs_code_of_its_own_is_in_batches_apart_and_shared_out_from_the_second_on(small):
+    for _ in range(2):
+        publish(small, "pytorch", 12)
+    record = read_environment(small, small.environment_names()[0])
+    column = Column("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
+    plan = Plan(small, contents(small).rows, [column])
+    batches = batches_of(plan, {"small": record}, lambda *_: True, 2)
+    nets = [f"grid-size-12/pytorch/v{k}" for k in (1, 2, 3)]
+    assert sorted(b.refs for b in batches) == [(nets[0], nets[2]), (nets[1],), (XGB,)]
+
+
+def test_in_one_batch_what_runs_code_has_a_container_of_its_own(small):
+    publish(small, "pytorch", 12)
+    names = [str(ref) for ref in small.refs()]
+    fake = FakeEngine(answering(dict.fromkeys(names, Y)))
+    cells: list[Cell] = []
+    profile = read_metadata(small, small.find(XGB)).profile
+    batch = Batch(small.environment_names()[0], profile, tuple(names))
+    run_batch(small, batch, "sha256:x", fake, lambda cell, _: cells.append(cell))
+    assert {str(c.verdict) for c in cells} == {"identical"}
+    asked = [[(a["id"], a["recorded"]) for a in job["artifacts"]] for job in fake.jobs]
+    told = {"y": Digest.of(Y["y"].tobytes()).hex}
+    nothing = {"y": "0" * 64}
+    nets = [name for name in names if "pytorch" in name]
+    assert asked == [*([(name, nothing)] for name in nets), [(XGB, told)]]
