@@ -53,7 +53,8 @@ def archive(
         model: a torch.nn.Module, an XGBoost or LightGBM Booster or wrapper, an onnx.ModelProto, or the
             `pathlib.Path` of a model file.
         inputs: what your own call takes: one array, several in order (passed by position, as in
-            `model(*inputs)`), or a mapping (passed by name, as in `model(**inputs)`).
+            `model(*inputs)`), or a mapping (passed by name, as in `model(**inputs)`); for trees a DataFrame
+            (pandas, Polars, Arrow), a sparse matrix or a DMatrix, too.
         grid_size: any positive whole number; part of where the artifact lies.
         root: the archive's folder.
         environment: None captures this process's own; or the name of one in the archive; or a folder

@@ -145,7 +145,8 @@ class PyTorch:
         """Refuse: weights alone say nothing of the class that they belong to."""
         raise NotArchivable(
             f"{path} holds weights without their class, or code that runs when it is loaded",
-            advice="give a Python function that returns the model and its inputs",
+            advice="build the class, load these weights into it, and archive that live object from Python:"
+            " timeproof.archive(model, inputs, …)",
         )
 
 
