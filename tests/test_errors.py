@@ -47,6 +47,8 @@ SAMPLES = {
     "tail": "no such image",
     "message": "it went wrong",
     "error": PermissionError(13, "Permission denied"),
+    "needed": 2_000_000,
+    "free": 1_000_000,
 }
 
 

@@ -198,8 +198,9 @@ def test_a_disk_that_fills_up_with_the_answer_is_named_and_leaves_nothing(tmp_pa
     path, inputs = tiny_models.graph(tmp_path)
     huge = {"y": np.zeros(1 << 20, np.float32)}
     fake = FakeEngine(answering({"grid-size-8/onnx/v1": huge}), [HELD])
+    request = Request(path, inputs, 8, environment=ENVIRONMENT, keep_different=True)
     with pytest.raises(StorageFailed, match="No space left"):
-        archive_model(archive, Request(path, inputs, 8, environment=ENVIRONMENT), lambda: fake)
+        archive_model(archive, request, lambda: fake)
     assert not list(archive.root.rglob("*onnx_v1*"))
     report = verify(archive)
     assert report.ok

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as XML
 import numpy as np
 import pytest
 from archive_making import ENVIRONMENT, IMAGE, Y, flip, own, reseal
-from faking import FakeEngine, answer, answering, saying, stream, told
+from faking import FakeEngine, answer, answering, ended, stream, told
 
 from timeproof.archive import reference
 from timeproof.archive.layout import Archive, Ref
@@ -48,10 +48,11 @@ def run(
     return run
 
 
-def test_every_artifact_is_a_test_and_an_environment_one_container(run) -> None:
+def test_every_artifact_is_a_test_and_what_brings_source_has_a_container_of_its_own(run) -> None:
     result, fake = run("-v")
     result.assert_outcomes(passed=2)
-    assert fake.calls.count("run") == 1
+    asked = [[artifact["id"] for artifact in job["artifacts"]] for job in fake.jobs]
+    assert sorted(asked) == [[B], [A]]
     result.stdout.fnmatch_lines(
         [
             f"*timeproof::{ENVIRONMENT}::{A} PASSED*",
@@ -84,7 +85,12 @@ def test_what_is_allowed_passes(run) -> None:
 
 def test_a_crash_shows_the_models_own_words(run) -> None:
     crashed = told(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
-    result, _ = run("--timeproof-allow", "broken", script=saying(stream(answer(A, Y), crashed)))
+
+    def script(job: dict[str, Any], _: Any) -> tuple[bytes, Any]:
+        alone = [artifact["id"] for artifact in job["artifacts"]] == [B]
+        return stream(crashed if alone else answer(A, Y)), ended()
+
+    result, _ = run("--timeproof-allow", "broken", script=script)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines([f"{B}: crashed *signal 11*", "  | Segmentation fault", "  | in libtree.so"])
 

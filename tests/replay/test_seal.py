@@ -213,7 +213,7 @@ def test_a_disk_that_is_full_while_the_model_is_saved_is_a_storage_failure(small
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("timeproof.frameworks.onnx.copy_bytes", full)
+    monkeypatch.setattr("timeproof.frameworks.onnx_external.copy_bytes", full)
     with pytest.raises(StorageFailed) as caught:
         ask(small, tmp_path)
     assert caught.value.exit_code == 7

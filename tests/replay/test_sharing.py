@@ -87,7 +87,7 @@ def test_one_lost_engine_ends_them_all(tasks):
 
     with pytest.raises(EngineLost):
         run_shared(FakeEngine(dying), "sha256:x", tasks, PORTABLE, containers=3, width=3)
-    assert len(seen) == 3
+    assert 1 <= len(seen) <= 3, "who is not under way by then is not begun"
 
 
 def test_an_interruption_while_one_is_heard_stops_the_others(tasks):
