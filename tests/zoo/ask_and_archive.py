@@ -71,15 +71,16 @@ def ask(made: Made, work: Path) -> list[dict[str, str]]:
 def archived(made: Made, root: Path, environment: str) -> dict[str, Any]:
     """Import timeproof, archive the live object, and say what became of it."""
     import timeproof
-    from timeproof.errors import TimeproofError
+    from timeproof.errors import BadModel, BadRequest, TimeproofError
 
     try:
         done = timeproof.archive(
             made.model, made.inputs, grid_size=1, root=root, environment=environment, **made.options
         )
     except TimeproofError as error:
-        kind = type(error).__name__
-        return {"status": "refused", "kind": kind, "message": str(error), "advice": error.advice}
+        refused = error.exit_code in {BadRequest.exit_code, BadModel.exit_code}  # else the engine, the disk
+        facts = {"kind": type(error).__name__, "message": str(error), "advice": error.advice}
+        return {"status": "refused" if refused else "failed", **facts}
     except Exception as error:
         return {"status": "crashed", "kind": type(error).__name__, "message": str(error) or "no message"}
     return {"status": "sealed", "ref": str(done.ref), "metadata": str(done.path)}

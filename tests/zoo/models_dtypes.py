@@ -18,9 +18,23 @@ def perceptron(kind: torch.dtype, given: torch.dtype) -> Made:
     return Made(net, x, lambda: net(x), {"init_args": WIDTHS})
 
 
-@model("float64", quick=True)
+@model("float64")
 def double() -> Made:
     return perceptron(torch.float64, torch.float64)
+
+
+@model("float64, asked with NumPy's array")
+def double_array() -> Made:
+    net = nets_plain.Perceptron(**WIDTHS).double().eval()
+    x = torch.randn(20, 6).double().numpy()
+    return Made(net, x, lambda: net(torch.from_numpy(x)), {"init_args": WIDTHS})
+
+
+@model("a float64 answer of a float32 model, finer than float32")
+def double_answer() -> Made:
+    net = nets_plain.Wide(6).eval()
+    x = torch.randn(20, 6)
+    return Made(net, x, lambda: net(x), {"init_args": {"inputs": 6}, "onnx": False})
 
 
 @model("float16", quick=True)
@@ -28,7 +42,7 @@ def half() -> Made:
     return perceptron(torch.float16, torch.float16)
 
 
-@model("bfloat16, asked with bfloat16", refused="bfloat16", quick=True)
+@model("bfloat16, asked with bfloat16", refused="bfloat16")
 def bfloat16() -> Made:
     return perceptron(torch.bfloat16, torch.bfloat16)
 

@@ -29,7 +29,7 @@ def trained(params: dict[str, Any], data: lightgbm.Dataset, x: Any = X, **more: 
     return predictions(lightgbm.train({**PARAMS, **params}, data, 12, **more), x)
 
 
-@model("two classes", quick=True)
+@model("two classes")
 def lgb_binary() -> Made:
     return probabilities(lightgbm.LGBMClassifier(**SMALL).fit(X, classes(X, 2)))
 
@@ -104,7 +104,7 @@ def lgb_dart() -> Made:
     return predictions(lightgbm.LGBMRegressor(boosting_type="dart", **SMALL).fit(X, target(X)))
 
 
-@model("linear trees", quick=True)
+@model("linear trees")
 def lgb_linear_trees() -> Made:
     return predictions(lightgbm.LGBMRegressor(linear_tree=True, **SMALL).fit(X, target(X)))
 
@@ -169,7 +169,7 @@ def lgb_weights() -> Made:
     return probabilities(clf.fit(X, X[:, 0] > 1, sample_weight=np.abs(X[:, 1])))
 
 
-@model("a text file", quick=True)
+@model("a text file")
 def lgb_file() -> Made:
     booster = lightgbm.train(PARAMS, lightgbm.Dataset(X, target(X)), 12)
     path = Path(tempfile.mkdtemp(prefix="zoo-")) / "model.txt"

@@ -159,7 +159,7 @@ def hf_vit_forgotten_heads() -> Made:
     settings = {k: v for k, v in right.options["init_args"]["settings"].items() if k != "num_attention_heads"}
     settings["num_attention_heads"] = 8
     args = {"kind": "ViTForImageClassification", "settings": settings}
-    return Made(right.model, right.inputs, right.answer, {"init_args": args})
+    return Made(right.model, right.inputs, right.answer, {"init_args": args, "onnx": False})
 
 
 @model("SegFormer of transformers")

@@ -16,7 +16,7 @@ def asked(net: nn.Module, *inputs: torch.Tensor, **init_args: object) -> Made:
     return Made(net, given, lambda: net(*inputs), {"init_args": init_args})
 
 
-@model("convolutions, batch and group norms, dropout", quick=True)
+@model("convolutions, batch and group norms, dropout")
 def convolutional() -> Made:
     net = nets_plain.Convolutional(8, 5)
     net(torch.randn(4, 3, 32, 32))
@@ -132,7 +132,7 @@ def library_transformer() -> Made:
     return asked(nn.Transformer(**args), torch.randn(5, 2, 32), torch.randn(3, 2, 32), **args)
 
 
-@wrong("torch.nn.Sequential itself", "Sequential", quick=True)
+@wrong("torch.nn.Sequential itself", "Sequential")
 def library_sequential() -> Made:
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     x = torch.randn(5, 4)

@@ -1,4 +1,7 @@
-"""What must never be sealed as something else: state that no file holds, arguments of another object."""
+"""What must never be sealed as something else: state that no file holds, arguments of another object.
+
+All without an ONNX copy, which would betray some of them by its distance: that is no check of the answer.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import torch
 from nets_plain import Perceptron
 from torch import nn
 from torch.nn.utils import prune
-from zoo_case import Made, wrong
+from zoo_case import Made, model, wrong
 
 WIDTHS = {"inputs": 6, "hidden": 16, "classes": 3}
 
 
 def asked(net: nn.Module, x: torch.Tensor, **init_args: object) -> Made:
-    return Made(net, x, lambda: net(x), {"init_args": init_args})
+    return Made(net, x, lambda: net(x), {"init_args": init_args, "onnx": False})
 
 
 @wrong("a tensor attribute that is no buffer", "mean", quick=True)
@@ -75,7 +78,7 @@ def pre_hook() -> Made:
     return asked(net, torch.randn(8, 6), **WIDTHS)
 
 
-@wrong("a replaced forward", "forward", quick=True)
+@wrong("a replaced forward", "forward")
 def replaced_forward() -> Made:
     net = Perceptron(**WIDTHS).eval()
     own = net.forward
@@ -90,12 +93,12 @@ def replaced_layer_forward() -> Made:
     return asked(net, torch.randn(8, 6), **WIDTHS)
 
 
-@wrong("layers in a plain list", "layers", "list")
+@wrong("layers in a plain list: others each time", "layers", "list", "two runs")
 def layers_in_a_list() -> Made:
     return asked(nets_wrong.Listed(6).eval(), torch.randn(8, 6), width=6)
 
 
-@wrong("a count of calls in a plain attribute", "calls")
+@model("a count of calls in a plain attribute; the first call's answer", refused="")
 def counts_its_calls() -> Made:
     return asked(nets_wrong.Remembering(6).eval(), torch.randn(8, 6), width=6)
 

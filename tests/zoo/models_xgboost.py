@@ -30,7 +30,7 @@ def trained(params: dict[str, Any], matrix: xgboost.DMatrix, x: Any = X, **more:
     return Made(booster, x, lambda: {"predict": booster.predict(xgboost.DMatrix(x))})
 
 
-@model("two classes", quick=True)
+@model("two classes")
 def xgb_binary() -> Made:
     return probabilities(xgboost.XGBClassifier(**SMALL).fit(X, classes(X, 2)))
 
@@ -70,7 +70,7 @@ def xgb_labels() -> Made:
     return probabilities(xgboost.XGBClassifier(**SMALL).fit(X, y))
 
 
-@model("missing values, NaN", quick=True)
+@model("missing values, NaN")
 def xgb_missing() -> Made:
     x = table(missing=0.3)
     return predictions(xgboost.XGBRegressor(**SMALL).fit(x, target(x)), x)

@@ -246,3 +246,14 @@ class Mixed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.tanh(self.body(x.to(self.body.weight.dtype)))
         return self.head(y.to(self.head.weight.dtype))
+
+
+class Wide(nn.Module):
+    """Adds up in float64, and answers so."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(inputs, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cumsum(self.layer(x).double() / 3, 0)

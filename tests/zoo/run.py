@@ -19,11 +19,14 @@ build/zoo (--folder): `models/NAME/` has `own.npz`, `row.json` and `log.txt`.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ import zoo_table
 from rich.console import Console
 from rich.markup import escape
 from zoo_case import Case, cases_of
+from zoo_judging import marked
 from zoo_running import Place, run
 from zoo_wheels import ROOT, shipped
 
@@ -69,24 +73,33 @@ def earlier(path: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(path.read_text())} if path.is_file() else {}
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a second run out of the folder meanwhile: each writes all rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another run works in {folder}: wait for it, or give --folder") from None
+        yield
+
+
 def main() -> int:
     asked = arguments()
     console = Console(highlight=False, soft_wrap=True)
     place = Place(asked.folder, asked.folder / "archive", asked.folder / "data")
     rows_file = asked.folder / "rows.json"
-    rows = earlier(rows_file)
     cases = chosen(asked)
-    if not asked.table:
-        due = [
-            c
-            for c in cases
-            if not (asked.resume and c.name in rows and (rows[c.name]["ok"] or not asked.again))
-        ]
-        if not (asked.resume or asked.only or asked.quick):
-            shutil.rmtree(place.archive / "grid-size-1", ignore_errors=True)  # the models of the last run
-        shipped(asked.folder)
-        _run_all(due, place, rows, rows_file, console)
-    mine = [rows[case.name] for case in cases if case.name in rows]
+    with held(asked.folder):
+        rows = earlier(rows_file)
+        if not asked.table:
+            done = {n for n, row in rows.items() if asked.resume and (row["ok"] or not asked.again)}
+            if not (asked.resume or asked.only or asked.quick):
+                shutil.rmtree(place.archive / "grid-size-1", ignore_errors=True)  # the models of the last run
+            shipped(asked.folder)
+            run_all([case for case in cases if case.name not in done], place, rows, rows_file, console)
+    mine = [marked(case, rows[case.name]) for case in cases if case.name in rows]
     if asked.json:
         asked.json.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
     if not asked.no_table and (asked.table or not (asked.only or asked.quick)):
@@ -99,7 +112,7 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _run_all(
+def run_all(
     cases: list[Case], place: Place, rows: dict[str, dict[str, Any]], rows_file: Path, console: Console
 ) -> None:
     environments: dict[str, str] = {}

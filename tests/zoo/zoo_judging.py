@@ -37,11 +37,15 @@ def matched(names: list[str], sealed: Mapping[str, np.ndarray]) -> list[str | No
 
 def judged(case: Case, row: dict[str, Any], own_file: Path) -> dict[str, Any]:
     """Add to a row: verdict and distance of what was sealed, and whether all is as it must be."""
-    row = {**row, "group": case.group, "about": case.about, "expected": case.expected}
     if row["status"] == "sealed":
-        row |= compared(row, own_file)
-    row["ok"] = as_expected(case, row)
-    return row
+        row = {**row, **compared(row, own_file)}
+    return marked(case, row)
+
+
+def marked(case: Case, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row, its verdict known, with what its model must come to today."""
+    facts = {"group": case.group, "about": case.about, "expected": case.expected}
+    return {**row, **facts, "ok": as_expected(case, row)}
 
 
 def compared(row: dict[str, Any], own_file: Path) -> dict[str, Any]:
