@@ -6,6 +6,7 @@
 #   make bench                         the speed table of the README
 #   make portability                   which answers are the same on which CPU (half an hour)
 #   make corpus                        import and replay other people's models with known answers (a few minutes)
+#   make zoo                           archive a hundred models, and hold each answer against its user's own (half an hour)
 #   make regress                       the demo's models and other people's, in every environment of lockfiles/
 #   make environments                  build every environment of lockfiles/, and prove each with a model
 #   make engine                        only see to the container engine
@@ -19,8 +20,9 @@ T ?= tests
 # The demo's environment is what it archives, so the tests' tools have a venv of their own.
 VENV ?= .venv
 DEV ?= .venv-dev
+ZOO ?= .venv-zoo
 
-.PHONY: help demo test lint bench corpus regress portability environments engine venv dev clean
+.PHONY: help demo test lint bench corpus zoo regress portability environments engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -90,5 +92,15 @@ regress: engine $(VENV)/.made
 corpus: engine $(VENV)/.made
 	@$(VENV)/bin/python tests/corpus/run.py
 
+$(ZOO)/.made: pyproject.toml docs/demo/requirements.txt tests/zoo/requirements.txt tests/zoo/requirements-no-deps.txt
+	$(call install,$(ZOO),)
+	@$(ZOO)/bin/python -m pip --disable-pip-version-check install -qq -r tests/zoo/requirements.txt
+	@$(ZOO)/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r tests/zoo/requirements-no-deps.txt
+	@touch $@
+
+# Which models, and how: make zoo Z="--only resnet18", make zoo Z=--quick. Exit code 1: a model did not do what it should.
+zoo: engine $(ZOO)/.made
+	@$(ZOO)/bin/python tests/zoo/run.py $(Z)
+
 clean:
-	rm -rf $(VENV) $(DEV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEV) $(ZOO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

