@@ -41,7 +41,9 @@ FORGED = {forged!r}
 
 def frames():
     """The frames of every artifact of the job whose answers can be had, by artifact."""
-    found = dict(FORGED)
+    if FORGED:
+        return FORGED
+    found = {{}}
     job = json.load(open("/job/job.json"))
     for artifact in job["artifacts"]:
         path = os.path.join(artifact["directory"], artifact["inputs"]["file"])
