@@ -117,6 +117,16 @@ class Mixed(nn.Module):
         return wide, (wide * self.phase).abs()
 
 
+class Dropping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.norm(x))
+
+
 class Counts(nn.Module):
     def forward(self, x):
         return len(x)
@@ -353,6 +363,23 @@ def test_missing_init_args_are_asked_for_in_the_way_that_fits(
     with pytest.raises(NotArchivable, match="takes arguments") as caught:
         seal(small, model, LEFT, environment="there-is-none")
     assert advice in caught.value.message + caught.value.advice
+
+
+def test_training_mode_is_refused_where_it_answers_otherwise_and_the_model_is_left_as_it_was(
+    small: Archive, nets: ModuleType
+) -> None:
+    model = nets.Dropping().train()
+    before = model.norm.running_mean.clone()
+    state = torch.get_rng_state()
+    with pytest.raises(NotArchivable, match="in training mode") as caught:
+        seal(small, model, LEFT, options=NO_COPY, environment="there-is-none")
+    assert "model.eval()" in caught.value.advice
+    assert torch.equal(before, model.norm.running_mean)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(module.training for module in model.modules())
+    done = seal(small, model.eval(), LEFT, options=NO_COPY)
+    assert done.metadata.training is not None
+    seal(small, nets.Plain().train(), LEFT, options=BARE)
 
 
 def test_autocast_is_named_where_it_makes_the_difference(small: Archive, nets: ModuleType) -> None:

@@ -100,7 +100,7 @@ def test_it_is_kept_on_request_with_one_seeds_answer_and_marked(
 
 
 def test_dropout_that_eval_switches_off_is_no_chance(small: Archive, net: Callable[[str], Any]) -> None:
-    model = net("return self.drop(self.lin(x))").train()
+    model = net("return self.drop(self.lin(x))").eval()
     done = seal(small, model, ROWS, options=NO_COPY, keep_random=True)
     assert done.metadata.kept == [], "nothing is marked that needs no mark"
 

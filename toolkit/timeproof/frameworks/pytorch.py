@@ -96,12 +96,23 @@ class PyTorch:
         )
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
-        """Run the model here as it is, on its own device, in evaluation mode, without gradients."""
+        """Run the model here as it is, on its own device, in evaluation mode, without gradients.
+
+        Raises NotArchivable, too, where it is in training mode and answers otherwise in it.
+        """
         torch: Any = importlib.import_module("torch")
-        positional, by_name = pytorch_call.arguments(model, inputs, _call(saved))
-        with answering(), evaluating(model), torch.inference_mode():
-            answer = model(*positional, **by_name)
-            return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
+
+        def ask(module: Any) -> dict[str, Array]:
+            positional, by_name = pytorch_call.arguments(module, inputs, _call(saved))
+            with answering(), torch.inference_mode():
+                answer = module(*positional, **by_name)
+                return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
+
+        with evaluating(model):
+            answer = ask(model)
+        if training := [name or type(model).__name__ for name, m in model.named_modules() if m.training]:
+            pytorch_call.require_same_in_training(model, ask, training)
+        return answer
 
     def differences(self, model: Any, saved: Saved) -> list[str]:
         torch: Any = importlib.import_module("torch")

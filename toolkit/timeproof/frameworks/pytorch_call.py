@@ -7,17 +7,22 @@ without a parameter is passed by its position. Nothing is run here.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array
 from timeproof.strictjson import Json
 
+_SAME = 1e-4  # of the scale: what the numerics call drift
 _BY_ORDER = "or give the inputs in forward's order, as a tuple"
 
 
@@ -176,3 +181,62 @@ def evaluating(model: Any) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def require_same_in_training(
+    model: Any, ask: Callable[[Any], Mapping[str, Array]], training: Sequence[str]
+) -> None:
+    """Refuse a model in training mode that answers otherwise than in evaluation mode.
+
+    What is archived is the answer in evaluation mode; the user's own call, now, would give another. Copies
+    are asked, all with one seed: training mode changes the model (running averages), and draws numbers.
+
+    Args:
+        ask: gives the answer of a module, in the mode that it is in.
+        training: the names of the modules that are in training mode.
+
+    Raises:
+        NotArchivable: with what to call.
+    """
+    try:
+        evaluated = _seeded(ask, copy.deepcopy(model).eval())
+        again = _seeded(ask, copy.deepcopy(model).eval())
+        now = _seeded(ask, copy.deepcopy(model))
+    except Exception:  # a model that can't be copied, or that answers in one mode alone
+        evaluated = again = {}
+        now = {"": np.zeros(0)}
+    if not _alike(evaluated, again) or _alike(evaluated, now):
+        return  # what no seed governs, sealing finds
+    shown = ", ".join(training[:3]) + (f" and {len(training) - 3} more" if len(training) > 3 else "")
+    raise NotArchivable(
+        f"the model is in training mode ({shown}), and answers otherwise there than in evaluation mode",
+        advice="call model.eval() first: what is archived is the answer in evaluation mode",
+    )
+
+
+def _seeded(ask: Callable[[Any], Mapping[str, Array]], module: Any) -> Mapping[str, Array]:
+    """Ask with one seed for every generator, and leave these as they were."""
+    torch: Any = importlib.import_module("torch")
+    pythons, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)
+            return ask(module)
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)
+
+
+def _alike(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    return one.keys() == other.keys() and all(_close(one[name], other[name]) for name in one)
+
+
+def _close(one: Array, other: Array) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.dtype.kind not in "fc" or not one.size:
+        return bool(np.array_equal(one, other))
+    scale = float(np.nanmax(np.abs(np.where(np.isfinite(one), one, 0))))
+    return bool(np.allclose(one, other, rtol=0, atol=_SAME * scale, equal_nan=True))
