@@ -164,7 +164,8 @@ def command(
             return 0
         out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{escape(str(done.path))}[/dim]")
         if done.own is not None and not done.remarks:
-            out.print("  your process's own answer: identical")
+            whose = "the expected answer" if expected is not None else "your process's own answer"
+            out.print(f"  {whose}: identical")
         if done.own is None and not done.remarks:
             out.print("  [dim]no answer of your own was compared: hand one in with --expected[/dim]")
         for remark in done.remarks:

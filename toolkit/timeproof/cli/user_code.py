@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from timeproof.errors import BadRequest, NotArchivable, NotFound, TimeproofError
+from timeproof.errors import BadRequest, NotArchivable, NotFound, NotImportable, TimeproofError
 
 _FUNCTION = "model_and_inputs"
 _OURS = (__file__, importlib.__file__, "<frozen importlib")
@@ -35,7 +35,13 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
     from timeproof.importing import files, tables
 
     if inputs.suffix.lower() in tables.TEXT and inputs.is_file():
-        return path, files.table_inputs(path, inputs), {}
+        try:
+            return path, files.table_inputs(path, inputs), {}
+        except NotImportable as error:
+            raise BadRequest(
+                f"{inputs} does not fit {path}: {'; '.join(error.problems)}",
+                advice="give the columns as the model takes them, all of numbers",
+            ) from error
     return path, read_arrays(inputs), {}
 
 

@@ -160,14 +160,18 @@ def settle(
         if _lacks_runtime(outcome.copies.get(copy.name, {})):
             reasons[copy.name] = "the environment holds no onnxruntime, so its distance can't be measured"
         elif not keep_inexact:
-            far = records[copy.name]
-            reasons[copy.name] = (
-                f"it is further than rounding from the model: {far.distance['verdict']}: {_summary(far)};"
-                " --keep-inexact (keep_inexact=True) keeps it, marked"
-            )
+            reasons[copy.name] = _why_left_out(records[copy.name])
     stay = without(saved, reasons)
     kept = [records[c.name] for c in stay.copies]
     return stay, kept, _require_near(kept, keep_inexact=keep_inexact)
+
+
+def _why_left_out(record: CopyRecord) -> str:
+    keep = "--keep-inexact (keep_inexact=True) keeps it, marked"
+    if record.distance.get("verdict") == "refused":
+        return f"the container can't run it: {_summary(record)}; {keep}"
+    distance = f"{record.distance['verdict']}: {_summary(record)}"
+    return f"it is further than rounding from the model: {distance}; {keep}"
 
 
 def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
