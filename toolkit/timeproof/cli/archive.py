@@ -158,6 +158,8 @@ def command(
                 {
                     "artifact": str(done.ref),
                     "path": str(done.path),
+                    "own": None if done.own is None else str(done.own.verdict),
+                    "remarks": list(done.remarks),
                     "metadata": done.metadata.model_dump(mode="json", by_alias=True),
                 }
             )
