@@ -39,6 +39,8 @@ timeproof archive train.py:net -n 8 --threshold rounding=64
 
 timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
 
+timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused where it answers otherwise
+
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    how far is the conversion?
 """
 
