@@ -121,7 +121,7 @@ def test_a_model_that_narrows_on_the_way_has_no_witness_and_a_note_says_why(wide
     assert any("no float64 witness" in note and "tanh" in note for note in done.metadata.notes)
     done = timeproof.archive(Narrowing().eval(), x, witness="none", **more)
     assert done.metadata.witnesses == []
-    assert done.metadata.notes == []
+    assert not any("witness" in note for note in done.metadata.notes)
 
 
 @pytest.mark.slow
