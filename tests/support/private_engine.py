@@ -22,7 +22,16 @@ class PrivateEngine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = ["dockerd", "--config-file", self.folder / "daemon.json", "--data-root", self.data]
+        # In a network of its own: an engine without a bridge removes the one that it finds, another engine's.
+        words = [
+            "unshare",
+            "--net",
+            "dockerd",
+            "--config-file",
+            self.folder / "daemon.json",
+            "--data-root",
+            self.data,
+        ]
         words += ["--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"]
         words += ["--host", f"unix://{self.socket}", "--bridge=none", "--iptables=false", "--ip6tables=false"]
         log = (self.folder / "log").open("ab")

@@ -19,7 +19,7 @@ from docker.types import Mount as Bind
 from docker.types import Ulimit
 
 from timeproof.engine import owning, platforms
-from timeproof.engine.base import ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engine.base import ULIMITS, USER, ImageFacts, Network, ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.limits import LIMITS
 
@@ -195,6 +195,12 @@ class Containers:
                         removed += 1
         return removed
 
+    def _network_mode(self, wanted: Network) -> str:
+        """The engine's own network where one is wanted; the machine's, where the engine has none."""
+        if wanted != "bridge" or any(n["Name"] == "bridge" for n in self._api.networks(names=["bridge"])):
+            return wanted
+        return "host"
+
     def _platform(self, image: str) -> str | None:
         """The platform to ask for: None where the image is of the engine's own architecture."""
         facts = self.inspect(image)
@@ -218,7 +224,7 @@ class Containers:
                 network_disabled=spec.network == "none",
                 platform=platform,
                 host_config=self._api.create_host_config(
-                    network_mode=spec.network,
+                    network_mode=self._network_mode(spec.network),
                     read_only=True,
                     cap_drop=["ALL"],
                     security_opt=["no-new-privileges"],
