@@ -290,7 +290,7 @@ def xgb_replaced() -> Made:
     return probabilities(clf)
 
 
-@wrong("a DMatrix for inputs", "DMatrix", "array")
+@model("a DMatrix for inputs")
 def xgb_matrix_given() -> Made:
     right = xgb_regression()
     booster = right.model.get_booster()
