@@ -15,7 +15,7 @@
 PYTHON ?= python3
 # Where torch's CPU build is published, should the configured index hold only the CUDA one.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Which tests, and how: make test T="tests/archive -k seal"
+# Which tests, and how: make test T="tests/sealing -k seal"
 T ?= tests
 # The demo's environment is what it archives, so the tests' tools have a venv of their own.
 VENV ?= .venv

@@ -21,16 +21,16 @@ sys.path.insert(0, str(SUPPORT))
 
 from archive_making import copy_archive, small_archive  # noqa: E402  it lies in SUPPORT
 
-from timeproof.archive.layout import Archive  # noqa: E402
-from timeproof.archive.verify import read_environment  # noqa: E402
-from timeproof.digests import Digest  # noqa: E402
-from timeproof.engine.containers import Containers, connect  # noqa: E402
-from timeproof.environment.conda_part import BaseRoot  # noqa: E402
-from timeproof.environment.packages import PackageStore  # noqa: E402
+from timeproof.base.digests import Digest  # noqa: E402
+from timeproof.engines.docker import Containers, connect  # noqa: E402
+from timeproof.environments.conda.layer import BaseRoot  # noqa: E402
 from timeproof.errors import EngineMissing  # noqa: E402
-from timeproof.image import build  # noqa: E402
-from timeproof.image.base import one_base  # noqa: E402
-from timeproof.replay import images  # noqa: E402
+from timeproof.images import build  # noqa: E402
+from timeproof.images.base_rootfs import one_base  # noqa: E402
+from timeproof.runs import image_provider  # noqa: E402
+from timeproof.store.layout import Archive  # noqa: E402
+from timeproof.store.packages import PackageStore  # noqa: E402
+from timeproof.store.verify import read_environment  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -120,7 +120,7 @@ def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) ->
     environment = done[0].metadata.environment.name
     yield Sealed(Archive(root), tuple(str(d.ref) for d in done), environment)
     if build.tag(environment) not in before:
-        images.drop(real_engine, read_environment(Archive(root), environment))
+        image_provider.drop(real_engine, read_environment(Archive(root), environment))
 
 
 def _own_caches(folder: Path) -> dict[str, str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from timeproof.archive.holding import frameworks, versions
-from timeproof.environment.lock import STORE, Lock, check_schema
-from timeproof.image.build import check_name
-from timeproof.image.files import bake_file
+from timeproof.environments.lock.document import STORE, Lock, check_schema
+from timeproof.images.build import check_name
+from timeproof.images.resources import bake_file
+from timeproof.store.environment_contents import frameworks, versions
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())

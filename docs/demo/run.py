@@ -13,15 +13,15 @@ import digits
 import typer
 
 import timeproof
-from timeproof.archive.layout import Archive
-from timeproof.archive.promise import promise
-from timeproof.archive.verify import read_environment, read_metadata
 from timeproof.cli.console import TerminalProgress, err, out, telling_errors
-from timeproof.cli.tables import replay_table
-from timeproof.engine.containers import connect
-from timeproof.replay import images
-from timeproof.replay.replaying import replay
-from timeproof.replay.verdict import Verdict
+from timeproof.cli.render.tables import replay_table
+from timeproof.compare.verdict import Verdict
+from timeproof.engines.docker import connect
+from timeproof.replaying.flow import replay
+from timeproof.runs import image_provider
+from timeproof.store.layout import Archive
+from timeproof.store.portability import promise
+from timeproof.store.verify import read_environment, read_metadata
 
 
 def archive_all(root, grid_size, proved, progress):
@@ -87,7 +87,7 @@ def main():
         out.print("\n[bold]2. Years pass[/bold]: the engine forgets the image")
         engine = connect()
         for name in environments:
-            images.drop(engine, read_environment(root, name))
+            image_provider.drop(engine, read_environment(root, name))
         fresh = not before.intersection(environments)
 
         how = "every step run again" if fresh else "layers that the builder still has are used"

@@ -22,15 +22,15 @@ import numpy as np
 import table
 
 import timeproof
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment, read_metadata
+from timeproof.base.limits import LIMITS
 from timeproof.cli.console import TerminalProgress, out, telling_errors
-from timeproof.engine.containers import connect
-from timeproof.limits import LIMITS
-from timeproof.replay import emulation, images
-from timeproof.replay.probing import run_probe
-from timeproof.replay.profile import profile_named
-from timeproof.replay.replaying import task_of
+from timeproof.engines.docker import connect
+from timeproof.replaying.flow import task_of
+from timeproof.runs import cpu_emulator, image_provider
+from timeproof.runs.container_run import run_probe
+from timeproof.runs.profiles import profile_named
+from timeproof.store.layout import Archive
+from timeproof.store.verify import read_environment, read_metadata
 
 HERE = "native"
 CPUS = table.CPUS
@@ -138,12 +138,12 @@ def _load(path):
 
 def run_all(archive, refs, folder, at_once, progress):
     """Run every CPU under every profile. Returns `{(profile, cpu, turn): answers}`."""
-    emulator = emulation.find(progress)
+    emulator = cpu_emulator.find(progress)
     environment = read_environment(
         archive, read_metadata(archive, next(iter(refs.values()))).environment.name
     )
     engine = connect()
-    image = images.provide(engine, archive, environment, progress=progress).id
+    image = image_provider.provide(engine, archive, environment, progress=progress).id
     told = [read_metadata(archive, ref).checksum for ref in refs.values()]
     what = hashlib.sha256(json.dumps([told, emulator.record.sha256]).encode()).hexdigest()[:12]
     kept = folder / f"answers-{what}"
@@ -162,8 +162,8 @@ def run_all(archive, refs, folder, at_once, progress):
                 image,
                 _tasks(archive, refs, profile),
                 profile_named(profile),
-                limits=LIMITS if here else emulation.slowed(LIMITS),
-                simulated=None if here else emulation.Simulated(emulator, cpu),
+                limits=LIMITS if here else cpu_emulator.slowed(LIMITS),
+                simulated=None if here else cpu_emulator.Simulated(emulator, cpu),
                 on_outcome=lambda outcome: progress.detail(f"{cpu}, {profile}: {outcome.id}"),
             )
             _save(path, _answers(run))

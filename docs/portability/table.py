@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from timeproof.replay.compare import compare_outputs
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.compare import compare_outputs
+from timeproof.compare.verdict import Verdict
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CPUS = ("Nehalem", "SandyBridge", "Haswell", "EPYC", "Skylake-Server")

@@ -32,18 +32,18 @@ from rich.console import Console
 from timing import Case, Measure, alternate, command, peak_memory, repeat, seconds
 
 import timeproof
-from timeproof.archive.layout import SHORT, Archive, Ref
-from timeproof.archive.model import FileEntry, ImageRecord, Metadata
-from timeproof.archive.verify import read_environment, read_metadata
-from timeproof.digests import Digest
-from timeproof.engine.base import ReadExactly, RunResult, RunSpec
-from timeproof.engine.containers import Containers, connect
-from timeproof.environment.inspected import inspect
-from timeproof.environment.selection import Graph
-from timeproof.replay import images
-from timeproof.replay.archiving import Archived
-from timeproof.replay.probing import run_probe
-from timeproof.replay.replaying import task_of
+from timeproof.base.digests import Digest
+from timeproof.engines.docker import Containers, connect
+from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
+from timeproof.environments.capture.selection import Graph
+from timeproof.environments.interpreter.inspected import inspect
+from timeproof.replaying.flow import task_of
+from timeproof.runs import image_provider
+from timeproof.runs.container_run import run_probe
+from timeproof.sealing.flow import Archived
+from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.schema.v1 import FileEntry, ImageRecord, Metadata
+from timeproof.store.verify import read_environment, read_metadata
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -165,7 +165,7 @@ class Bench:
         """`docker run` of the frozen probe with the job that a replay of `ref` would give it."""
         record, archive = record or self.record, archive or self.archive
         assert record is not None
-        found = images.find(self.engine, record.image)
+        found = image_provider.find(self.engine, record.image)
         assert found is not None
         metadata = read_metadata(archive, ref)
         folder = Path(tempfile.mkdtemp(prefix="plain-", dir=self.folder))
@@ -296,7 +296,7 @@ class Bench:
 
             def once(dropped: bool = dropped) -> float:
                 if dropped:
-                    images.drop(self.engine, self.record)  # type: ignore[arg-type]  # it is there by now
+                    image_provider.drop(self.engine, self.record)  # type: ignore[arg-type]  # it is there by now
                 return seconds(lambda: command(words))
 
             self.tell(repeat("cached rebuild of an environment", name, 8.0, once, rounds=self.rounds))
@@ -331,7 +331,7 @@ class Bench:
 
     def close(self) -> None:
         for name in self.archive.environment_names():
-            images.drop(self.engine, read_environment(self.archive, name))
+            image_provider.drop(self.engine, read_environment(self.archive, name))
 
 
 @contextmanager

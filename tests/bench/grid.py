@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from timing import Measure, command, seconds
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import ImageRecord
-from timeproof.archive.verify import read_environment
-from timeproof.regress.local import Local
-from timeproof.replay import images
+from timeproof.regression.executors.local import Local
+from timeproof.runs import image_provider
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.verify import read_environment
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -50,10 +50,10 @@ def measures(bench: Bench) -> list[Measure]:
         return [_measured(bench, archive)]
     finally:
         for record in built:
-            images.drop(bench.engine, record)
+            image_provider.drop(bench.engine, record)
         for name in archive.environment_names():
             if name.startswith(f"{AGAIN}-again"):
-                bench.engine.drop(images.tag(name))
+                bench.engine.drop(image_provider.tag(name))
 
 
 def _build(bench: Bench, archive: Archive, folder: Path) -> list[ImageRecord]:
@@ -66,7 +66,7 @@ def _build(bench: Bench, archive: Archive, folder: Path) -> list[ImageRecord]:
     command([CLI, "build", folder, "--archive", archive.root])
     (name,) = set(archive.environment_names()) - before
     record = read_environment(archive, name)
-    return [] if images.find(bench.engine, record.image) in had.stdout.split() else [record]
+    return [] if image_provider.find(bench.engine, record.image) in had.stdout.split() else [record]
 
 
 def _measured(bench: Bench, archive: Archive) -> Measure:

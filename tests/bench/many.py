@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from timing import Measure, repeat, seconds
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import read_metadata
-from timeproof.engine.containers import connect
-from timeproof.importing.importing import Request, import_models
-from timeproof.replay import images
-from timeproof.replay.judging import task_of
-from timeproof.replay.outcome import Outcome
-from timeproof.replay.probing import run_probe
-from timeproof.replay.replaying import replay
+from timeproof.engines.docker import connect
+from timeproof.importing.flow import Request, import_models
+from timeproof.replaying.flow import replay
+from timeproof.replaying.grading import task_of
+from timeproof.runs import image_provider
+from timeproof.runs.container_run import run_probe
+from timeproof.runs.probe_stream import Outcome
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import read_metadata
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -40,7 +40,7 @@ def marginal(bench: Bench) -> list[Measure]:
         archive = Archive(bench.clone(f"many-{framework}", [(first, _MORE + 1)]))
         metadata = read_metadata(archive, first)
         assert bench.record is not None
-        image = images.find(bench.engine, bench.record.image)
+        image = image_provider.find(bench.engine, bench.record.image)
         assert image is not None
         refs = [Ref(8, framework, v) for v in range(1, _MORE + 2)]
         tasks = [task_of(archive, ref, read_metadata(archive, ref)) for ref in refs]

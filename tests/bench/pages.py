@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from example_report import large
 from playwright.sync_api import sync_playwright
 
-from timeproof.regress.html import render_html
+from timeproof.regression.reports.html import render_html
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SIZES = {2_000: (250, 8), 20_000: (2_500, 8)}

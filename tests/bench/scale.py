@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from timing import Measure, command, peak_memory, seconds
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import read_environment, read_metadata
-from timeproof.digests import Digest
+from timeproof.base.digests import Digest
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import read_environment, read_metadata
 
 if TYPE_CHECKING:
     from bench import Bench

@@ -7,9 +7,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from timeproof.cli import doctor
+from timeproof.cli import doctor_cmd
 from timeproof.cli.main import make_app
-from timeproof.engine import choosing, platforms
+from timeproof.engines import platforms
+from timeproof.engines import registry as choosing
 from timeproof.errors import EngineMissing
 
 
@@ -46,8 +47,8 @@ def test_engines_that_do_not_work_are_named_with_the_reason_and_a_way_out(monkey
 )
 def test_what_an_engine_can_do_with_images_of_amd64(monkeypatch, arch, kernel, buildkit, ok, says):
     monkeypatch.setattr(platforms, "emulators", lambda: kernel)
-    monkeypatch.setattr(doctor, "_buildkit_runs", lambda _: buildkit)
-    check = doctor._platform("docker", arch)
+    monkeypatch.setattr(doctor_cmd, "_buildkit_runs", lambda _: buildkit)
+    check = doctor_cmd._platform("docker", arch)
     assert check.ok is ok
     assert says in check.found
     assert ok or "qemu-user-static" in check.advice

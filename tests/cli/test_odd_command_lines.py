@@ -14,7 +14,7 @@ import tiny_models
 from archive_making import ENVIRONMENT, copy_archive, flip
 from typer.testing import CliRunner
 
-from timeproof import strictjson
+from timeproof.base import strictjson
 from timeproof.cli.main import make_app
 
 SUPPORT = Path(tiny_models.__file__).parent
@@ -288,7 +288,7 @@ def test_an_altered_artifact_is_exit_code_3_and_the_others_are_replayed(sealed, 
 def test_another_answer_is_exit_code_1_unless_allowed(sealed, tmp_path):
     from grafting import graft, recorded
 
-    from timeproof.archive.layout import Archive
+    from timeproof.store.layout import Archive
 
     archive = Archive(copy_archive(sealed.root, tmp_path / "archive"))
     (name, array), *_ = recorded(archive, "grid-size-3/onnx/v1").items()

@@ -23,17 +23,18 @@ from rich.console import Console
 from rich.table import Table
 from tree_inputs import inputs_for
 
-from timeproof import api, atomic
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_metadata
+from timeproof import api
+from timeproof.base import atomic
 from timeproof.cli.console import TerminalProgress
-from timeproof.engine.containers import connect
-from timeproof.importing.importing import Imported, Request, import_models
-from timeproof.replay import images
-from timeproof.replay.choosing import by_name, from_lock_folder
-from timeproof.replay.replaying import replay
-from timeproof.replay.result import Result
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.verdict import Verdict
+from timeproof.engines.docker import connect
+from timeproof.importing.flow import Imported, Request, import_models
+from timeproof.replaying.flow import replay
+from timeproof.replaying.result import Result
+from timeproof.runs import image_provider
+from timeproof.runs.environment_provider import by_name, from_lock_folder
+from timeproof.store.layout import Archive
+from timeproof.store.verify import read_metadata
 
 LEAST = 1800  # cases of ONNX's; fewer, and something was lost on the way
 GRID = 1
@@ -55,7 +56,7 @@ class Corpus:
             )
         else:
             record = by_name(self.archive, named)
-        images.provide(self.engine, self.archive, record, progress=self.progress)
+        image_provider.provide(self.engine, self.archive, record, progress=self.progress)
         return record.folder
 
     def imported(self, source: Path, environment: str) -> Imported:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from archive_making import copy_archive, flip
 
-from timeproof import atomic
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment, read_metadata, verify
-from timeproof.environment.packages import PackageStore
+from timeproof.base import atomic
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BuildFailed
-from timeproof.image import bake, build, recipe
-from timeproof.replay import images
-from timeproof.replay.replaying import Result, replay
-from timeproof.replay.verdict import Verdict
+from timeproof.images import build, buildx, recipe
+from timeproof.replaying.flow import Result, replay
+from timeproof.runs import image_provider
+from timeproof.store.layout import Archive
+from timeproof.store.packages import PackageStore
+from timeproof.store.verify import read_environment, read_metadata, verify
 
 pytestmark = pytest.mark.container
 
@@ -102,8 +102,8 @@ def test_the_image_is_rebuilt_to_the_same_digests_at_another_path_that_is_read_o
     shutil.copytree(sealed.root, tmp_path / "another place" / "archive")
     moved = Archive(read_only(tmp_path / "another place" / "archive"))
     record = read_environment(moved, sealed.environment)
-    images.drop(real_engine, record)
-    assert images.find(real_engine, record.image) is None
+    image_provider.drop(real_engine, record)
+    assert image_provider.find(real_engine, record.image) is None
     result = everything(moved, real_engine, image="rebuild")
     assert verdicts(result) == ["identical"] * 4
     assert result.environments == {sealed.environment: "rebuilt"}
@@ -116,9 +116,9 @@ def test_the_image_is_rebuilt_to_the_same_digests_at_another_path_that_is_read_o
 @pytest.mark.slow
 def test_every_step_run_again_gives_the_same_digests(sealed, real_engine):
     record = read_environment(sealed.archive, sealed.environment)
-    provided = images.provide(real_engine, sealed.archive, record, mode="rebuild", no_cache=True)
+    provided = image_provider.provide(real_engine, sealed.archive, record, mode="rebuild", no_cache=True)
     assert provided.source == "rebuilt"
-    assert images.find(real_engine, record.image) == provided.id
+    assert image_provider.find(real_engine, record.image) == provided.id
 
 
 def test_a_changed_byte_in_a_wheel_is_refused_before_the_build(sealed, real_engine, copy_of):
@@ -140,7 +140,7 @@ def test_a_changed_byte_in_a_wheel_fails_the_build_itself(sealed, real_engine, t
     wheel = next((contexts / record.name).rglob("packaging-*.whl"))
     flip(wheel)
     with pytest.raises(BuildFailed, match=f"{wheel.name} has SHA-256"):
-        bake.bake(
+        buildx.bake(
             contexts,
             record.name,
             output=f"type=oci,tar=false,dest={tmp_path / 'out'}",
@@ -155,18 +155,18 @@ def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, re
     shutil.rmtree(archive.packages)
     blobs = sorted((archive.images / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
     flip(blobs[-1])
-    images.drop(real_engine, record)
+    image_provider.drop(real_engine, record)
     result = everything(archive, real_engine, image="stored")
     assert result.exit_code == 3
     assert blobs[-1].name in result.replayed[0].reason
     assert started == []
-    assert images.find(real_engine, record.image) is None
+    assert image_provider.find(real_engine, record.image) is None
 
 
 def test_without_packages_the_stored_copy_is_loaded_and_said_so(sealed, real_engine, copy_of):
     archive = copy_of(sealed)
     shutil.rmtree(archive.packages)
-    images.drop(real_engine, read_environment(archive, sealed.environment))
+    image_provider.drop(real_engine, read_environment(archive, sealed.environment))
     result = everything(archive, real_engine)
     assert verdicts(result) == ["identical"] * 4
     assert result.environments == {sealed.environment: "stored"}
@@ -202,7 +202,7 @@ def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, 
         raise AssertionError("the environment was built again")
 
     monkeypatch.setattr(build, "build_environment", built)
-    monkeypatch.setattr(bake, "bake", built)
+    monkeypatch.setattr(buildx, "bake", built)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         done = timeproof.archive(
@@ -247,7 +247,7 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
     archive = copy_of(sealed, "another place")
     record = read_environment(archive, sealed.environment)
     script = told_commands((archive.environments / sealed.environment / "REPLAY.md").read_text())
-    images.drop(real_engine, record)
+    image_provider.drop(real_engine, record)
 
     def follow() -> tuple[list[str], str]:
         done = subprocess.run(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from timeproof.archive.verify import read_metadata, verify
-from timeproof.importing.importing import Request, import_models
-from timeproof.replay.replaying import replay
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.verdict import Verdict
+from timeproof.importing.flow import Request, import_models
+from timeproof.replaying.flow import replay
+from timeproof.store.verify import read_metadata, verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from grafting import graft
 
-from timeproof.archive.layout import Archive
-from timeproof.engine.owning import LABEL
-from timeproof.regress.result import Report
+from timeproof.engines.ownership_labels import LABEL
+from timeproof.regression.report import Report
+from timeproof.store.layout import Archive
 
 pytestmark = pytest.mark.container
 

@@ -14,10 +14,10 @@ import tiny_models
 from typer.testing import CliRunner
 
 import timeproof
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import verify
 from timeproof.cli.main import make_app
 from timeproof.errors import SealFailed
+from timeproof.store.layout import Archive
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 

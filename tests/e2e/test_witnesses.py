@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from archive_making import copy_archive, reseal
 
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_metadata, verify
-from timeproof.replay.profile import profile_named
-from timeproof.replay.replaying import replay
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.verdict import Verdict
+from timeproof.replaying.flow import replay
+from timeproof.runs.profiles import profile_named
+from timeproof.store.layout import Archive
+from timeproof.store.verify import read_metadata, verify
 
 pytestmark = pytest.mark.container
 

@@ -14,15 +14,15 @@ import tiny_models
 from years import CHEAP, LOCKFILES, NAMES, built, trained
 
 import timeproof
-from timeproof import strictjson
-from timeproof.archive.holding import frameworks_of, versions_of
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment
-from timeproof.engine.containers import Containers
-from timeproof.image.build import stage_context
-from timeproof.replay import images
-from timeproof.replay.choosing import read_lock_folder
-from timeproof.replay.verdict import Verdict
+from timeproof.base import strictjson
+from timeproof.compare.verdict import Verdict
+from timeproof.engines.docker import Containers
+from timeproof.images.build import stage_context
+from timeproof.runs import image_provider
+from timeproof.runs.environment_provider import read_lock_folder
+from timeproof.store.environment_contents import frameworks_of, versions_of
+from timeproof.store.layout import Archive
+from timeproof.store.verify import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
@@ -35,7 +35,7 @@ def years(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> 
     archive = Archive(tmp_path_factory.mktemp("years") / "archive")
     yield archive
     for name in archive.environment_names():
-        images.drop(real_engine, read_environment(archive, name))
+        image_provider.drop(real_engine, read_environment(archive, name))
     shutil.rmtree(archive.root)
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from private_engine import PrivateEngine
 
-from timeproof import proc
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import read_environment, verify
-from timeproof.environment.packages import PackageStore
+from timeproof.base import proc
+from timeproof.base.progress import Silent
 from timeproof.errors import EngineLost, StorageFailed
-from timeproof.image import build, recipe
-from timeproof.progress import Silent
+from timeproof.images import build, recipe
+from timeproof.store.layout import Archive
+from timeproof.store.packages import PackageStore
+from timeproof.store.verify import read_environment, verify
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

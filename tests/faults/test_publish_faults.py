@@ -17,12 +17,12 @@ import pytest
 from archive_making import ENVIRONMENT, IMAGE, Y, copy_archive, publish
 from faking import FakeEngine, answering
 
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import verify
-from timeproof.engine.base import ImageFacts
+from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import StorageFailed
-from timeproof.replay.archiving import Request, archive_model
-from timeproof.replay.replaying import replay
+from timeproof.replaying.flow import replay
+from timeproof.sealing.flow import Request, archive_model
+from timeproof.store.layout import Archive
+from timeproof.store.verify import verify
 
 SUPPORT = Path(__file__).parents[1] / "support"
 # Every spelling that a kernel may have; strace skips a name with ? that this machine lacks.

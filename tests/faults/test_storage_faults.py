@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from timeproof import atomic
+from timeproof.base import atomic
+from timeproof.base.paths import list_tree, open_regular
 from timeproof.errors import StorageFailed
-from timeproof.paths import list_tree, open_regular
 
 # Both spellings where kernels have two; strace skips a name with ? that this machine lacks.
 RENAME = "?rename,?renameat,?renameat2"
@@ -108,7 +108,7 @@ def test_a_read_only_folder_is_read_and_named_where_it_is_written(tmp_path: Path
 WRITE = """
 import sys
 from pathlib import Path
-from timeproof import atomic
+from timeproof.base import atomic
 from timeproof.errors import TimeproofError
 try:
     atomic.write(Path(sys.argv[1]), b"new " * 1000, replace=sys.argv[2] == "replace")
@@ -121,7 +121,7 @@ print("written")
 STAGE = """
 import os, sys
 from pathlib import Path
-from timeproof import atomic
+from timeproof.base import atomic
 from timeproof.errors import TimeproofError
 target = Path(sys.argv[1])
 try:
@@ -241,7 +241,7 @@ def test_the_steps_are_those_that_are_tested(strace: str, tmp_path: Path) -> Non
 RACE = """
 import sys, time
 from pathlib import Path
-from timeproof import atomic
+from timeproof.base import atomic
 from timeproof.errors import Exists
 target, number, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 time.sleep(max(0.0, start - time.time()))

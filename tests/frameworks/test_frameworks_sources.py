@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from timeproof.errors import NotArchivable
-from timeproof.frameworks import sources
+from timeproof.frameworks.pytorch import sources
 
 _COUNT = itertools.count()
 Project = Callable[..., type]
@@ -207,7 +207,7 @@ import sys
 {before}
 class Net: pass
 from timeproof.errors import NotArchivable
-from timeproof.frameworks import sources
+from timeproof.frameworks.pytorch import sources
 try:
     sources.capture(Net)
 except NotArchivable as error:

@@ -11,7 +11,7 @@ import tiny_models
 from onnx import TensorProto, helper
 
 from timeproof.frameworks import SaveOptions
-from timeproof.frameworks.onnx import Onnx
+from timeproof.frameworks.onnx.adapter import Onnx
 
 N = helper.make_node
 X = np.random.default_rng(5).standard_normal((6, 4)).astype(np.float32)

@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from roundtrip import Case, save
 
 from timeproof.errors import NotArchivable
-from timeproof.frameworks import SaveOptions, onnx_graph
+from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.onnx import graph as onnx_graph
 
 RNG = np.random.default_rng(5)
 X = {"x": RNG.normal(size=(9, 16)).astype(np.float32)}

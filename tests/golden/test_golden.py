@@ -18,17 +18,17 @@ from typing import Any
 
 import pytest
 
-from timeproof.archive import reference
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import ImageRecord, Metadata
-from timeproof.archive.verify import check_artifact, read_environment
+from timeproof.compare.compare import compare_outputs
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadArchive
-from timeproof.replay import images
-from timeproof.replay.compare import compare_outputs
-from timeproof.replay.outcome import Outcome, ProbeRun
-from timeproof.replay.probing import run_probe
-from timeproof.replay.replaying import expected_outputs, task_of
-from timeproof.replay.verdict import Verdict
+from timeproof.replaying.flow import expected_outputs, task_of
+from timeproof.runs import image_provider
+from timeproof.runs.container_run import run_probe
+from timeproof.runs.probe_stream import Outcome, ProbeRun
+from timeproof.store import reference
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.schema.v1 import ImageRecord, Metadata
+from timeproof.store.verify import check_artifact, read_environment
 
 V1 = Path(__file__).parent / "v1"
 GOLDEN = Archive(V1)
@@ -98,7 +98,9 @@ def replayed(sealed: Any, real_engine: Any) -> ProbeRun:
     metadata = {ref: check_artifact(GOLDEN, ref) for ref in REFS}
     (profile,) = {one.profile.model_dump_json(): one.profile for one in metadata.values()}.values()
     assert profile.name == "portable"
-    image = images.provide(real_engine, sealed.archive, read_environment(sealed.archive, sealed.environment))
+    image = image_provider.provide(
+        real_engine, sealed.archive, read_environment(sealed.archive, sealed.environment)
+    )
     tasks = [task_of(GOLDEN, ref, one) for ref, one in metadata.items()]
     return run_probe(real_engine, image.id, tasks, profile)
 

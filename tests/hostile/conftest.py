@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "environment"))  # helpers of the honest ones
+sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))  # helpers of the honest ones
 
 from environment_making import small_package, write_repodata
 
-from timeproof.environment.inspected import inspect
-from timeproof.environment.interpreter import InterpreterPackage, pack_interpreter
+from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from hostile_packages import altered, member, write_package
 
-from timeproof.archive.layout import Archive
-from timeproof.digests import Digest
-from timeproof.engine.choosing import engine_named
-from timeproof.environment import inside
-from timeproof.environment.conda_part import BaseRoot, conda_part
-from timeproof.environment.interpreter import InterpreterPackage
-from timeproof.environment.lock import Lock, Package
-from timeproof.environment.packages import PackageStore
-from timeproof.environment.tree_reading import TreeReader
+from timeproof.base.digests import Digest
+from timeproof.base.limits import Limits
+from timeproof.engines.registry import engine_named
+from timeproof.environments.conda.layer import BaseRoot, conda_part
+from timeproof.environments.interpreter.package import InterpreterPackage
+from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.toolbox import frames as inside
+from timeproof.environments.toolbox.tree_reading import TreeReader
 from timeproof.errors import BuildFailed, DigestMismatch, EngineMissing, LockFailed
-from timeproof.limits import Limits
+from timeproof.store.layout import Archive
+from timeproof.store.packages import PackageStore
 
 SUBDIR = "linux-64" if platform.machine() == "x86_64" else f"linux-{platform.machine()}"
 SECRET = b"the host's own secret"
@@ -130,7 +130,7 @@ def test_a_library_that_never_ends_is_ended(
     packed: Path, laid_out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[str]
 ) -> None:
     package = compiling(packed, tmp_path / "packages", "while True: pass\n")
-    monkeypatch.setattr("timeproof.environment.conda_part.LIMITS", Limits(prefix_seconds=4.0))
+    monkeypatch.setattr("timeproof.environments.conda.layer.LIMITS", Limits(prefix_seconds=4.0))
     with pytest.raises(BuildFailed, match="took longer"):
         laid_out(package)
     assert len(started) == 1  # and none is left

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from timeproof.environment import stock_conda_lock
-from timeproof.environment.allowed import NOTHING, Allowed, check_selected, read_environment
-from timeproof.environment.packages import PackageStore
-from timeproof.environment.solve import _taken
-from timeproof.environment.solving import is_loopback
+from timeproof.base.progress import SILENT
+from timeproof.environments.solve import stock_conda_lock
+from timeproof.environments.solve.allowed import NOTHING, Allowed, check_selected, read_environment
+from timeproof.environments.solve.container import is_loopback
+from timeproof.environments.solve.flow import _taken
 from timeproof.errors import BadArchive, LockFailed
-from timeproof.progress import SILENT
+from timeproof.store.packages import PackageStore
 
 SECRET = "x7-the-secret-of-this-machine"
 SUBDIR = "linux-64" if platform.machine() == "x86_64" else f"linux-{platform.machine()}"
@@ -242,7 +242,7 @@ def test_without_an_engine_nothing_is_solved(lock, serve: Serve, tmp_path: Path)
 def test_the_other_engines_solve_as_well(
     name: str, lock, channel: Path, tmp_path: Path, serve: Serve
 ) -> None:
-    from timeproof.engine.choosing import engine_named
+    from timeproof.engines.registry import engine_named
     from timeproof.errors import EngineMissing
 
     try:

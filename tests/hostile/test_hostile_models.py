@@ -20,10 +20,10 @@ import pytest
 from archive_making import copy_archive
 from grafting import graft
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import verify
-from timeproof.limits import LIMITS
-from timeproof.replay.replaying import Replayed, replay
+from timeproof.base.limits import LIMITS
+from timeproof.replaying.flow import Replayed, replay
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 
@@ -217,9 +217,9 @@ def test_the_hosts_process_imports_no_framework_to_replay(sealed, tmp_path):
     """What is never imported can't load a hostile file."""
     code = """
 import sys
-from timeproof.archive.layout import Archive
-from timeproof.engine.containers import connect
-from timeproof.replay.replaying import replay
+from timeproof.store.layout import Archive
+from timeproof.engines.docker import connect
+from timeproof.replaying.flow import replay
 archive = Archive(sys.argv[1])
 result = replay(archive, [archive.find("grid-size-3/pytorch")], connect())
 assert result.passes(), result.to_json()

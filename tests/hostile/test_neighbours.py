@@ -20,22 +20,22 @@ import strays
 from archive_making import reseal
 from grafting import graft, recorded
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.reference import describe
-from timeproof.archive.verify import read_environment, read_metadata, verify
-from timeproof.digests import Digest
-from timeproof.engine.bare import Bare
-from timeproof.engine.base import Engine, ReadExactly, RunResult, RunSpec
-from timeproof.engine.podman import Podman
+from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
+from timeproof.engines.podman import Podman
+from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
+from timeproof.engines.sandbox.engine import Bare
 from timeproof.errors import EngineMissing
-from timeproof.limits import LIMITS
 from timeproof.probe import wire
-from timeproof.regress.batch import Batch, run_batch
-from timeproof.regress.result import Cell
-from timeproof.replay import images
-from timeproof.replay.probing import Task, run_probe
-from timeproof.replay.replaying import replay, task_of
-from timeproof.replay.sharing import run_shared
+from timeproof.regression.batch import Batch, run_batch
+from timeproof.regression.report import Cell
+from timeproof.replaying.flow import replay, task_of
+from timeproof.runs import image_provider
+from timeproof.runs.container_run import Task, run_probe
+from timeproof.runs.parallel import run_shared
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.reference import describe
+from timeproof.store.verify import read_environment, read_metadata, verify
 
 pytestmark = pytest.mark.container
 
@@ -60,7 +60,7 @@ def engines(real_engine, sealed, tmp_path_factory) -> Iterator[dict[str, Engine]
             pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
         raise
     yield {"docker": real_engine, "podman": podman, "none": bare}
-    images.drop(podman, read_environment(sealed.archive, sealed.environment))
+    image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))
 
 
 @pytest.fixture(params=["docker", "podman", "none"])
@@ -69,7 +69,7 @@ def engine(request, engines) -> Engine:
 
 
 def image_in(engine: Engine, archive: Archive, sealed: Any) -> str:
-    return images.provide(engine, archive, read_environment(archive, sealed.environment)).id
+    return image_provider.provide(engine, archive, read_environment(archive, sealed.environment)).id
 
 
 def task(archive: Archive, ref: Ref, **how: Any) -> Task:

@@ -11,15 +11,15 @@ import pytest
 from archive_making import ENVIRONMENT
 from faking import FakeEngine
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import read_metadata
-from timeproof.importing.importing import Request, import_models
+from timeproof.compare.verdict import Verdict
+from timeproof.importing.flow import Request, import_models
 from timeproof.probe.elements import BY_NAME
-from timeproof.replay.judging import judge_outcome, task_of
-from timeproof.replay.outcome import Outcome
-from timeproof.replay.probing import run_probe
-from timeproof.replay.profile import profile_named
-from timeproof.replay.verdict import Verdict
+from timeproof.replaying.grading import judge_outcome, task_of
+from timeproof.runs.container_run import run_probe
+from timeproof.runs.probe_stream import Outcome
+from timeproof.runs.profiles import profile_named
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import read_metadata
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")

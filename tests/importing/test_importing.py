@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from archive_making import ENVIRONMENT
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.reference import read as read_reference
-from timeproof.archive.verify import read_metadata, verify
+from timeproof.base.paths import list_tree
 from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
-from timeproof.importing.importing import Request, import_models
-from timeproof.paths import list_tree
+from timeproof.importing.flow import Request, import_models
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.reference import read as read_reference
+from timeproof.store.verify import read_metadata, verify
 
 onnx = pytest.importorskip("onnx")
 
@@ -352,8 +352,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from archive_making import ENVIRONMENT
-from timeproof.archive.layout import Archive
-from timeproof.importing.importing import Request, import_models
+from timeproof.store.layout import Archive
+from timeproof.importing.flow import Request, import_models
 
 left, rename = int(sys.argv[4]), os.rename
 def dying(*words, **named):

@@ -12,16 +12,16 @@ import tiny_models
 from archive_making import ENVIRONMENT, copy_archive
 from faking import FakeEngine
 
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import read_metadata
+from timeproof.base.limits import LIMITS
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest, NotImportable
-from timeproof.importing.importing import Request, import_models
-from timeproof.limits import LIMITS
-from timeproof.replay.judging import judge_outcome, task_of
-from timeproof.replay.outcome import Outcome
-from timeproof.replay.probing import run_probe
-from timeproof.replay.profile import profile_named
-from timeproof.replay.verdict import Verdict
+from timeproof.importing.flow import Request, import_models
+from timeproof.replaying.grading import judge_outcome, task_of
+from timeproof.runs.container_run import run_probe
+from timeproof.runs.probe_stream import Outcome
+from timeproof.runs.profiles import profile_named
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import read_metadata
 
 pytest.importorskip("lightgbm")
 xgboost = pytest.importorskip("xgboost")

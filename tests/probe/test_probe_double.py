@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 from probing import artifact, run, run_raw, same, write_inputs
 
-from timeproof.limits import LIMITS
+from timeproof.base.limits import LIMITS
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((7, 300)).astype(np.float32)

@@ -15,13 +15,13 @@ import pytest
 from archive_making import ENVIRONMENT, IMAGE, Y, flip, own, reseal
 from faking import FakeEngine, answer, answering, ended, stream, told
 
-from timeproof.archive import reference
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.verify import read_metadata
-from timeproof.digests import Digest
-from timeproof.engine import containers
-from timeproof.engine.base import ImageFacts
+from timeproof.base.digests import Digest
+from timeproof.engines import docker
+from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import EngineMissing
+from timeproof.store import reference
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.verify import read_metadata
 
 pytest_plugins = "pytester"
 
@@ -39,7 +39,7 @@ def run(
 
     def run(*words: str, script: Any = None) -> tuple[pytest.RunResult, FakeEngine]:
         fake = FakeEngine(script or answering({A: Y, B: Y}), [HELD])
-        monkeypatch.setattr(containers, "connect", lambda: fake)
+        monkeypatch.setattr(docker, "connect", lambda: fake)
         result = pytester.runpytest_inprocess(
             "-p", "no:cacheprovider", "--timeproof-archive", str(small.root), *words
         )
@@ -154,7 +154,7 @@ def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch)
         asked.append(1)
         raise EngineMissing("no container engine answers", advice="run 'make engine'")
 
-    monkeypatch.setattr(containers, "connect", missing)
+    monkeypatch.setattr(docker, "connect", missing)
     result = pytester.runpytest_inprocess("--timeproof-archive", str(small.root))
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines([f"{A}: no container engine answers", "what to do: run 'make engine'"])
@@ -166,8 +166,8 @@ import sys
 sys.path[:0] = [{support!r}]
 from archive_making import IMAGE, Y
 from faking import FakeEngine, answering
-from timeproof.engine import containers
-from timeproof.engine.base import ImageFacts
+from timeproof.engines import docker as containers
+from timeproof.engines.protocol import ImageFacts
 
 def connect():
     open("connected", "a").write("once\\n")
@@ -212,7 +212,7 @@ def test_without_the_option_nothing_happens_and_nothing_is_imported(pytester: py
         def test_other(request):
             assert request.config.option.timeproof_archive is None
             ours = {name for name in sys.modules if name.partition(".")[0] == "timeproof"}
-            known = "timeproof timeproof.api timeproof.archive timeproof.pytest_plugin timeproof.replay"
+            known = "timeproof timeproof.api timeproof.pytest_plugin"
             assert ours == {*known.split(), "timeproof.version"}
             assert not {"numpy", "pydantic", "docker", "typer", "yaml", "jinja2"} & set(sys.modules)
             assert not any("timeproof" in line for line in request.config.getini("markers"))

@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from timeproof import atomic, strictjson
-from timeproof.archive import oci, reference, writer
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import (
+from timeproof.base import atomic, strictjson
+from timeproof.base.digests import Digest
+from timeproof.base.paths import list_tree
+from timeproof.images import recipe
+from timeproof.runs.profiles import profile_named
+from timeproof.store import oci_layout, reference
+from timeproof.store import publish as writer
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.packages import PackageStore
+from timeproof.store.schema.v1 import (
     EnvironmentRef,
     Framework,
     ImageIdentity,
@@ -24,11 +30,6 @@ from timeproof.archive.model import (
     Model,
     PackageEntry,
 )
-from timeproof.digests import Digest
-from timeproof.environment.packages import PackageStore
-from timeproof.image import recipe
-from timeproof.paths import list_tree
-from timeproof.replay.profile import profile_named
 
 ZEROS = "0" * 64
 LOCK = b"version: 1\nmetadata: {}\npackage: []\n"
@@ -49,7 +50,7 @@ def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
     manifest = json.dumps(
         {
             "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
+            "mediaType": oci_layout.MANIFEST,
             "config": {"digest": str(Digest.of(config)), "size": len(config)},
             "layers": [{"digest": str(Digest.of(layer)), "size": len(layer)} for layer in layers],
         }
@@ -71,7 +72,7 @@ def export(folder: Path) -> Path:
     """Lay the tiny image out as a builder would."""
     (folder / "blobs/sha256").mkdir(parents=True)
     for digest, data in BLOBS.items():
-        (folder / oci.blob(digest)).write_bytes(data)
+        (folder / oci_layout.blob(digest)).write_bytes(data)
     return folder
 
 
@@ -103,7 +104,7 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
             )
         )
     with atomic.Staging(archive.images, "build") as work:
-        image = oci.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
+        image = oci_layout.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
     with atomic.Staging(archive.environments, name) as staging:
         recipe.write(staging.path / "recipe", recipe.Ingredients(packages[0], packages[1], (packages[2],)))
         (staging.path / "conda-lock.yml").write_bytes(lock)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from timeproof.regress.result import Breakage, Cell, Report, Site, Subject
-from timeproof.replay.compare import compare_outputs
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.compare import compare_outputs
+from timeproof.compare.verdict import Verdict
+from timeproof.regression.report import Breakage, Cell, Report, Site, Subject
 
 # What a browser, an XML reader or a Markdown reader could take for something else than words.
 HOSTILE = (
@@ -159,7 +159,7 @@ _ROWS = [
 
 def example() -> Report:
     """Thirteen artifacts in thirteen environments, with every verdict, a baseline and declared breakages."""
-    from timeproof.regress.look import LOOKS
+    from timeproof.regression.reports.labels import LOOKS
 
     by_glyph = {look.glyph: verdict for verdict, look in LOOKS.items()}
     sites = [site(*facts) for facts in _SITES]

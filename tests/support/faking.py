@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from timeproof.archive.reference import describe
-from timeproof.engine.base import ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engines.protocol import ImageFacts, ReadExactly, RunResult, RunSpec
 from timeproof.probe import wire
+from timeproof.store.reference import describe
 
 HELLO = {"kind": "hello", "contract": 1, "python": "3.11.7", "machine": {"cpu": "a CPU"}}
 

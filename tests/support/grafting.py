@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from timeproof.archive import reference, writer
-from timeproof.archive.layout import Archive, Ref
-from timeproof.archive.model import Metadata
-from timeproof.archive.verify import read_metadata
-from timeproof.replay.replaying import expected_outputs
+from timeproof.replaying.flow import expected_outputs
+from timeproof.store import publish, reference
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.schema.v1 import Metadata
+from timeproof.store.verify import read_metadata
 
 
 def graft(
@@ -31,7 +31,7 @@ def graft(
     old = archive.find(source)
     metadata = read_metadata(archive, old)
     folder = archive.root / old.folder
-    with writer.draft(archive, old.grid_size, old.framework) as draft:
+    with publish.draft(archive, old.grid_size, old.framework) as draft:
         new = draft.ref
         before, after = f"{old.tag}", f"{new.tag}"
         for entry in metadata.files:
@@ -51,7 +51,7 @@ def graft(
             value["outputs"] = [s.model_dump() for s in reference.specs_of("output", outputs)]
         value["version"] = new.version
         for entry in value["files"]:
-            made = writer.entry(draft.folder, entry["path"], entry["role"], entry["format"])
+            made = publish.entry(draft.folder, entry["path"], entry["role"], entry["format"])
             entry.update(size=made.size, sha256=made.sha256)
         draft.publish(Metadata.model_validate(value))
     return new

@@ -73,7 +73,7 @@ def write_package(
 
 def altered(package: Path, folder: Path, changes: Mapping[str, bytes]) -> Path:
     """The same `.conda` package with other bytes in some files, and no hashes that say so."""
-    from timeproof.environment.conda_format import read_info
+    from timeproof.environments.conda.package_format import read_info
 
     told = read_info(package, "info/index.json", "info/paths.json")
     rows = [

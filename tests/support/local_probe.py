@@ -15,7 +15,7 @@ from typing import Any
 from faking import ended, on_host
 
 import timeproof.probe
-from timeproof.engine.base import RunResult, RunSpec
+from timeproof.engines.protocol import RunResult, RunSpec
 
 PROBE = Path(timeproof.probe.__file__).parent
 

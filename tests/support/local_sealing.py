@@ -15,10 +15,10 @@ import local_probe
 from archive_making import ENVIRONMENT, IMAGE, publish_environment
 from faking import FakeEngine
 
-from timeproof.archive.layout import Archive
-from timeproof.archive.verify import verify
-from timeproof.engine.base import ImageFacts
-from timeproof.replay.archiving import Archived, Request, archive_model
+from timeproof.engines.protocol import ImageFacts
+from timeproof.sealing.flow import Archived, Request, archive_model
+from timeproof.store.layout import Archive
+from timeproof.store.verify import verify
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 _COUNT = itertools.count()

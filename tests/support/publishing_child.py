@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from archive_making import publish
 
-from timeproof.archive.layout import Archive
 from timeproof.errors import TimeproofError
+from timeproof.store.layout import Archive
 
 
 def child(root: Path) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 from archive_making import IMAGE, Y, publish, publish_environment
 from faking import FakeEngine, answer, ended, stream, told
 
-from timeproof.archive.layout import Archive
-from timeproof.engine.base import ImageFacts
-from timeproof.regress.result import Cell
-from timeproof.replay.verdict import Verdict
+from timeproof.compare.verdict import Verdict
+from timeproof.engines.protocol import ImageFacts
+from timeproof.regression.report import Cell
+from timeproof.store.layout import Archive
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 VERSIONS = ("3.3.5", "4.0.0", "4.7.0")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from timeproof.archive.layout import Archive
-from timeproof.archive.model import ImageRecord
 from timeproof.errors import InterpreterAbsent
-from timeproof.image.naming import tag
-from timeproof.replay import images
-from timeproof.replay.choosing import from_lock_folder
+from timeproof.images.tags import tag
+from timeproof.runs import image_provider
+from timeproof.runs.environment_provider import from_lock_folder
+from timeproof.store.layout import Archive
+from timeproof.store.schema.v1 import ImageRecord
 
 LOCKFILES = Path(__file__).parents[2] / "lockfiles"
 NAMES = sorted(folder.name for folder in LOCKFILES.iterdir() if folder.name != "digits")
@@ -56,7 +56,7 @@ def built(archive: Archive, name: str, engine: object) -> ImageRecord:
         record = from_lock_folder(archive, LOCKFILES / name)
     except InterpreterAbsent as error:
         pytest.skip(error.message)
-    images.provide(engine, archive, record)  # type: ignore[arg-type]  # a real one
+    image_provider.provide(engine, archive, record)  # type: ignore[arg-type]  # a real one
     return record
 
 

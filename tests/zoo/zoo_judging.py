@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from zoo_case import Case
 
-from timeproof.replay.compare import Verdict, compare_outputs
+from timeproof.compare.compare import Verdict, compare_outputs
 
 # What a tree's archive holds beside the answer that its user asked for.
 BESIDE = {"margin", "raw_score", "pred_leaf"}

@@ -7,10 +7,6 @@
 Importing it imports no framework: not torch, xgboost, lightgbm or onnxruntime.
 """
 
-# The packages `archive` and `replay` share their names with the two functions. Python binds a package to
-# its parent's attribute once, when it is first loaded; loaded here, the functions stay what users see.
-import timeproof.archive
-import timeproof.replay  # noqa: F401
 from timeproof.api import archive, import_models, replay
 from timeproof.version import VERSION as __version__
 

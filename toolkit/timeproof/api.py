@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from timeproof.importing.importing import Imported
-    from timeproof.progress import Progress
-    from timeproof.replay.archiving import Archived
-    from timeproof.replay.replaying import Result
+    from timeproof.base.progress import Progress
+    from timeproof.importing.flow import Imported
+    from timeproof.replaying.flow import Result
+    from timeproof.sealing.flow import Archived
 
 _LOG = logging.getLogger("timeproof")
 _DEFAULT = Path("logs/extensions/models")
@@ -91,11 +91,11 @@ def archive(
     Raises:
         timeproof.errors.TimeproofError: each class says what to do; nothing was published.
     """
-    from timeproof.archive.layout import Archive
-    from timeproof.engine.choosing import engine_named
+    from timeproof.base.progress import SILENT
+    from timeproof.engines.registry import engine_named
     from timeproof.frameworks.base import SaveOptions
-    from timeproof.progress import SILENT
-    from timeproof.replay.archiving import Request, archive_model
+    from timeproof.sealing.flow import Request, archive_model
+    from timeproof.store.layout import Archive
 
     request = Request(
         model=model,
@@ -171,11 +171,11 @@ def import_models(
     Raises:
         timeproof.errors.TimeproofError: NotImportable names every file that can't be read.
     """
-    from timeproof.archive.layout import Archive
-    from timeproof.engine.containers import connect
-    from timeproof.importing.importing import Request
-    from timeproof.importing.importing import import_models as run
-    from timeproof.progress import SILENT
+    from timeproof.base.progress import SILENT
+    from timeproof.engines.docker import connect
+    from timeproof.importing.flow import Request
+    from timeproof.importing.flow import import_models as run
+    from timeproof.store.layout import Archive
 
     request = Request(
         source=Path(source),
@@ -226,11 +226,11 @@ def replay(
     Raises:
         timeproof.errors.TimeproofError: no such artifact, or the engine failed.
     """
-    from timeproof.archive.remote import open_archive
-    from timeproof.engine.choosing import engine_named
-    from timeproof.progress import SILENT
-    from timeproof.replay.profile import profile_named
-    from timeproof.replay.replaying import replay as run
+    from timeproof.base.progress import SILENT
+    from timeproof.engines.registry import engine_named
+    from timeproof.replaying.flow import replay as run
+    from timeproof.runs.profiles import profile_named
+    from timeproof.store.remote.mirror import open_archive
 
     archive = open_archive(root, progress=progress or SILENT)
     archive.require()

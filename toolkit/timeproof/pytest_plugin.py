@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from timeproof.archive.layout import Archive, Ref
-    from timeproof.replay.replaying import Replayed
-    from timeproof.replay.verdict import Verdict
+    from timeproof.compare.verdict import Verdict
+    from timeproof.replaying.flow import Replayed
+    from timeproof.store.layout import Archive, Ref
 
 _LOG = 30  # lines of a log that are shown, its end
 _ROOT = "timeproof"  # the first part of every artifact's node id
@@ -88,9 +88,9 @@ def pytest_collection_modifyitems(
 
 def _artifacts(session: pytest.Session, config: pytest.Config) -> Iterator[pytest.Item]:
     """Collect the artifacts that were asked for. Raises pytest.UsageError."""
-    from timeproof.archive.layout import Archive
+    from timeproof.compare.verdict import Verdict
     from timeproof.errors import TimeproofError
-    from timeproof.replay.verdict import Verdict
+    from timeproof.store.layout import Archive
 
     graded = [str(v) for v in Verdict if v.graded]
     if config.option.timeproof_allow not in graded:
@@ -158,8 +158,8 @@ class EnvironmentCollector(pytest.Collector):
         return self.replayed[item.name]
 
     def _replay(self, refs: list[Ref]) -> None:
-        from timeproof.engine.containers import connect
-        from timeproof.replay.replaying import replay
+        from timeproof.engines.docker import connect
+        from timeproof.replaying.flow import replay
 
         self._tell(f"timeproof: replaying {len(refs)} in {self.name}")
         for one in replay(self.archive, refs, connect()).replayed:
@@ -185,7 +185,7 @@ class ArtifactItem(pytest.Item):
         self.add_marker("timeproof")
 
     def runtest(self) -> None:
-        from timeproof.replay.verdict import Verdict
+        from timeproof.compare.verdict import Verdict
 
         assert isinstance(self.parent, EnvironmentCollector)
         one = self.parent.result(self)
@@ -237,8 +237,8 @@ def _quoted(path: Path) -> str:
 
 
 def _environment(archive: Archive, ref: Ref) -> str:
-    from timeproof.archive.verify import read_metadata
     from timeproof.errors import BadArchive
+    from timeproof.store.verify import read_metadata
 
     try:
         return read_metadata(archive, ref).environment.name

@@ -1,0 +1,1 @@
+"""The command `timeproof`: one file a command."""

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from timeproof import strictjson
+from timeproof.base import strictjson
 from timeproof.errors import StorageFailed, TimeproofError
 
 ArchiveOption = Annotated[

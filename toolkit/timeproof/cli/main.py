@@ -23,9 +23,9 @@ Exit codes: 0 all is well · 1 the command ran, and outputs differ or a check fa
 · 130 interrupted.
 """
 
-# Each is a module beside this one; `import` is no name for a module.
+# Each is a module beside this one.
 _MODULES = {
-    name: f"timeproof.cli.{'import_' if name == 'import' else name}"
+    name: f"timeproof.cli.{name}_cmd"
     for name in (
         "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
         "doctor",

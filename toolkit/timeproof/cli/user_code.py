@@ -32,11 +32,11 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
         raise BadRequest(
             f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
         )
-    from timeproof.importing import files, tables
+    from timeproof.importing import array_files, model_files
 
-    if inputs.suffix.lower() in tables.TEXT and inputs.is_file():
+    if inputs.suffix.lower() in array_files.TEXT and inputs.is_file():
         try:
-            return path, files.table_inputs(path, inputs), {}
+            return path, model_files.table_inputs(path, inputs), {}
         except NotImportable as error:
             raise BadRequest(
                 f"{inputs} does not fit {path}: {'; '.join(error.problems)}",
@@ -115,8 +115,8 @@ def read_arrays(path: Path) -> Any:
 
     Raises NotFound and BadRequest.
     """
-    from timeproof.importing.tables import read
-    from timeproof.importing.tensors import BadData
+    from timeproof.frameworks.onnx.tensor_files import BadData
+    from timeproof.importing.array_files import read
 
     if not path.is_file():
         raise NotFound(f"there is no file {path}")

@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from timeproof.base.limits import LIMITS
+from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable, TimeproofError
-from timeproof.limits import LIMITS
-from timeproof.strictjson import Json
 
 Array = npt.NDArray[Any]
 Role = Literal["model", "interchange", "source", "external", "optional"]

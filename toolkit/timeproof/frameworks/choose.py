@@ -6,11 +6,11 @@ from pathlib import Path
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
 from timeproof.frameworks.base import Adapter
-from timeproof.frameworks.lightgbm import LightGBM
-from timeproof.frameworks.onnx import Onnx
-from timeproof.frameworks.pytorch import PyTorch
+from timeproof.frameworks.lightgbm.adapter import LightGBM
+from timeproof.frameworks.onnx.adapter import Onnx
+from timeproof.frameworks.pytorch.adapter import PyTorch
 from timeproof.frameworks.sniffing import LIVE, advice_for, identify
-from timeproof.frameworks.xgboost import XGBoost
+from timeproof.frameworks.xgboost.adapter import XGBoost
 
 ADAPTERS: tuple[Adapter, ...] = (PyTorch(), XGBoost(), LightGBM(), Onnx())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import Array, Copy, Saved, SavedFile, SaveOptions
-from timeproof.frameworks.onnx import Onnx
+from timeproof.frameworks.onnx.adapter import Onnx
 
 _LINEAR = "linear_tree"  # the LightGBM adapter's mark
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Array, comes_from
-from timeproof.strictjson import Json
 
 _NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 _ADVICE = "give a NumPy array, a list or tuple of them, or a mapping from input names to them"

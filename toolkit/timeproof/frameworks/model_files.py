@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from timeproof import proc
+from timeproof.base import proc
+from timeproof.base.limits import LIMITS
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, NoRuntime
-from timeproof.limits import LIMITS
 
 _LIBRARIES = {"onnx": "onnxruntime"}  # where it is not called as the framework
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.errors import NotArchivable
-from timeproof.frameworks.onnx import inspect_file
+from timeproof.frameworks.onnx.adapter import inspect_file
 from timeproof.frameworks.pickles import Pickle, looked_into
 
 _HEAD = 4096  # bytes

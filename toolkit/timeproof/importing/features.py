@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from timeproof.importing.tensors import BadData
-from timeproof.limits import LIMITS
-from timeproof.strictjson import Json
+from timeproof.base.limits import LIMITS
+from timeproof.base.strictjson import Json
+from timeproof.frameworks.onnx.tensor_files import BadData
 
 _LIGHTGBM = re.compile(rb"^feature_names=(.*)$", re.MULTILINE)
 _XGBOOST = re.compile(rb'"feature_names"\s*:\s*(\[[^\]]*\])')

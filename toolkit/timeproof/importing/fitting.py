@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from timeproof.archive.reference import Array
-from timeproof.importing.tensors import BadData
+from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.store.reference import Array
 
 _NUMBERS = frozenset("biufc")
 

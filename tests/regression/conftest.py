@@ -1,0 +1,94 @@
+"""A real Chromium, headless, for the pages; each test gets a page of its own that may load nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Opened
+from example_report import example, hostile, large
+
+from timeproof.regression.reports.html import render_html
+
+# Root needs the first; the rest keeps a browser in a test from calling home.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """`make test` sees to a browser, so its absence is a failure unless it is owned up to."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_BROWSER") == "1":
+            pytest.skip("TIMEPROOF_TESTS_WITHOUT_BROWSER=1, and there is no Chromium")
+        pytest.fail("there is no Chromium: sh tests/system-packages.sh installs one")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Opened]]:
+    """Open a file as a person does. In the end: no error in any page, and no request but for itself."""
+    opened: list[Opened] = []
+    contexts = []
+
+    def open_(path: Path, hash: str = "", *, width: int = 1400, height: int = 900, **more: Any) -> Opened:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **more)
+        contexts.append(context)
+        one = Opened(context.new_page())
+        one.page.on("request", lambda request: one.requests.append(request.url))
+        one.page.on("requestfailed", lambda r: one.failed.append(f"{r.url} {r.failure}"))
+        one.page.on("pageerror", lambda error: one.errors.append(str(error)))
+        one.page.on("console", lambda said: said.type == "error" and one.errors.append(said.text))
+        one.page.goto(path.as_uri() + hash)
+        opened.append(one)
+        return one
+
+    yield open_
+    for one in opened:
+        assert one.errors == []
+        assert [url for url in one.requests if not url.startswith(("file:", "data:"))] == []
+        assert sum(url.startswith("file:") for url in one.requests) == 1
+    for context in contexts:
+        context.close()
+
+
+def _written(factory: pytest.TempPathFactory, name: str, text: str) -> Path:
+    path = factory.mktemp("page") / f"{name}.html"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def example_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(tmp_path_factory, "example", render_html(example()))
+
+
+@pytest.fixture(scope="session")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(tmp_path_factory, "hostile", render_html(hostile()))
+
+
+@pytest.fixture(scope="session")
+def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(tmp_path_factory, "large", render_html(large(250, 8)))
+
+
+@pytest.fixture(scope="session")
+def huge_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written(tmp_path_factory, "huge", render_html(large(2500, 8)))

@@ -1,0 +1,92 @@
+"""The journal: what was finished is never lost to a kill, and never believed where it is damaged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from regress_making import cell
+
+from timeproof.errors import BadRequest
+from timeproof.regression.journal import NAME, Journal
+
+MACHINE = {"cpu": "a CPU", "flags": ["sse4_2"]}
+
+
+def write(folder, count: int, *, done: bool = False, **how) -> None:
+    journal = Journal(folder, **({"resume": False, "again": False} | how))
+    for n in range(count):
+        journal.add(f"key {n}", cell(artifact=f"grid-size-8/lightgbm/v{n + 1}"), MACHINE)
+    if done:
+        journal.done()
+    journal.close()
+
+
+def keys(folder) -> list[str]:
+    journal = Journal(folder, resume=True, again=False)
+    journal.close()
+    return [e.key for e in journal.entries]
+
+
+def test_what_was_added_comes_back(tmp_path):
+    write(tmp_path, 3)
+    journal = Journal(tmp_path, resume=True, again=False)
+    journal.close()
+    assert [e.key for e in journal.entries] == ["key 0", "key 1", "key 2"]
+    assert journal.entries[0].cell == cell(artifact="grid-size-8/lightgbm/v1")
+    assert journal.entries[0].machine == MACHINE
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.booleans())
+def test_a_cut_or_damaged_line_costs_that_cell_alone(tmp_path_factory, where, cut):
+    folder = tmp_path_factory.mktemp("journal")
+    write(folder, 4)
+    path = folder / NAME
+    data = bytearray(path.read_bytes())
+    where %= len(data)
+    whole = data.count(b"\n", 0, where)
+    if cut:
+        del data[where:]
+    else:
+        data[where] ^= 0x20
+    path.write_bytes(data)
+    found = keys(folder)
+    assert found[:whole] == [f"key {n}" for n in range(whole)]
+    assert set(found) <= {f"key {n}" for n in range(4)}
+    assert len(found) >= (whole if cut else 2)
+    again = Journal(folder, resume=True, again=False)
+    again.add("key 9", cell(), MACHINE)
+    again.close()
+    assert keys(folder) == [*found, "key 9"], "a line after a cut one is a line of its own"
+
+
+def test_an_interrupted_run_is_not_overwritten_by_accident(tmp_path):
+    write(tmp_path, 2)
+    with pytest.raises(BadRequest, match="2 cells are done") as caught:
+        Journal(tmp_path, resume=False, again=False)
+    assert "--resume" in caught.value.advice
+    assert keys(tmp_path) == ["key 0", "key 1"]
+    write(tmp_path, 1, again=True)
+    assert keys(tmp_path) == ["key 0"]
+
+
+def test_a_finished_run_makes_way_for_the_next(tmp_path):
+    write(tmp_path, 2, done=True)
+    write(tmp_path, 1)
+    assert keys(tmp_path) == ["key 0"]
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    first = Journal(tmp_path, resume=False, again=False)
+    with pytest.raises(BadRequest, match="another run"):
+        Journal(tmp_path, resume=True, again=False)
+    first.close()
+    Journal(tmp_path, resume=True, again=False).close()
+
+
+def test_a_file_in_the_folders_place_is_said(tmp_path):
+    (tmp_path / "out").write_bytes(b"a file")
+    with pytest.raises(BadRequest, match="not a folder"):
+        Journal(tmp_path / "out", resume=False, again=False)
+    assert (tmp_path / "out").read_bytes() == b"a file"

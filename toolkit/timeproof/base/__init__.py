@@ -1,0 +1,1 @@
+"""What everything stands on: digests, paths, JSON, whole writes, subprocesses, bounds, progress."""

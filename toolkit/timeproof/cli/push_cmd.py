@@ -1,0 +1,89 @@
+"""`timeproof push`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from timeproof.cli.console import (
+    DEFAULT_ARCHIVE,
+    ArchiveOption,
+    JsonOption,
+    RegistryOption,
+    TerminalProgress,
+    out,
+    print_json,
+    run_command,
+    size,
+)
+from timeproof.errors import BadRequest
+
+NAME = "push"
+HELP = "Send the images of environments to an OCI registry, from which replays pull them by digest."
+EXAMPLES = """\
+timeproof push captured-0123456789ab --registry registry.example.org/models
+
+timeproof push --all --registry 127.0.0.1:5000/models      a loopback registry is spoken to without TLS
+
+Who you are is told by 'docker login', or by TIMEPROOF_REGISTRY_USER and TIMEPROOF_REGISTRY_PASSWORD.
+"""
+
+
+def command(
+    environments: Annotated[
+        list[str] | None, typer.Argument(help="Environments of the archive, by name or folder name.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every environment of the archive.")] = False,
+    registry: RegistryOption = "",
+    archive: ArchiveOption = DEFAULT_ARCHIVE,
+    json: JsonOption = False,
+) -> None:
+    def work(progress: TerminalProgress) -> int:
+        from timeproof.runs.environment_provider import by_name
+        from timeproof.store.registry.client import Registry
+        from timeproof.store.registry.reference import Repository
+        from timeproof.store.remote.mirror import open_archive
+        from timeproof.store.verify import bring_image, read_environment
+
+        if not registry:
+            raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")
+        if bool(environments) == all_:
+            raise BadRequest("name environments, or give --all", advice="'timeproof ls' lists them")
+        repository = Repository.parse(registry)
+        there = open_archive(archive, progress=progress)
+        there.require()
+        if all_:
+            records = [read_environment(there, name) for name in there.environment_names()]
+        else:
+            records = [by_name(there, name) for name in environments or ()]
+        if not records:
+            raise BadRequest(f"{archive} holds no environments")
+        rows = []
+        with Registry(repository) as remote:
+            for record in records:
+                bring_image(there, record.image)
+                pushed = remote.push(there.images, record.image, record.folder, progress=progress)
+                rows.append(
+                    {
+                        "environment": record.folder,
+                        "image": pushed.reference,
+                        "tag": f"{repository}:{pushed.tag}",
+                        "sent": pushed.sent,
+                        "already_there": pushed.there,
+                        "bytes": pushed.bytes,
+                    }
+                )
+        progress.close()
+        if json:
+            print_json({"pushed": rows})
+            return 0
+        for row in rows:
+            out.print(
+                f"[bold green]pushed[/bold green] {row['tag']}: {row['sent']} blobs sent"
+                f" ({size(int(row['bytes']))}), {row['already_there']} were there"  # type: ignore[call-overload]
+            )
+            out.print(f"  by digest: {row['image']}")
+        return 0
+
+    run_command(json, work)

@@ -1,0 +1,1 @@
+"""The one comparison: arrays in, verdicts out. No IO, and no framework."""

@@ -1,0 +1,1 @@
+"""Container engines behind one protocol: Docker, podman, and the kernel's own sandbox."""

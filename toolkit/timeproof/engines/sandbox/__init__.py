@@ -1,0 +1,1 @@
+"""The engine `none`: unpacked images, run in namespaces of the kernel's."""

@@ -1,0 +1,1 @@
+"""An installed environment, captured to the exact files."""

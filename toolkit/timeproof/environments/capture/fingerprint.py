@@ -1,0 +1,58 @@
+"""Which capture belongs to an environment that has not changed since: so that a second model costs none.
+
+A fingerprint looks at sizes and times of files, not at their bytes. It decides only whether a *known*
+lock is used again; what a lock says was proved when it was made, and a seal proves it once more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from timeproof.base import atomic
+from timeproof.base.digests import Digest
+from timeproof.environments.interpreter import inspection
+from timeproof.environments.interpreter.inspected import ask, is_running
+
+_SCHEMA = 1
+
+
+def fingerprint(python: Path) -> str:
+    """The SHA-256 (64 hex digits) of an interpreter's and its site folders' state.
+
+    Takes about 0.1 s for 20,000 files, and 0.1 s more where `python` is not the interpreter we run in.
+
+    Raises NotFound or ToolFailed where `python` does not run.
+    """
+    if is_running(python):
+        return inspection.fingerprint()
+    return str(ask(python, "fingerprint")["fingerprint"])
+
+
+def _folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(root, "timeproof", "captures")
+
+
+def _file(fp: str, name: str, without: Collection[str]) -> Path:
+    asked = json.dumps([_SCHEMA, fp, name, sorted(without)])
+    return _folder() / f"{Digest.of(asked.encode()).hex}.json"
+
+
+def known_capture(fp: str, name: str, without: Collection[str] = ()) -> str | None:
+    """The SHA-256 (hex) of the lock that the same capture gave before, or None. A damaged note is none."""
+    try:
+        noted = json.loads(_file(fp, name, without).read_bytes())
+        return Digest(noted["lock"]).hex
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_capture(fp: str, name: str, lock: str, without: Collection[str] = ()) -> None:
+    """Note that the capture `name` of the environment `fp` gave the lock with this SHA-256 (hex)."""
+    path = _file(fp, name, without)
+    with atomic.storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(path, json.dumps({"lock": Digest(lock).hex}).encode())

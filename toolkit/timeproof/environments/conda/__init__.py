@@ -1,0 +1,1 @@
+"""Conda packages: their format, where they come from, and the layer they make."""

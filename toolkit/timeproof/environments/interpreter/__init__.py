@@ -1,0 +1,1 @@
+"""An interpreter: what it holds, and how it becomes a conda package."""

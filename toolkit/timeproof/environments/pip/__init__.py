@@ -1,0 +1,1 @@
+"""Wheels: the toolkit's own pip, and what it fetched."""

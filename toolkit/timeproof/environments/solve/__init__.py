@@ -1,0 +1,1 @@
+"""From an environment.yml to a lock, solved inside a container."""

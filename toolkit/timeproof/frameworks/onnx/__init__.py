@@ -1,0 +1,1 @@
+"""ONNX: the file as it is, its graph and its traps, its data files and cases."""

@@ -1,0 +1,217 @@
+"""Save PyTorch models: the state, the class's own source, and an ONNX copy; never a pickled module."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from timeproof.base.strictjson import Json
+from timeproof.errors import BadRequest, NotArchivable
+from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from
+from timeproof.frameworks.pytorch import call as pytorch_call
+from timeproof.frameworks.pytorch import differences as pytorch_differences
+from timeproof.frameworks.pytorch import onnx_export, sources
+from timeproof.frameworks.pytorch.call import Argument, evaluating
+from timeproof.frameworks.pytorch.init_args import check_kind, init_args
+from timeproof.frameworks.pytorch.state import check_state
+from timeproof.probe import naming, tensors
+
+
+class PyTorch:
+    name = "pytorch"
+    short = "pt"
+    exports = True
+
+    def recognises(self, model: object) -> bool:
+        return comes_from(model, "torch", frozenset({"Module"}))
+
+    def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
+        return None
+
+    def save(
+        self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
+    ) -> Saved:
+        """Write `model_<tag>.pth` and `source_<tag>/`.
+
+        Raises:
+            NotArchivable: the class can't be rebuilt from its source and `init_args`, or the state holds
+                what `weights_only` refuses to load.
+        """
+        if options.format not in {None, "pth"}:
+            raise BadRequest(
+                f"PyTorch models are not saved as {options.format!r}", advice="leave the format out"
+            )
+        torch: Any = importlib.import_module("torch")
+        check_kind(model)
+        kind = type(model)
+        notes: list[str] = []
+        call = pytorch_call.bind(model, list(inputs), named=options.named, narrow=options.narrow)
+        built_with = init_args(model, options, notes, torch.nn.Module)
+        captured = sources.capture(kind)
+        state = {
+            "model_state": model.state_dict(),
+            "epoch": options.epoch,
+            "optimizer_state": _optimizer_state(options.optimizer),
+            "meta": {
+                "torch_version": str(torch.__version__),
+                "model_class": f"{kind.__module__}.{kind.__qualname__}",
+                "init_args": built_with,
+                "timestamp": options.timestamp,
+            },
+        }
+        check_state(state["model_state"], "model_state")
+        check_state(state["optimizer_state"], "optimizer_state")
+        file = f"model_{tag}.pth"
+        torch.save(state, folder / file)
+        files = [SavedFile(file, "model", "torch-state")]
+        root = f"source_{tag}"
+        written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
+        files += [SavedFile(path, "source", "python") for path in written]
+        notes += sources.doubts(captured)
+        quantised = quantised_modules(model)
+        if not captured:
+            notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
+        return Saved(
+            framework=self.name,
+            framework_version=str(torch.__version__),
+            files=tuple(files),
+            model=file,
+            class_module=kind.__module__,
+            class_name=kind.__qualname__,
+            init_args=built_with,
+            options={
+                "module": kind.__module__,
+                "qualname": kind.__qualname__,
+                "init_args": built_with,
+                "source": root if captured else None,
+                "quantized": quantised,
+                "call": [argument.to_json() for argument in call],
+                **_types(model),
+            },
+            copies=(),
+            source_files=tuple(written),
+            notes=tuple(notes),
+            input_names=tuple(inputs),
+        )
+
+    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
+        """Run the model here as it is, on its own device, in evaluation mode, without gradients.
+
+        Raises NotArchivable, too, where it is in training mode and answers otherwise in it.
+        """
+        torch: Any = importlib.import_module("torch")
+
+        def ask(module: Any) -> dict[str, Array]:
+            positional, by_name = pytorch_call.arguments(module, inputs, _call(saved))
+            with answering(), torch.inference_mode():
+                answer = module(*positional, **by_name)
+                return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
+
+        with evaluating(model):
+            answer = ask(model)
+        if training := [name or type(model).__name__ for name, m in model.named_modules() if m.training]:
+            pytorch_call.require_same_in_training(model, ask, training)
+        return answer
+
+    def differences(self, model: Any, saved: Saved) -> list[str]:
+        torch: Any = importlib.import_module("torch")
+
+        def rebuild() -> Any:
+            with torch.random.fork_rng(devices=[]):
+                module = type(model)(**saved.init_args)
+            module.load_state_dict(model.state_dict())
+            return module
+
+        return pytorch_differences.reasons(model, saved, rebuild)
+
+    def interchange(
+        self,
+        model: Any,
+        inputs: Mapping[str, Array],
+        folder: Path,
+        tag: str,
+        options: SaveOptions,
+        saved: Saved,
+    ) -> Saved:
+        """Write `model_<tag>.onnx` beside the state, where the exporter can; a note says why not."""
+        notes: list[str] = []
+        with evaluating(model):
+            exported = onnx_export.export(model, inputs, _call(saved), folder, tag, options, notes)
+        if exported is None:
+            return replace(saved, notes=(*saved.notes, *notes))
+        copy, files = exported
+        return replace(
+            saved, files=(*saved.files, *files), copies=(*saved.copies, copy), notes=(*saved.notes, *notes)
+        )
+
+    def save_file(
+        self,
+        path: Path,
+        inputs: Mapping[str, Array],  # noqa: ARG002 - every adapter is called alike
+        folder: Path,  # noqa: ARG002
+        tag: str,  # noqa: ARG002
+        options: SaveOptions,  # noqa: ARG002
+    ) -> Saved:
+        """Refuse: weights alone say nothing of the class that they belong to."""
+        raise NotArchivable(
+            f"{path} holds weights without their class, or code that runs when it is loaded",
+            advice="build the class, load these weights into it, and archive that live object from Python:"
+            " timeproof.archive(model, inputs, …)",
+        )
+
+
+def _call(saved: Saved) -> tuple[Argument, ...]:
+    listed = saved.options["call"]
+    assert isinstance(listed, list)
+    return tuple(Argument(**entry) for entry in listed)  # type: ignore[arg-type]  # what `save` wrote
+
+
+def _types(model: Any) -> dict[str, Json]:
+    """Name the types that neither the state nor the class carries.
+
+    `dtypes`: of buffers that are not part of the state; `default_dtype`: torch's, where it is not float32.
+    """
+    torch: Any = importlib.import_module("torch")
+    state = model.state_dict()
+    dtypes: dict[str, Json] = {
+        name: str(buffer.dtype).removeprefix("torch.")
+        for name, buffer in model.named_buffers()
+        if name not in state and (buffer.is_floating_point() or buffer.is_complex())
+    }
+    default = str(torch.get_default_dtype()).removeprefix("torch.")
+    return {
+        **({"dtypes": dtypes} if dtypes else {}),
+        **({"default_dtype": default} if default != "float32" else {}),
+    }
+
+
+def quantised_modules(model: Any) -> list[Json]:
+    """Name the kinds of quantized modules in it: their kernels are FBGEMM's, which differ by CPU."""
+    kinds = {type(module) for module in model.modules()}
+    names = {kind.__name__ for kind in kinds if ".quantized" in kind.__module__}
+    return [*sorted(name for name in names if not name.endswith("PackedParams"))]
+
+
+def named_outputs(answer: object) -> list[tuple[str, Any]]:
+    """Name the tensors of a model's answer as the probe does. Raises NotArchivable."""
+    torch: Any = importlib.import_module("torch")
+    try:
+        return naming.flatten(answer, torch.is_tensor)
+    except ValueError as error:
+        raise NotArchivable(
+            f"the model's answer can't be stored: {error}",
+            advice="return a tensor, or tuples, lists and dictionaries of tensors",
+        ) from None
+
+
+def _optimizer_state(optimizer: object) -> object:
+    if optimizer is None or isinstance(optimizer, dict):
+        return optimizer
+    if not hasattr(optimizer, "state_dict"):
+        raise NotArchivable(
+            f"the optimizer is a {type(optimizer).__name__}", advice="give the optimizer, or its state_dict()"
+        )
+    return optimizer.state_dict()

@@ -1,0 +1,1 @@
+"""What the libraries of trees share: tables, the meaning of outputs, overridden methods."""

@@ -1,0 +1,1 @@
+"""XGBoost: the Booster's own file, and what the file drops."""

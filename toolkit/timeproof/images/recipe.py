@@ -1,0 +1,206 @@
+"""The recipe of an image: made once, from a lock's packages, then frozen. Runs no engine.
+
+A recipe folder holds the Dockerfile, the bake file, the script that installs a wheel, the probe, and
+`recipe.json` that names every package by SHA-256. `stage` turns it, with the package store, into a build
+context.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timeproof.base import strictjson
+from timeproof.base.digests import Digest
+from timeproof.base.paths import open_regular
+from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
+from timeproof.images.dockerfile import check_dockerfile
+from timeproof.images.named_profiles import BUILT_IN, env_file
+from timeproof.images.resources import bake_file, image_file, probe_files
+from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.schema.v1 import PackageEntry
+
+PREFIX = "opt/env"
+PROBE = "/opt/timeproof/probe"
+# Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
+ENTRYPOINT = ("/opt/env/bin/python3", "-s", "-B", PROBE)
+EPOCH = 315532800  # 1980-01-01T00:00:00Z, the oldest that a zip can hold
+LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one with others
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What one image is made of. All of it lies in the package store."""
+
+    base: PackageEntry
+    conda_part: PackageEntry
+    wheels: tuple[PackageEntry, ...]
+
+
+def probe_tar() -> bytes:
+    """The probe's files as a tar: the same files, the same bytes."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        folders = PROBE.strip("/").split("/")
+        for depth in range(1, len(folders) + 1):
+            info = tarfile.TarInfo("/".join(folders[:depth]))
+            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, EPOCH
+            tar.addfile(info)
+        for path in probe_files():
+            data = path.read_bytes()
+            info = tarfile.TarInfo(f"{PROBE.strip('/')}/{path.name}")
+            info.size, info.mode, info.mtime = len(data), 0o644, EPOCH
+            tar.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def probe_digest() -> Digest:
+    """The SHA-256 of this toolkit's probe, as recipes that are made now hold it."""
+    return Digest.of(probe_tar())
+
+
+def _stage_name(wheel: PackageEntry) -> str:
+    return "wheel-" + re.sub(r"[^a-z0-9]+", "-", wheel.name.lower()).strip("-")
+
+
+def _install(wheel: PackageEntry, tools: str) -> str:
+    places = {tools: "/tools", wheel.sha256: "/wheel"}
+    mounts = " ".join(f"--mount=type=bind,source={source},target={at}" for source, at in places.items())
+    words = [f"/{PREFIX}/bin/python3", "-I", "/tools/install_wheel.py", wheel.sha256, f"/wheel/{wheel.file}"]
+    return f"RUN --network=none {mounts} {strictjson.compact(words)}"
+
+
+def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
+    """Write the Dockerfile: one stage and one linked layer a wheel.
+
+    Args:
+        tools: the context folder of the script that installs a wheel, named by its content.
+        probe: the context file of the probe's tar, named by its content.
+    """
+    largest_first = sorted(what.wheels, key=lambda w: (-w.size, w.name))
+    alone = {w.sha256 for w in largest_first[:LAYERS]}
+    together = [w for w in what.wheels if w.sha256 not in alone]
+    lines = [
+        "# Made from the lock, and frozen. Every file of the context is named by its SHA-256.",
+        "FROM scratch AS python",
+        f"ADD {what.base.sha256}.tar /",
+        f"ADD {what.conda_part.sha256}.tar /",
+    ]
+    stages = []
+    for wheel in what.wheels:
+        if wheel.sha256 in alone:
+            stages.append(_stage_name(wheel))
+            lines += ["", f"FROM python AS {stages[-1]}", _install(wheel, tools)]
+    if together:
+        stages.append("small-wheels")
+        lines += ["", "FROM python AS small-wheels"]
+        lines += [_install(wheel, tools) for wheel in together]
+    lines += [
+        "",
+        "FROM scratch",
+        f"ADD --link {what.base.sha256}.tar /",
+        f"ADD --link {what.conda_part.sha256}.tar /",
+    ]
+    lines += [f"COPY --link --from={stage} /out/ /" for stage in stages]
+    lines += [
+        f"ADD --link {probe} /",
+        "ENV PATH=/opt/env/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0",
+        "USER 65534:65534",
+        f"ENTRYPOINT [{', '.join(strictjson.compact(word) for word in ENTRYPOINT)}]",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, what: Ingredients) -> None:
+    """Make the recipe in `folder`, which is empty or absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    script = image_file("environment/install_wheel.py").read_bytes()
+    probe = probe_tar()
+    tools = Digest.of(script).hex
+    recipe = {
+        "schema": 1,
+        "tools": {"folder": tools, "files": ["install_wheel.py"]},
+        "probe": {"file": "probe.tar", "sha256": Digest.of(probe).hex},
+        "packages": [p.model_dump() for p in (what.base, what.conda_part, *what.wheels)],
+    }
+    files = {
+        "Dockerfile": dockerfile(what, tools, f"{Digest.of(probe).hex}.tar").encode(),
+        "docker-bake.hcl": bake_file().read_bytes(),
+        "install_wheel.py": script,
+        "probe.tar": probe,
+        "recipe.json": strictjson.dumps(recipe),
+        # For `docker run --env-file`; the build doesn't read them.
+        **{f"profile-{name}.env": env_file(name) for name in BUILT_IN},
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, context: Path) -> None:
+    """Lay out the build context: every package hashed again, and named by its hash.
+
+    The names matter: BuildKit may take an old file of the same name, size and mtime for a new one.
+
+    Args:
+        context: an empty folder, best on the store's own file system (files are linked, not copied).
+
+    Raises:
+        Missing / DigestMismatch / ManyFindings: packages are not in the store as locked; all are named.
+        Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere; or the Dockerfile
+            says what no recipe of ours says.
+    """
+    told = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
+    try:
+        tools, probe = told["tools"], told["probe"]
+        folder, sha256 = Digest(str(tools["folder"])).hex, Digest(str(probe["sha256"])).hex
+        names = [check_file_name(str(n)) for n in tools["files"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed(recipe / "recipe.json", [f"not a recipe: {error}"]) from error
+    context.mkdir(parents=True, exist_ok=True)
+    frozen = _read(recipe, "Dockerfile")
+    check_dockerfile(frozen.decode("utf-8", "replace"), recipe / "Dockerfile")
+    (context / "Dockerfile").write_bytes(frozen)
+    (context / folder).mkdir()
+    _copy(recipe, names, context / folder)
+    data = _read(recipe, "probe.tar")
+    if (found := Digest.of(data)).hex != sha256:
+        raise DigestMismatch(recipe / "probe.tar", sha256, found)
+    (context / f"{sha256}.tar").write_bytes(data)
+    findings: list[BadArchive] = []
+    for package in packages:
+        if package.kind == "conda":
+            continue  # it is in the conda part
+        if package.kind == "wheel":
+            (context / package.sha256).mkdir()
+            target = context / package.sha256 / package.file
+        else:
+            target = context / f"{package.sha256}.tar"
+        digest = Digest(package.sha256)
+        try:
+            _link(store.verified(digest, package.file), target)
+        except BadArchive as error:
+            findings.append(error)
+    raise_findings(store.root, findings)
+
+
+def _copy(source: Path, names: Iterable[str], target: Path) -> None:
+    for name in names:
+        (target / name).write_bytes(_read(source, name))
+
+
+def _read(recipe: Path, name: str) -> bytes:
+    with open_regular(recipe, name) as stream:
+        return stream.read()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,157 @@
+"""Reading arrays that somebody hands over, from `.npy`, `.npz`, `.csv`, `.tsv`: bounded, never a pickle."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from timeproof.base.limits import LIMITS
+from timeproof.errors import BadArchive
+from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.store import reference
+from timeproof.store.reference import Array
+
+FORMATS = (".npy", ".npz", ".csv", ".tsv")
+TEXT = frozenset({".csv", ".tsv"})  # of these: they have no dtypes, and may name their columns
+_RATIO, _FREE = 200, 16 * 2**20  # bytes for each compressed one, and bytes that nobody asks about
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
+
+
+def read(path: Path, *, name: str, dtype: str) -> dict[str, Array]:
+    """Read the arrays of a file by name.
+
+    Args:
+        name: what the array of an `.npy`, `.csv` or `.tsv` is called.
+        dtype: of the numbers of a `.csv` or `.tsv`.
+
+    Raises BadData, which says what is wrong and where in the file.
+    """
+    return read_with_columns(path, name=name, dtype=dtype)[0]
+
+
+def read_with_columns(path: Path, *, name: str, dtype: str) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Read as `read` does; give the names of a table's columns too, where its first line holds them."""
+    suffix = path.suffix.lower()
+    try:
+        if not path.is_file():
+            raise BadData("there is no such file")
+        if (size := path.stat().st_size) > LIMITS.import_bytes:
+            raise BadData(f"{size} bytes, at most {LIMITS.import_bytes}")
+        with path.open("rb") as stream:
+            if suffix == ".npy":
+                return {name: _npy(stream, LIMITS.import_bytes, "")}, ()
+            if suffix == ".npz":
+                return _npz(stream), ()
+            if suffix in TEXT:
+                table, columns = _text(stream, dtype, suffix)
+                return {name: table}, columns
+    except OSError as error:
+        raise BadData(str(error)) from None
+    raise BadData(f"arrays are read from {', '.join(FORMATS)}")
+
+
+def _npy(stream: IO[bytes], room: int, where: str) -> Array:
+    try:
+        dtype, fortran, shape = reference.read_header(stream, where)
+    except BadArchive as error:
+        raise BadData(error.message) from None
+    except reference.HEADER_ERRORS as error:
+        raise BadData(f"{where}not an .npy: {error}") from None
+    if dtype.hasobject:
+        raise BadData(f"{where}Python objects, which only a pickle can hold, and nobody should open")
+    if any(n < 0 or n > LIMITS.integer for n in shape) or len(shape) > 32:
+        raise BadData(f"{where}the shape {shape}, which no array has")
+    size = math.prod(shape) * dtype.itemsize
+    if size > room:
+        raise BadData(f"{where}{size} bytes declared, at most {room}")
+    data = stream.read(size + 1)
+    if len(data) != size:
+        raise BadData(f"{where}its elements are not the {size} bytes declared")
+    flat = np.frombuffer(data, dtype) if size else np.ndarray(math.prod(shape), dtype)
+    return np.ascontiguousarray(flat.reshape(shape, order="F" if fortran else "C")).reshape(shape)
+
+
+def _npz(stream: IO[bytes]) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    room = LIMITS.import_bytes
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            for info in archive.infolist():
+                if not info.filename.endswith(".npy"):
+                    raise BadData(f"{info.filename!r} is no array")
+                name = info.filename.removesuffix(".npy")
+                if name in found:
+                    raise BadData(f"two arrays are called {name!r}")
+                if info.compress_type != zipfile.ZIP_STORED:
+                    room = min(room, _RATIO * info.compress_size + _FREE)
+                with archive.open(info) as member:
+                    found[name] = _npy(member, room, f"{name}: ")
+                room = min(LIMITS.import_bytes, room) - found[name].nbytes
+    except _ZIP_ERRORS as error:
+        raise BadData(f"not an .npz: {error}") from None
+    if not found:
+        raise BadData("it holds no array")
+    return found
+
+
+def _text(stream: IO[bytes], dtype: str, suffix: str) -> tuple[Array, tuple[str, ...]]:
+    """Read a table of numbers; with the names of its columns, where its first line holds them."""
+    rows: list[list[float]] = []
+    columns: tuple[str, ...] = ()
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        lines = csv.reader(text, strict=True, delimiter=_delimiter(text, suffix))
+        for row in _filled(lines):
+            numbers = [_number(cell) for cell in row]
+            if not rows and not columns and all(n is None for n in numbers):
+                columns = tuple(cell.strip() for cell in row)
+                continue
+            for column, number in enumerate(numbers):
+                if number is None:
+                    raise BadData(
+                        f"line {lines.line_num}, column {column + 1}: {row[column][:40]!r} is no number"
+                    )
+            if len(row) != (wide := len(rows[0]) if rows else len(columns) or len(row)):
+                raise BadData(f"line {lines.line_num}: {len(row)} columns, and {wide} before")
+            rows.append(numbers)  # type: ignore[arg-type]  # None was refused above
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadData(f"not a {suffix}: {error}") from None
+    finally:
+        text.detach()  # or it would close the stream, which is our caller's
+    if not rows:
+        raise BadData("it holds no row of numbers")
+    with np.errstate(all="ignore"):
+        table = np.array(rows, np.float64).astype(dtype)
+    return (table[:, 0] if table.shape[1] == 1 else table), columns
+
+
+def _delimiter(text: io.TextIOWrapper, suffix: str) -> str:
+    """A tab in a `.tsv`, and in a `.csv` whose first line has tabs and no comma; else a comma."""
+    if suffix == ".tsv":
+        return "\t"
+    first = text.readline(LIMITS.npy_header_bytes)
+    while first and not first.strip():
+        first = text.readline(LIMITS.npy_header_bytes)
+    text.seek(0)
+    return "\t" if "\t" in first.strip() and "," not in first else ","
+
+
+def _filled(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    return (row for row in lines if row)
+
+
+def _number(cell: str) -> float | None:
+    """An empty cell is a missing value, NaN. None where it is no number."""
+    try:
+        return float(cell) if "_" not in cell and cell.strip() else (None if cell.strip() else math.nan)
+    except ValueError:
+        return None

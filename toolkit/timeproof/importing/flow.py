@@ -1,0 +1,263 @@
+"""Importing: a third party's models and answers become artifacts. Nothing runs, and nothing is sealed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from timeproof.base.progress import SILENT, Progress
+from timeproof.engines.protocol import Engine
+from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
+from timeproof.frameworks.onnx import case_folders
+from timeproof.frameworks.onnx.case_folders import Known
+from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.images.build import find_same, utc_now
+from timeproof.importing import model_files as files
+from timeproof.importing.model_files import Kept
+from timeproof.replaying.scores import marked, scores_of
+from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
+from timeproof.runs.profiles import profile_named
+from timeproof.store import batch, reference
+from timeproof.store.environment_contents import versions_of
+from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.schema.v1 import (
+    EnvironmentRef,
+    FileEntry,
+    Framework,
+    ImageRecord,
+    Metadata,
+    Model,
+    Origin,
+    ProfileRecord,
+)
+from timeproof.store.verify import read_metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to import, and how. `source` is a model file, or a tree of ONNX's cases."""
+
+    source: Path
+    grid_size: object
+    environment: str | Path
+    inputs: Path | None = None  # with a model file: .npy, .npz, .csv or .tsv, as are the answers
+    expected: Path | None = None
+    trees: int | None = None  # of XGBoost and LightGBM: the boosting rounds that gave the answers
+    scores: Sequence[str] = ()  # names of answers that hold class scores
+    origin: str = ""  # what the metadata says that it comes from; the source's own name by default
+    profile: str = "portable"
+    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was published; what was there already, the same; and what was left out, with the reason."""
+
+    refs: tuple[Ref, ...]
+    there: tuple[Ref, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()  # what was done to the arrays that were handed over
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One artifact to be: what to write, and what it is called."""
+
+    name: str
+    tags: Mapping[str, str]
+    keep: Callable[[batch.Batch], tuple[Kept, Known]]
+
+
+def import_models(
+    archive: Archive, request: Request, connect: Callable[[], Engine], *, progress: Progress = SILENT
+) -> Imported:
+    """Publish a model file, or every case of a tree, with the third party's own answers as reference.
+
+    What is there already, the same to the byte, is not imported again: after an interruption the same
+    request brings the rest.
+
+    Args:
+        connect: gives the engine, which is asked for only where the environment is not there yet.
+
+    Raises:
+        BadGridSize / BadRequest / NotImportable: nothing was published.
+        BadEnvironment / EngineFailed: the environment can't be made.
+        StorageFailed: what was published by then is whole.
+    """
+    grid_size = check_grid_size(request.grid_size)
+    archive.check_place()
+    profile = profile_named(request.profile)
+    framework, items = _items(request)
+    environment = _environment(archive, request.environment, connect, progress)
+    progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
+    with batch.batch(archive, grid_size, framework, len(items)) as made:
+        done = _fill(archive, made, items, request, environment, profile, progress)
+        progress.step("Publishing")
+        return replace(done, refs=tuple(made.publish()))
+
+
+def _environment(
+    archive: Archive, named: str | Path, connect: Callable[[], Engine], progress: Progress
+) -> ImageRecord:
+    folder = Path(named)
+    if not folder.is_dir():
+        return by_name(archive, str(named))
+    folder = folder.resolve()
+    lock, _ = read_lock_folder(folder)
+    if there := find_same(archive, folder.name, lock):
+        return there
+    version = connect().version()["version"]
+    return from_lock_folder(archive, folder, engine_version=version, progress=progress)
+
+
+def _items(request: Request) -> tuple[str, list[_Item]]:
+    if request.source.is_dir():
+        if request.inputs is not None or request.expected is not None:
+            raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+        if request.trees is not None:
+            raise BadRequest("ONNX models have no boosting rounds", advice="leave --trees out")
+        found = case_folders.find(request.source)
+        return "onnx", [_case(one, request) for one in found]
+    if request.inputs is None or request.expected is None:
+        raise BadRequest(
+            f"{request.source} is no folder of cases, so its inputs and its answers are needed",
+            advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
+        )
+    adapter = files.adapter_of(request.source)
+    known = files.known(request.source, adapter.name, request.inputs, request.expected, request.trees)
+
+    def keep(made: batch.Batch) -> tuple[Kept, Known]:
+        return files.keep_file(made, request.source, adapter, known, request.graph_optimization), known
+
+    return adapter.name, [_Item(request.source.name, {}, keep)]
+
+
+def _case(found: case_folders.Found, request: Request) -> _Item:
+    def keep(made: batch.Batch) -> tuple[Kept, Known]:
+        data = case_folders.read_file(found.root, found.model)
+        known = case_folders.known(found, data)
+        path = found.root / found.model
+        return files.keep_onnx(made, path, data, known, request.graph_optimization), known
+
+    return _Item(f"{found.case or found.root}/{Path(found.data_set).name}", found.tags, keep)
+
+
+def _fill(
+    archive: Archive,
+    made: batch.Batch,
+    items: Iterable[_Item],
+    request: Request,
+    environment: ImageRecord,
+    profile: ProfileRecord,
+    progress: Progress,
+) -> Imported:
+    before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
+    for key, ref, metadata in _before(archive, made.grid_size, made.framework):
+        before.setdefault(key, []).append((ref, metadata))
+    there: list[Ref] = []
+    problems: list[tuple[str, str]] = []
+    notes: list[str] = []
+    unseen = set(request.scores)
+    origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
+    python = versions_of(environment).get("python", "")
+    for item in items:
+        progress.detail(item.name)
+        try:
+            kept, known = item.keep(made)
+            entries = [*kept.files, _reference(made, known)]
+            tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
+            named = [name for name in request.scores if name in known.outputs.arrays]
+            unseen.difference_update(named)
+            scores = marked(named, known.outputs.arrays, kept.scores)
+            notes += known.notes
+            key = _key(entries, tags, environment.lock_sha256, kept.options)
+            alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
+            if alike:
+                there.append(alike[0])
+                made.forget()
+                continue
+            made.add(
+                Metadata(
+                    schema=1,
+                    created=utc_now(),
+                    grid_size=made.grid_size,
+                    version=made.next.version,
+                    framework=Framework(name=made.framework, version=None, python=python),  # type: ignore[arg-type]  # the schema checks it
+                    model=Model(
+                        file=kept.model,
+                        module=None,
+                        qualname=None,
+                        init_args={},
+                        options=kept.options,
+                        source=[],
+                        signature=dict(kept.signature),
+                    ),
+                    files=entries,
+                    inputs=reference.specs_of("input", known.inputs.arrays, known.inputs.elements),
+                    outputs=reference.specs_of(
+                        "output", known.outputs.arrays, known.outputs.elements, scores
+                    ),
+                    copies=[],
+                    environment=EnvironmentRef(
+                        name=environment.folder,
+                        lock_sha256=environment.lock_sha256,
+                        image=environment.image,
+                    ),
+                    profile=profile,
+                    training=None,
+                    machine={},
+                    seal={},
+                    tags=tags,
+                    notes=[*known.notes, *kept.notes],
+                    kept=list(kept.kept),
+                    reference=origin,
+                )
+            )
+        except (BadData, BadModel, BadArchive) as error:
+            problems.append((item.name, str(error)))
+            made.forget()
+    if problems and not (request.skip_bad and (made.count or there)):
+        raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
+    if unseen and not problems:
+        raise BadRequest(
+            f"--scores {min(unseen)}: no answer that is imported has this name",
+            advice="name the answers as the reference names them",
+        )
+    return Imported((), tuple(there), tuple(problems), tuple(dict.fromkeys(notes)))
+
+
+def _marks(metadata: Metadata) -> set[str]:
+    """The outputs that an artifact has marked as class scores."""
+    return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
+
+
+def _reference(made: batch.Batch, known: Known) -> FileEntry:
+    stream = io.BytesIO()
+    reference.write(stream, input=known.inputs.arrays, output=known.outputs.arrays)
+    return made.write(f"reference_{made.next.tag}.npz", stream.getbuffer(), "reference", "npz")
+
+
+_Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]
+
+
+def _key(files: Iterable[FileEntry], tags: Mapping[str, str], lock: str, options: Mapping[str, Any]) -> _Key:
+    """What makes an import the same as another: bytes, tags, environment, and what the loader is told."""
+    return frozenset((f.role, f.sha256) for f in files), frozenset(tags.items()), lock, repr(dict(options))
+
+
+def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[_Key, Ref, Metadata]]:
+    """What was imported before."""
+    for version in archive.versions(grid_size, framework):
+        ref = Ref(grid_size, framework, version)
+        try:
+            told = read_metadata(archive, ref)
+        except BadArchive:  # `verify` says so; here it is no one's double
+            continue
+        if told.reference.origin == "imported":
+            key = _key(told.files, told.tags, told.environment.lock_sha256, told.model.options)
+            yield key, ref, told

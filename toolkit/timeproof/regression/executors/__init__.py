@@ -1,0 +1,1 @@
+"""Who runs a regression's batches: this machine, or a cluster."""

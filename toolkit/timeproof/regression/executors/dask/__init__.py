@@ -1,0 +1,1 @@
+"""Batches on an existing Dask cluster."""

@@ -1,0 +1,128 @@
+"""Running batches on this machine: as many containers side by side as cores and memory allow."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+from timeproof.base.limits import LIMITS, Limits
+from timeproof.base.progress import SILENT, Progress
+from timeproof.engines.protocol import Engine
+from timeproof.errors import EngineFailed, EngineLost, EngineMissing, TimeproofError
+from timeproof.regression.batch import Batch, lost, run_batch
+from timeproof.regression.executors.protocol import Deliver, Provided
+from timeproof.regression.report import Cell
+from timeproof.runs import image_provider
+from timeproof.runs.parallel import available_memory, side_by_side
+from timeproof.store.layout import Archive
+from timeproof.store.schema.v1 import ImageRecord
+
+ATTEMPTS = 3  # times that a cell is tried whose container the engine failed
+
+
+class _Over(Exception):
+    """Nobody waits for cells any more."""
+
+
+class Local:
+    """This machine's engine. See `executor.Executor`."""
+
+    name = "local"
+
+    def __init__(
+        self,
+        archive: Archive,
+        connect: Callable[[], Engine],
+        *,
+        workers: int | None = None,
+        registry: str = "",
+        limits: Limits = LIMITS,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._archive, self._connect, self._limits, self._progress = archive, connect, limits, progress
+        self._registry = registry
+        cores = len(os.sched_getaffinity(0))
+        self._workers = workers or side_by_side(cores, available_memory())
+        self._locks: dict[str, threading.Lock] = {}
+        self._ids: dict[str, str | TimeproofError] = {}
+        self._stop = threading.Event()
+
+    @property
+    def width(self) -> int:
+        return self._workers
+
+    def run(
+        self,
+        batches: Sequence[Batch],
+        records: Mapping[str, ImageRecord],
+        deliver: Deliver,
+        provided: Provided,
+    ) -> None:
+        self._locks = {b.environment: threading.Lock() for b in batches}
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="regress") as pool:
+            started = [pool.submit(self._one, b, records[b.environment], deliver, provided) for b in batches]
+            try:
+                done, _ = wait(started, return_when=FIRST_EXCEPTION)
+                for one in done:
+                    one.result()
+            except BaseException:
+                self._stop.set()
+                for one in started:
+                    one.cancel()
+                raise
+
+    def _image(self, record: ImageRecord, engine: Engine, provided: Provided) -> str:
+        """The environment's image in the engine, seen to once, whichever batch asks first."""
+        name = record.folder
+        with self._locks[name]:
+            if name not in self._ids:
+                try:
+                    found = image_provider.provide(
+                        engine, self._archive, record, registry=self._registry, progress=self._progress
+                    )
+                except EngineFailed:
+                    raise  # the next attempt may do
+                except TimeproofError as error:
+                    self._ids[name] = error
+                    provided(name, "", error.message)
+                else:
+                    self._ids[name] = found.id
+                    provided(name, found.source, "")
+        known = self._ids[name]
+        if isinstance(known, TimeproofError):
+            raise known
+        return known
+
+    def _one(self, batch: Batch, record: ImageRecord, deliver: Deliver, provided: Provided) -> None:
+        """Run one batch, and what a failing engine left of it again; every artifact is delivered."""
+        left = dict.fromkeys(batch.refs)
+        engine = self._connect()
+
+        def keep(cell: Cell, machine: Mapping[str, Any]) -> None:
+            left.pop(cell.artifact, None)
+            deliver(cell, machine)
+            if self._stop.is_set():
+                raise _Over  # which kills this container
+
+        reason = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._stop.is_set():
+                return
+            now = Batch(batch.environment, batch.profile, tuple(left), attempt)
+            try:
+                image = self._image(record, engine, provided)
+                run_batch(self._archive, now, image, engine, keep, limits=self._limits)
+                return
+            except (EngineLost, EngineMissing):
+                raise
+            except EngineFailed as error:
+                reason = error.message
+            except TimeproofError as error:
+                reason = error.message
+                break
+        now = Batch(batch.environment, batch.profile, tuple(left), ATTEMPTS)
+        for cell in lost(now, tuple(left), reason):
+            deliver(cell, {})

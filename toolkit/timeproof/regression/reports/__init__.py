@@ -1,0 +1,1 @@
+"""One report in many forms: HTML, JUnit XML, Markdown."""

@@ -1,0 +1,117 @@
+"""How a verdict looks and what it means, for every report; and how to reproduce a cell. No IO here.
+
+A glyph is one character that ordinary fonts have, so that no report tells verdicts by colour alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from timeproof.compare.verdict import Verdict
+from timeproof.regression.report import Cell, Report, Site
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    glyph: str
+    name: str
+    meaning: str
+
+
+LOOKS = {
+    Verdict.not_applicable: Look("·", "not applicable", "the environment lacks this framework"),
+    Verdict.identical: Look("=", "identical", "every byte equal"),
+    Verdict.rounding: Look("≈", "rounding", "only the last bits differ"),
+    Verdict.drift: Look("~", "drift", "more than the last bits, and still the same answer"),
+    Verdict.outliers: Look("∴", "outliers", "a few rows are off, or all a little more than drift"),
+    Verdict.broken: Look("≠", "broken", "another answer"),
+    Verdict.refused: Look("R", "refused", "the framework would not load or run it"),
+    Verdict.crashed: Look("X", "crashed", "the process ended by a signal or an error of its own"),
+    Verdict.timeout: Look("T", "timed out", "no answer within the time limit"),
+    Verdict.out_of_memory: Look("M", "out of memory", "it asked for more memory than the limit"),
+    Verdict.too_large: Look("L", "too large", "more output than was declared"),
+    Verdict.nondeterministic: Look("N", "nondeterministic", "two runs of one thing disagree"),
+    Verdict.altered: Look("A", "altered", "the archived bytes are not the recorded ones; nothing was run"),
+    Verdict.lost: Look("?", "lost", "nobody knows: the machine or the engine went away"),
+}
+CHANGES = {"worse": "▼", "better": "▲", "new": "+", "same": ""}
+
+FRAMEWORKS = {"pytorch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "onnx": "ONNX Runtime"}
+SEVERAL = "several"
+
+
+def framework_name(framework: str) -> str:
+    return FRAMEWORKS.get(framework, framework)
+
+
+def round_trip_said(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
+    """Say what became of the model's file when this framework had loaded it, and saved it again."""
+    version = versions.get("torch" if framework == "pytorch" else framework, "")
+    by = f"saved again by {framework_name(framework)} {version}".rstrip()
+    if told["status"] == "identical":
+        return f"{by}, the file is the same in every byte"
+    if told["status"] == "failed":
+        return f"the file can't be saved again: {told.get('reason', '')}"
+    differences = "; ".join(told.get("differences", ()))
+    return f"{by}, the file differs: {differences or 'it is spelled otherwise'}"
+
+
+def gravest_first(cells: Iterable[Cell]) -> list[Cell]:
+    """Another answer before a refusal: the one is silent, the other nobody overlooks. Stable otherwise."""
+    return sorted(cells, key=lambda c: (not c.verdict.graded, -c.verdict.severity if c.verdict.graded else 0))
+
+
+def group_of(site: Site) -> str:
+    """The framework whose column this is: an environment that holds more than one stands apart."""
+    return next(iter(site.frameworks)) if len(site.frameworks) == 1 else SEVERAL
+
+
+def short_title(site: Site) -> str:
+    """The title without the framework's name, which its group says already: `3.3.5`."""
+    group = group_of(site)
+    for prefix in (group, "onnxruntime", "torch"):
+        if group != SEVERAL and site.title.startswith(f"{prefix}-"):
+            return site.title.removeprefix(f"{prefix}-") or site.title
+    return site.title
+
+
+def said(cell: Cell) -> str:
+    """The verdict in words, with what makes it more than a verdict: `broken, fails, worse than identical`."""
+    words = [LOOKS[cell.verdict].name]
+    if cell.fails:
+        words.append("fails")
+    if cell.expected is not None:
+        words.append("declared to be expected")
+    if cell.baseline is not None and cell.change != "same":
+        words.append(f"{cell.change} than {LOOKS[cell.baseline].name}")
+    return ", ".join(words)
+
+
+def reproduce(report: Report, artifact: str, environment: str) -> str:
+    """One command, quoted for a shell, that runs one cell again."""
+    words = ["timeproof", "regress", report.archive, "--artifact", artifact, "--env", environment]
+    return shlex.join(words)
+
+
+# Colours and cursor moves of terminals; then what is no character that a reader sees, or reorders others.
+_TERMINAL = re.compile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?)")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
+    "\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Spell out what can't be seen, and what turns the direction of other text round; drop colour codes."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _TERMINAL.sub("", text).replace("\r\n", "\n")
+    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
+
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

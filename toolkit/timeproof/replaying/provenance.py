@@ -1,0 +1,174 @@
+"""What an answer depends on beside its model: CPU, profile, image, versions. Two sides, and what differs.
+
+Values only, no IO. What a container says of its machine may be anything, and is taken as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from timeproof.store.schema.v1 import Metadata, ProfileRecord
+
+# The flags that choose kernels, of x86 and of ARM; the others (virtualisation, mitigations, …) don't round.
+_RELEVANT = re.compile(
+    r"(?:sse|ssse|pni|avx|fma|f16c|amx|xop|asimd|sve|sme|neon|bf16|i8mm|fphp)[0-9a-z_]*", re.ASCII
+)
+_SHOWN = 6  # flags named in a sentence
+_RUNTIMES = {"onnx": "onnxruntime"}  # frameworks whose version is that of what runs their models
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """One side. An empty value is one that nobody knows, and differs from nothing."""
+
+    cpu: str = ""
+    flags: tuple[str, ...] = ()  # of its instruction set, those that choose kernels
+    arch: str = ""
+    kernel: str = ""
+    libc: str = ""
+    python: str = ""
+    framework: str = ""  # name and version
+    profile: ProfileRecord | None = None
+    image: str = ""  # the digest of its configuration
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        profile = self.profile.model_dump(mode="json") if self.profile is not None else None
+        return plain | {"flags": list(self.flags), "profile": profile}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as it was: `what` is a word for people, `then` and `now` too."""
+
+    what: str
+    then: str
+    now: str
+
+    def __str__(self) -> str:
+        if self.what == "profile":
+            return f"replayed under the profile {self.now}; recorded under {self.then}"
+        return f"the {self.what} is {self.now}; the recorded one is {self.then}"
+
+
+def _machine(told: object) -> dict[str, Any]:
+    facts = told if isinstance(told, dict) else {}
+    flags = facts.get("flags")
+    listed = [str(f) for f in flags] if isinstance(flags, list) else []
+    return {
+        **{key: str(facts.get(key) or "") for key in ("cpu", "arch", "kernel", "libc")},
+        "flags": tuple(sorted({f for f in listed if _RELEVANT.fullmatch(f)})),
+    }
+
+
+def versioned(framework: str, version: str | None) -> str:
+    """Name a framework, or what runs its models where that is another's, with its version; "" for none."""
+    return f"{_RUNTIMES.get(framework, framework)} {version}" if version else ""
+
+
+def recorded(metadata: Metadata) -> Fingerprint:
+    """The side on which the artifact was sealed. Of an imported one only its environment is known."""
+    return Fingerprint(
+        **_machine(metadata.machine),
+        python=metadata.framework.python,
+        framework=versioned(metadata.framework.name, metadata.framework.version),
+        profile=metadata.profile,
+        image=metadata.environment.image.config,
+    )
+
+
+def present(
+    metadata: Metadata,
+    hello: Mapping[str, Any],
+    versions: Mapping[str, str],
+    profile: ProfileRecord,
+    image: str,
+    *,
+    simulated: str = "",
+) -> Fingerprint:
+    """The side on which it is replayed.
+
+    Args:
+        hello: what the probe said of itself and its machine.
+        versions: of the libraries that the probe loaded.
+        image: the digest of its configuration.
+        simulated: the CPU that the probe believed to run on; the machine's own is not seen then.
+    """
+    machine = _machine(hello.get("machine"))
+    if simulated:
+        machine |= {"cpu": f"{simulated}, simulated", "flags": ()}
+    name = metadata.framework.name
+    library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(name, name)
+    return Fingerprint(
+        **machine,
+        python=str(hello.get("python") or ""),
+        framework=versioned(name, versions.get(library)),
+        profile=profile,
+        image=image,
+    )
+
+
+def differences(then: Fingerprint, now: Fingerprint) -> list[Difference]:
+    """What is not as it was, the likeliest cause of other bits first."""
+    found = []
+
+    def see(what: str, before: str, after: str) -> None:
+        if before and after and before != after:
+            found.append(Difference(what, before, after))
+
+    see("image", then.image, now.image)
+    see("framework", then.framework, now.framework)
+    see("Python", then.python, now.python)
+    if then.profile is not None and now.profile is not None and then.profile != now.profile:
+        names = then.profile.name, now.profile.name
+        alike = names[0] == names[1]
+        found.append(Difference("profile", names[0], f"another {names[1]}" if alike else names[1]))
+    see("architecture", then.arch, now.arch)
+    if then.flags and now.flags and then.flags != now.flags:
+        lost, gained = set(then.flags) - set(now.flags), set(now.flags) - set(then.flags)
+        found.append(Difference("instruction set", _listed(lost), _listed(gained)))
+    see("CPU", then.cpu, now.cpu)
+    see("C library", then.libc, now.libc)
+    see("kernel", then.kernel, now.kernel)
+    return found
+
+
+def same(then: Fingerprint, now: Fingerprint) -> list[str]:
+    """What is known to be as it was, in words."""
+    told = {
+        "image": "the image",
+        "profile": "the profile",
+        "cpu": "the CPU",
+        "flags": "its instruction set",
+        "kernel": "the kernel",
+    }
+    return [
+        word
+        for name, word in told.items()
+        if getattr(then, name) and getattr(then, name) == getattr(now, name)
+    ]
+
+
+def _listed(flags: set[str]) -> str:
+    if not flags:
+        return "without more"
+    shown = sorted(flags)[:_SHOWN]
+    more = f" and {len(flags) - _SHOWN} more" if len(flags) > _SHOWN else ""
+    return f"with {', '.join(shown)}{more}"
+
+
+def cause(found: list[Difference]) -> str:
+    """Name the likeliest cause of other bits, in one word or two."""
+    what = {d.what for d in found}
+    for likely in ("image", "framework", "Python", "profile", "architecture", "instruction set", "CPU"):
+        if likely in what:
+            return likely
+    return found[0].what if found else "nothing that was recorded is another"
+
+
+def elsewhere(found: list[Difference]) -> bool:
+    """Whether this is another CPU than the recorded one: no profile promises identity there."""
+    return any(d.what in {"architecture", "instruction set", "CPU"} for d in found)

@@ -1,0 +1,130 @@
+"""Which environment an artifact is sealed in: captured, named, or made from a folder of `lockfiles/`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from timeproof.base.progress import SILENT, Progress
+from timeproof.environments.capture import fingerprint
+from timeproof.environments.capture import flow as capture
+from timeproof.environments.lock.document import Lock
+from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
+from timeproof.images.build import build_environment, check_name, find_same
+from timeproof.images.recipe import probe_digest
+from timeproof.store.layout import Archive
+from timeproof.store.packages import PackageStore
+from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.verify import read_environment
+
+CAPTURED = "captured"
+
+
+def from_lock_folder(
+    archive: Archive, folder: Path, *, engine_version: str = "", progress: Progress = SILENT
+) -> ImageRecord:
+    """Fetch and build the environment of a folder with `environment.yml` and `conda-lock.yml`.
+
+    Raises LockFailed where there is no lock, and what fetching and building raise.
+    """
+    check_name(folder.name)
+    lock, yml = read_lock_folder(folder)
+    if there := find_same(archive, folder.name, lock):
+        return there
+    progress.step(f"Fetching the packages of {folder.name}")
+    PackageStore(archive.packages).fetch(lock, progress, folder=folder)
+    return build_environment(
+        archive, lock, yml, folder.name, engine_version=engine_version, progress=progress
+    )
+
+
+def read_lock_folder(folder: Path) -> tuple[Lock, str]:
+    """Read a lock, and the text of what was asked for. Raises LockFailed."""
+    path = folder / "conda-lock.yml"
+    if not path.is_file():
+        raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
+    asked = folder / "environment.yml"
+    text = asked.read_text(encoding="utf-8") if asked.is_file() else ""
+    return Lock.parse(path.read_bytes(), path), text
+
+
+def by_name(archive: Archive, name: str) -> ImageRecord:
+    """The environment of that folder name, or the newest of that name. Raises NotFound."""
+    names = archive.environment_names()
+    if name in names:
+        return read_environment(archive, name)
+    same = [read_environment(archive, n) for n in names if n.rpartition("-")[0] == name]
+    if not same:
+        raise NotFound(
+            f"{archive.root} holds no environment {name!r}",
+            advice=f"it holds: {', '.join(names) or 'none yet'}; a folder of lockfiles/ works too",
+        )
+    return max(same, key=lambda r: r.created)
+
+
+def captured(
+    archive: Archive,
+    *,
+    python: Path | None = None,
+    name: str = CAPTURED,
+    without: Sequence[str] = (),
+    engine_version: str = "",
+    progress: Progress = SILENT,
+) -> ImageRecord:
+    """The environment of an interpreter (this one by default), captured, locked, fetched and built.
+
+    What was captured before and has not changed since (interpreter, every installed file's size and
+    mtime) is not captured again.
+    """
+    target = python or Path(sys.executable)
+    progress.step("Looking at the environment")
+    mark = f"{fingerprint.fingerprint(target)} {probe_digest().hex}"
+    known = fingerprint.known_capture(mark, name, without)
+    if known is not None:
+        for folder in archive.environment_names():
+            if folder.rpartition("-")[0] != name:
+                continue
+            try:
+                record = read_environment(archive, folder)
+            except BadArchive:
+                continue
+            if record.lock_sha256 == known:
+                return record
+    found = capture.capture(
+        target, PackageStore(archive.packages), name=name, without=without, progress=progress
+    )
+    record = build_environment(
+        archive,
+        found.lock,
+        found.environment_yml,
+        name,
+        left_out=found.left_out,
+        engine_version=engine_version,
+        progress=progress,
+    )
+    fingerprint.remember_capture(mark, name, record.lock_sha256, without)
+    return record
+
+
+def choose(
+    archive: Archive,
+    environment: str | Path | None,
+    *,
+    python: Path | None = None,
+    without: Sequence[str] = (),
+    engine_version: str = "",
+    progress: Progress = SILENT,
+) -> ImageRecord:
+    """The environment that was asked for: None captures; a folder is a lock's; else a name."""
+    if environment is None:
+        return captured(
+            archive, python=python, without=without, engine_version=engine_version, progress=progress
+        )
+    if python is not None:
+        raise BadRequest("an environment and an interpreter were both given", advice="give one of them")
+    if Path(environment).is_dir():
+        return from_lock_folder(
+            archive, Path(environment).resolve(), engine_version=engine_version, progress=progress
+        )
+    return by_name(archive, str(environment))

@@ -1,0 +1,279 @@
+"""The folder that one container sees: copies of its artifacts' listed files, and inputs without answers.
+
+Each file is hashed as it is copied, so that what was hashed is what is loaded, whatever becomes of the
+source meanwhile. Where the file system can share blocks (reflinks), nothing is copied at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from timeproof.base import atomic
+from timeproof.base.digests import Digest
+from timeproof.base.paths import open_regular
+from timeproof.errors import (
+    BadArchive,
+    DigestMismatch,
+    ManyFindings,
+    NoSpace,
+    SizeMismatch,
+    StorageFailed,
+    Unreadable,
+)
+from timeproof.runs.task import Task
+from timeproof.store.reference_inputs import copy_inputs
+from timeproof.store.schema.v1 import FileEntry
+from timeproof.store.verify import Claim, check_claim
+
+INSIDE = "/in"
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_WORTH_CLONING = 16 * 2**20  # bytes from which on the archive's own file system is asked for reflinks
+_SPARE = 64 * 2**20  # bytes that a copy leaves free
+_PER_FILE = 8192  # bytes that a file takes beside its own
+_WORTH_THREADS = 2**20  # bytes
+_OWN = "timeproof-run-"  # begins the name of a folder that is for one run
+
+_Copying = Callable[[], BadArchive | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """One artifact as its container sees it."""
+
+    directory: str  # inside
+    files: tuple[FileEntry, ...]  # the reference among them holds inputs alone
+
+
+class PrivateFolder:
+    """Copies for one container, until `close`; a process that is killed leaves it to the next one's sweep.
+
+    Attributes:
+        handed: by the task's id, what was copied.
+        altered: by the task's id, which of its files are not the recorded ones. Nothing of it is here.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        """Copy and hash. Raises NoSpace and StorageFailed; what is wrong with a source is in `altered`."""
+        self.handed: dict[str, Handed] = {}
+        self.altered: dict[str, BadArchive] = {}
+        self._staging, self._cloning = _place(tasks)
+        self.path = self._staging.path
+        try:
+            with atomic.storage(self.path):
+                self.path.chmod(0o755)
+                _folder(self.path / "in")
+            self._copy(tasks)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> PrivateFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it. Does nothing where that was done."""
+        self._staging.close()
+        if self.path.parent.name.startswith(_OWN):
+            with suppress(OSError):
+                self.path.parent.rmdir()
+
+    def _copy(self, tasks: Sequence[Task]) -> None:
+        copies = [_Copies(task, self.path / "in" / str(k), self._cloning) for k, task in enumerate(tasks)]
+        jobs = [job for one in copies for job in one.jobs()]
+        if sum(task.bytes for task in tasks) < _WORTH_THREADS:
+            results = [job() for job in jobs]
+        else:
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                results = list(pool.map(lambda job: job(), jobs))
+        left = iter(results)
+        for k, (task, one) in enumerate(zip(tasks, copies, strict=True)):
+            findings = sorted((f for f in (next(left) for _ in one.jobs()) if f), key=lambda f: f.path)
+            if findings:
+                many = len(findings) > 1
+                self.altered[task.id] = ManyFindings(task.folder, findings) if many else findings[0]
+                shutil.rmtree(one.target, ignore_errors=True)
+            else:
+                self.handed[task.id] = Handed(f"{INSIDE}/{k}", one.entries())
+
+
+class _Copies:
+    """The copies of one task's files."""
+
+    def __init__(self, task: Task, target: Path, cloning: bool) -> None:
+        self.task, self.target, self.cloning = task, target, cloning
+        self.inputs: FileEntry | None = None  # the file of inputs, as it is in `target`
+        self._root = task.root or task.folder
+        self._below = f"{task.folder.relative_to(task.root).as_posix()}/" if task.root else ""
+
+    def jobs(self) -> list[_Copying]:
+        """One call for each file; each gives what is wrong with it."""
+        task = self.task
+        return [
+            *(partial(self._file, f) for f in task.files),
+            *(partial(self._beside, f) for f in task.beside),
+        ]
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        inputs = self.inputs
+        return tuple(inputs if inputs is not None and f.path == inputs.path else f for f in self.task.files)
+
+    def _beside(self, entry: FileEntry) -> BadArchive | None:
+        """Hash a file that the container does not get."""
+        return check_claim(self._root, Claim(self._below + entry.path, entry.size, entry.sha256))
+
+    def _file(self, entry: FileEntry) -> BadArchive | None:
+        where = self.task.folder / entry.path
+        try:
+            with open_regular(self._root, self._below + entry.path) as source:
+                size = os.fstat(source.fileno()).st_size
+                if size != entry.size:
+                    raise SizeMismatch(where, entry.size, size)
+                with _new_file(self._target(entry.path)) as sink:
+                    if entry.path == self.task.inputs_file and entry.path.endswith(".npz"):
+                        self._inputs(source, sink, entry, where)
+                    else:
+                        _check_digest(_copy(source, sink, self.cloning), entry, where)
+        except BadArchive as error:
+            return error
+        except OSError as error:
+            return Unreadable(where, error)
+        return None
+
+    def _target(self, path: str) -> Path:
+        folder = self.target
+        with atomic.storage(folder):
+            _folder(folder)
+            for part in path.split("/")[:-1]:
+                folder /= part
+                _folder(folder)
+        return self.target / path
+
+    def _inputs(self, source: BinaryIO, sink: BinaryIO, entry: FileEntry, where: Path) -> None:
+        """Copy the inputs alone out of the reference, which is the recorded one. Raises BadArchive."""
+        _check_digest(Digest.of_stream(source), entry, where)
+        source.seek(0)
+        copy_inputs(source, sink, self.task.inputs, where)
+        sink.seek(0)
+        digest, size = Digest.of_stream(sink)
+        self.inputs = entry.model_copy(update={"size": size, "sha256": digest.hex})
+
+
+class _Target(io.FileIO):
+    """A file of the private folder: where it can't be written, that is no fault of what is copied."""
+
+    def write(self, data: Any) -> int:
+        with atomic.storage(Path(str(self.name))):
+            return super().write(data)
+
+
+def _new_file(path: Path) -> io.BufferedRandom:
+    with atomic.storage(path):
+        raw = _Target(path, "x+b")
+        os.fchmod(raw.fileno(), 0o644)
+    return io.BufferedRandom(raw, 1 << 20)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)
+
+
+def _check_digest(found: tuple[Digest, int], entry: FileEntry, where: Path) -> None:
+    digest, size = found
+    if size != entry.size:
+        raise SizeMismatch(where, entry.size, size)
+    if digest.hex != entry.sha256:
+        raise DigestMismatch(where, Digest(entry.sha256), digest)
+
+
+def _copy(source: BinaryIO, sink: BinaryIO, cloning: bool) -> tuple[Digest, int]:
+    """Copy `source`, and hash what lies in `sink` then."""
+    if cloning and _clone(source, sink):
+        return Digest.of_stream(sink)
+    found = Digest.of_stream(source, sink)
+    sink.flush()
+    return found
+
+
+def _clone(source: BinaryIO, sink: BinaryIO) -> bool:
+    """Let `sink` share the blocks of `source`; False where the file system can't."""
+    try:
+        fcntl.ioctl(sink.fileno(), _FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def _place(tasks: Sequence[Task]) -> tuple[atomic.Staging, bool]:
+    """A folder with room for all of it, and whether it shares blocks with the sources. Raises NoSpace."""
+    needed = sum(task.bytes + _PER_FILE * len(task.files) for task in tasks)
+    beside = next((t.root or t.folder.parent for t in tasks), None)
+    if beside is not None and needed >= _WORTH_CLONING:
+        with suppress(StorageFailed, OSError):
+            staging = atomic.Staging(beside, "replay")
+            if _clones(tasks, staging.path):
+                atomic.sweep(beside)
+                return staging, True
+            staging.close()
+    temporary = _temporary()
+    free = _free(temporary)
+    if free >= needed + _SPARE or needed < _WORTH_CLONING:
+        atomic.sweep(temporary)
+        return atomic.Staging(temporary, "replay"), False
+    if beside is not None and _free(beside) >= needed + _SPARE:
+        with suppress(StorageFailed):
+            return atomic.Staging(beside, "replay"), False
+    raise NoSpace(temporary, needed, free)
+
+
+def _free(folder: Path) -> int:
+    """Bytes that this user may write there."""
+    try:
+        told = os.statvfs(folder)
+    except OSError:
+        return 0
+    return told.f_bavail * told.f_frsize
+
+
+def _clones(tasks: Sequence[Task], folder: Path) -> bool:
+    """Whether the largest of the files can share its blocks with one in `folder`."""
+    _, path = max(((f.size, t.folder / f.path) for t in tasks for f in t.files), key=lambda pair: pair[0])
+    trial = folder / "trial"
+    try:
+        with open(path, "rb", opener=_without_links) as source, open(trial, "xb") as sink:
+            return _clone(source, sink)
+    except OSError:
+        return False
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _temporary() -> Path:
+    """This user's folder for copies; one for this run alone where somebody else has taken its name."""
+    path = Path(tempfile.gettempdir(), f"timeproof-{os.getuid()}")
+    with atomic.storage(path):
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        told = path.lstat()
+        if stat.S_ISDIR(told.st_mode) and told.st_uid == os.getuid() and not told.st_mode & 0o022:
+            return path
+        return Path(tempfile.mkdtemp(prefix=_OWN))

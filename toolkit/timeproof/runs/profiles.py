@@ -1,0 +1,74 @@
+"""Profiles: the numeric settings under which outputs are made, by name or from a file of one's own.
+
+They are put into the container before its process starts.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from timeproof.errors import BadRequest
+from timeproof.images.named_profiles import BUILT_IN
+from timeproof.store.schema.v1 import ProfileRecord
+
+NAMES = tuple(BUILT_IN)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# These choose which code runs, not how it rounds: an environment is its image's alone.
+_NOT_NUMERIC = re.compile(r"(?:LD_|PYTHON).*|PATH|HOME|LC_ALL")
+_EXAMPLE = 'name = "avx2", threads = 1, and a table [variables] of NAME = "value"'
+_BYTES = 65536
+
+
+def profile_named(name: str | Path) -> ProfileRecord:
+    """The profile of that name, or the one that a `.toml` file describes. Raises BadRequest.
+
+    Such a file holds `name`, `threads` (left out: each framework's own default) and `[variables]`.
+    """
+    if isinstance(name, str) and name in BUILT_IN:
+        threads, variables = BUILT_IN[name]
+        return ProfileRecord(name=name, threads=threads, variables=dict(variables))
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _from_file(path)
+    raise BadRequest(
+        f"there is no profile {str(name)!r}",
+        advice=f"take one of: {', '.join(NAMES)}; or give a .toml file of your own",
+    )
+
+
+def _from_file(path: Path) -> ProfileRecord:
+    try:
+        with path.open("rb") as stream:
+            told = tomllib.loads(stream.read(_BYTES).decode())
+    except (OSError, ValueError) as error:
+        raise BadRequest(
+            f"the profile {path} can't be read: {error}", advice=f"it holds {_EXAMPLE}"
+        ) from error
+    issues = list(_issues(told))
+    if issues:
+        raise BadRequest(f"the profile {path}: {'; '.join(issues)}", advice=f"it holds {_EXAMPLE}")
+    return ProfileRecord(name=told["name"], threads=told.get("threads"), variables=told.get("variables", {}))
+
+
+def _issues(told: dict[str, Any]) -> list[str]:
+    issues = [f"{key!r} is nothing of a profile" for key in told.keys() - {"name", "threads", "variables"}]
+    name, threads, variables = told.get("name"), told.get("threads", 1), told.get("variables", {})
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        issues.append("it has no name of letters, digits, '.', '_' and '-'")
+    elif name in BUILT_IN:
+        issues.append(f"the name {name!r} is taken")
+    if type(threads) is not int or not 1 <= threads <= 4096:
+        issues.append("threads is no whole number from 1 to 4096")
+    if not isinstance(variables, dict):
+        return [*issues, "variables is no table"]
+    for variable, value in variables.items():
+        if not _VARIABLE.fullmatch(variable) or _NOT_NUMERIC.fullmatch(variable):
+            issues.append(f"{variable} is no numeric setting")
+        if not isinstance(value, str) or not value.isprintable():
+            issues.append(f"{variable}'s value is not a text of one line")
+    return issues

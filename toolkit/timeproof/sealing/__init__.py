@@ -1,0 +1,1 @@
+"""Archiving: a model's files are saved, sealed by two runs, and published."""

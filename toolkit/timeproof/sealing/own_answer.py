@@ -1,0 +1,136 @@
+"""The user's own answer against the container's: what is further apart than `drift` is not sealed.
+
+The own answer is the truth: what the user's own process, or an answer that they hand in, says of these
+inputs. No IO here.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from timeproof.compare.compare import compare_outputs
+from timeproof.compare.difference import OutputsDiff
+from timeproof.compare.verdict import Thresholds, Verdict
+from timeproof.errors import BadRequest, SealFailed
+from timeproof.frameworks.base import DIFFERENT
+from timeproof.runs.probe_stream import Outcome
+from timeproof.store.reference import Array
+
+_REASONS = 4  # that a message names
+_LIBRARIES = {"pytorch": "torch", "onnx": "onnxruntime"}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """What the model should give, by output; `source` says in a message whose answer it is."""
+
+    outputs: Mapping[str, Array]
+    source: str = "your process"
+    whole: bool = True  # every output; an answer that was handed in may be of some of them
+
+
+def library_of(framework: str) -> str:
+    """The module that runs models of that framework."""
+    return _LIBRARIES.get(framework, framework)
+
+
+def handed_in(expected: object, outputs: Mapping[str, Array]) -> OwnAnswer:
+    """Match an answer that the user hands in with the model's outputs.
+
+    Args:
+        expected: arrays by the outputs' names; or one array, for the first output of its shape.
+
+    Raises:
+        BadRequest: a name is none of the outputs', or no output has that shape.
+    """
+    listed = ", ".join(f"{name} {list(a.shape)}" for name, a in outputs.items())
+    if isinstance(expected, Mapping):
+        arrays = {str(name): np.asarray(value) for name, value in expected.items()}
+        if strange := sorted(set(arrays) - set(outputs)):
+            raise BadRequest(
+                f"the expected answer names {', '.join(strange)}; the model's outputs are {listed}",
+                advice="name each expected array as the model's output",
+            )
+        if not arrays:
+            raise BadRequest("the expected answer holds no array", advice=f"the model's outputs are {listed}")
+        return OwnAnswer(arrays, "the expected answer", whole=False)
+    array = np.asarray(expected)
+    fitting = [name for name, output in outputs.items() if output.shape == array.shape]
+    if not fitting:
+        raise BadRequest(
+            f"the expected answer has the shape {list(array.shape)}; the model's outputs are {listed}",
+            advice="give the answer for the same inputs, or an .npz with an array for each output's name",
+        )
+    return OwnAnswer({fitting[0]: array}, "the expected answer", whole=False)
+
+
+def measure(
+    own: OwnAnswer,
+    outputs: Mapping[str, Array],
+    thresholds: Thresholds,
+    scores: Mapping[str, bool] | None = None,
+) -> OutputsDiff:
+    """Compare the container's outputs with the own answer; `scores` as `compare_outputs` takes it."""
+    sealed = outputs if own.whole else {name: a for name, a in outputs.items() if name in own.outputs}
+    return compare_outputs(own.outputs, sealed, thresholds=thresholds, scores=scores)
+
+
+def agrees(own: OwnAnswer, difference: OutputsDiff) -> bool:
+    """Whether the container gives the same answer: identical, rounding or drift.
+
+    In the dtypes of the user's own process; an answer that was handed in may be in others.
+    """
+    alike = all(array.dtype == array.actual_dtype for array in difference.arrays.values())
+    return difference.verdict.allowed_by(Verdict.drift) and (alike or not own.whole)
+
+
+def keep_or_refuse(
+    own: OwnAnswer, difference: OutputsDiff, reasons: Sequence[str], *, keep: bool
+) -> tuple[str, ...]:
+    """Refuse a model whose container answers otherwise, unless it is to be kept.
+
+    Args:
+        difference: what `measure` gave.
+        reasons: the likeliest causes, in words.
+
+    Returns:
+        tuple: `different`, where such a model is kept.
+
+    Raises:
+        SealFailed: with the distance, the likeliest causes, and both ways out.
+    """
+    if keep:
+        return (DIFFERENT,)
+    causes = list(dict.fromkeys(reasons))[:_REASONS]
+    because = f"; probably: {'; '.join(causes)}" if causes else ""
+    raise SealFailed(
+        f"the container answers otherwise than {own.source}: {difference.verdict}:"
+        f" {difference.summary()}{because}",
+        advice="mend the cause, and archive again; or keep what the container answers, marked, with"
+        " --keep-different (keep_different=True). Nothing was published",
+    )
+
+
+def versions_differ(framework: str, outcome: Outcome, python: str) -> list[str]:
+    """Name the versions that differ between this process and the container."""
+    library = library_of(framework)
+    mine = str(getattr(sys.modules.get(library), "__version__", "") or "")
+    theirs = outcome.versions.get(library, "")
+    pairs = [(library, mine, theirs), ("Python", platform.python_version(), python)]
+    return [
+        f"the container has {name} {theirs}, your process {mine}"
+        for name, mine, theirs in pairs
+        if mine and theirs and mine.partition("+")[0] != theirs.partition("+")[0]
+    ]
+
+
+def sentence(own: OwnAnswer, difference: OutputsDiff) -> str:
+    """Say in one line how far apart the two are; empty where every bit is equal."""
+    if difference.verdict is Verdict.identical:
+        return ""
+    return f"{own.source} and the container differ: {difference.verdict}: {difference.summary()}"

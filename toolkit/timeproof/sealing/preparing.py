@@ -1,0 +1,155 @@
+"""What is done with a model before its environment is built: read, save, and ask the user's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from timeproof.base.limits import Limits
+from timeproof.base.progress import Progress
+from timeproof.compare.verdict import Thresholds
+from timeproof.errors import BadRequest, NotArchivable
+from timeproof.frameworks.base import Adapter, NoRuntime, SaveOptions
+from timeproof.frameworks.choose import adapter_for, adapter_for_file
+from timeproof.frameworks.conversions import with_copies
+from timeproof.frameworks.inputs import narrow_types, read_inputs
+from timeproof.frameworks.pytorch import quantised
+from timeproof.images.build import utc_now
+from timeproof.runs.container_run import Task
+from timeproof.sealing import recording, witnesses
+from timeproof.sealing.double_run import Arrays
+from timeproof.sealing.own_answer import OwnAnswer
+from timeproof.store import publish, reference
+from timeproof.store.environment_contents import frameworks_of
+from timeproof.store.schema.v1 import ImageRecord, ProfileRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to archive, and how. `model` is a live model, or the path of a model file."""
+
+    model: object
+    inputs: object
+    grid_size: object
+    environment: str | Path | None = None
+    python: Path | None = None
+    without: Sequence[str] = ()
+    profile: str | Path = "portable"
+    prove_portable: bool = False  # also run it on simulated CPUs, and record what moved
+    witness: str = "auto"  # one of witnesses.CHOICES
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # the scale's figures, for this artifact
+    tags: Mapping[str, str] = field(default_factory=dict)
+    options: SaveOptions = field(default_factory=SaveOptions)
+    copies: Mapping[str, object] = field(default_factory=dict)  # format → path: somebody's conversion
+    expected: object = None  # the answer that the user knows: arrays by output, or one array
+    scores: Sequence[str] = ()  # outputs whose last axis holds class scores
+    keep_inexact: bool = False  # a copy further than rounding from the model
+    keep_random: bool = False  # a model whose answer depends on a seed
+    keep_different: bool = False  # a model whose container answers otherwise than the user's process
+
+
+class Preparation:
+    """One model on its way into the archive: its inputs, its saved files, and the user's own answer."""
+
+    def __init__(self, request: Request, profile: ProfileRecord, limits: Limits, progress: Progress) -> None:
+        self.request, self.profile = request, profile
+        self.limits, self.progress = limits, progress
+        self.thresholds = Thresholds.of(request.thresholds)
+        self.adapter, self.from_file = _adapter(request.model)
+        witnesses.check_choice(request.witness, self.adapter.name)
+        self.inputs = read_inputs(self.adapter, request.model, request.inputs)
+        for input_name, array in self.inputs.items():
+            reference.spec_of(input_name, "input_0", array)  # refuses what no file holds
+        self.own: OwnAnswer | None = None
+        self.options = replace(
+            request.options,
+            timestamp=utc_now(),
+            named=isinstance(request.inputs, Mapping),
+            narrow=narrow_types(request.inputs, self.inputs),
+        )
+
+    def save(self, draft: publish.Draft) -> None:
+        """Write the model's own files into the draft. Raises NotArchivable."""
+        save = self.adapter.save_file if self.from_file else self.adapter.save
+        saved = save(self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options)  # type: ignore[arg-type]  # a path where from_file
+        saved = quantised.check(saved, self.profile, keep=self.options.keep_saturating)
+        inexact = self.request.keep_inexact
+        self.saved = with_copies(
+            saved,
+            self.request.copies,
+            self.inputs,
+            draft.folder,
+            draft.ref.tag,
+            self.options,
+            inexact=inexact,
+        )
+        self.inputs = self.inputs.renamed(self.saved.input_names)
+
+    def answer(self) -> None:
+        """Ask the user's own process, where it can run the model. Raises NotArchivable."""
+        self.progress.step("Asking your process for its own answer")
+        try:
+            outputs = self.adapter.answers(self.request.model, self.inputs, self.saved)
+        except NoRuntime as error:
+            if self.request.expected is None and not self.from_file:
+                self._note(f"there is no answer of your own to compare with: {error.message}")
+            return
+        self.own = OwnAnswer(outputs)
+
+    def _note(self, text: str) -> None:
+        self.saved = replace(self.saved, notes=(*self.saved.notes, text))
+
+    def interchange(self, draft: publish.Draft, environment: ImageRecord) -> None:
+        """Export a copy of our own, where the environment can say how far it is from the model."""
+        if not self.options.onnx or self.request.copies or self.from_file:
+            return
+        if "onnx" in frameworks_of(environment):
+            self.progress.step("Exporting a copy in another format")
+            self.saved = self.adapter.interchange(
+                self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options, self.saved
+            )
+        elif self.adapter.exports:
+            self._note("there is no onnx copy: the environment holds no onnxruntime to measure it with")
+
+    def scores(self, outputs: Arrays) -> dict[str, bool]:
+        """Which outputs hold class scores, as far as the adapter or the user says. Raises BadRequest."""
+        if strange := sorted(set(self.request.scores) - set(outputs)):
+            raise BadRequest(
+                f"{', '.join(strange)} is no output of the model",
+                advice=f"--scores takes one of: {', '.join(outputs)}",
+            )
+        known = {name: mark for name, mark in self.saved.scores.items() if name in outputs}
+        return known | dict.fromkeys(self.request.scores, True)
+
+    def task(self, draft: publish.Draft, more: Sequence[Mapping[str, Any]]) -> Task:
+        recording.write_reference(draft, input=self.inputs)
+        saved = self.saved
+        entries = [publish.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
+        entries.append(publish.entry(draft.folder, recording.reference_name(draft), "reference", "npz"))
+        return Task(
+            id=str(draft.ref),
+            framework=saved.framework,
+            folder=draft.folder,
+            files=tuple(e for e in entries if e.role != "optional"),
+            model=saved.model,
+            inputs_file=recording.reference_name(draft),
+            input_names=tuple(self.inputs),
+            options=saved.options,
+            copies=(
+                *(
+                    {"name": c.name, "framework": c.framework, "model": c.model, "options": dict(c.options)}
+                    for c in saved.copies
+                ),
+                *more,
+            ),
+        )
+
+
+def _adapter(model: object) -> tuple[Adapter, bool]:
+    if isinstance(model, Path):
+        if not model.is_file():
+            raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
+        return adapter_for_file(model), True
+    return adapter_for(model), False

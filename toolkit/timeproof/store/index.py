@@ -1,0 +1,186 @@
+"""A table of contents: one row an artifact, remembered between runs. For listing and planning only.
+
+A row is taken from its metadata, parsed and checked, and noted with that file's size and times; while
+they stay, it is not read again. What is loaded or run is read from the archive itself, and checked anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from multiprocessing import get_context
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from timeproof.base import atomic
+from timeproof.base.digests import Digest
+from timeproof.base.paths import open_parent
+from timeproof.base.progress import SILENT, Progress
+from timeproof.errors import BadArchive, StorageFailed
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.schema.v1 import Metadata
+from timeproof.store.verify import read_metadata
+
+_SCHEMA = 1
+_MANY = 2000  # unknown rows, from which on several processes read them
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What listing and planning need of one artifact."""
+
+    ref: Ref
+    checksum: str  # of the metadata: whatever changes in the artifact changes it
+    framework_version: str | None
+    python: str
+    kind: str | None  # the class, where there is one
+    environment: str
+    profile: str
+    profile_sha256: str
+    created: str
+    bytes: int
+    origin: str
+    tags: dict[str, str]
+
+
+_FIELDS = attrgetter(*(name for name in Row.__slots__ if name != "ref"))
+
+
+@dataclass(slots=True)
+class Contents:
+    rows: list[Row] = field(default_factory=list)  # by grid size, framework, version
+    findings: list[BadArchive] = field(default_factory=list)  # artifacts whose metadata can't be read
+
+
+def row_of(ref: Ref, metadata: Metadata) -> Row:
+    """Take the row out of an artifact's metadata."""
+    profile = metadata.profile.model_dump_json().encode()
+    return Row(
+        ref=ref,
+        checksum=metadata.digest.hex,
+        framework_version=metadata.framework.version,
+        python=metadata.framework.python,
+        kind=metadata.model.qualname,
+        environment=metadata.environment.name,
+        profile=metadata.profile.name,
+        profile_sha256=Digest.of(profile).hex,
+        created=metadata.created,
+        bytes=sum(f.size for f in metadata.files),
+        origin=metadata.reference.origin,
+        tags=metadata.tags,
+    )
+
+
+def contents(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Progress = SILENT) -> Contents:
+    """List an archive's artifacts, all or those asked for. What can't be read is among the findings."""
+    wanted = list(archive.refs()) if refs is None else list(refs)
+    note = _note(archive)
+    known = _read_note(note)
+    found = Contents()
+    kept: dict[str, list[Any]] = {}
+    unknown: list[tuple[Ref, str, list[int]]] = []
+    root = os.fspath(archive.root)
+    for ref in wanted:
+        name = ref.metadata
+        try:
+            told = os.lstat(f"{root}/{name}")
+            state = [told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino]
+        except OSError:
+            state = []
+        entry = known.get(name)
+        if state and entry is not None and entry[:4] == state:
+            kept[name] = entry
+        else:
+            unknown.append((ref, name, state))
+    if unknown:
+        progress.step(f"Reading the metadata of {len(unknown)} artifacts")
+        one: list[Any] | BadArchive
+        for (_, name, state), one in zip(unknown, _read(archive, [u[0] for u in unknown]), strict=True):
+            if isinstance(one, BadArchive):
+                found.findings.append(one)
+            else:
+                kept[name] = [*state, *one]
+        _write_note(note, kept if refs is None else known | kept)
+    del known
+    found.rows = [_row(ref, entry) for ref in wanted if (entry := kept.get(ref.metadata)) is not None]
+    return found
+
+
+def _read(archive: Archive, refs: Sequence[Ref]) -> Iterable[list[Any] | BadArchive]:
+    workers = os.cpu_count() or 1
+    if len(refs) < _MANY or workers < 2:
+        yield from _read_some(archive.root, refs)
+        return
+    pieces = [refs[k : k + _CHUNK] for k in range(0, len(refs), _CHUNK)]
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not once in each process
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for some in pool.map(_read_some, [archive.root] * len(pieces), pieces):
+            yield from some
+
+
+def _read_some(root: Path, refs: Sequence[Ref]) -> list[list[Any] | BadArchive]:
+    """Read some artifacts' rows, as plain values: these cross between processes, and into the note."""
+    archive = Archive(root)
+    found: list[list[Any] | BadArchive] = []
+    for _, group in groupby(refs, key=lambda ref: ref.folder):
+        some = list(group)
+        with _parent(root, some[0]) as parent:
+            for ref in some:
+                try:
+                    found.append(list(_FIELDS(row_of(ref, read_metadata(archive, ref, parent)))))
+                except BadArchive as error:
+                    found.append(error)
+    return found
+
+
+@contextmanager
+def _parent(root: Path, ref: Ref) -> Iterator[int | None]:
+    """The folder of `ref`, opened once for many; None where it can't be: each file's reader says why."""
+    try:
+        parent = open_parent(root, ref.metadata)
+    except (BadArchive, OSError):
+        yield None
+        return
+    try:
+        yield parent
+    finally:
+        os.close(parent)
+
+
+def _row(ref: Ref, entry: Sequence[Any]) -> Row:
+    # Thousands of rows name the same few environments, versions and profiles.
+    shared: list[Any] = [sys.intern(v) if isinstance(v, str) and len(v) < 100 else v for v in entry[4:]]
+    return Row(ref, *shared)
+
+
+def _note(archive: Archive) -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    place = os.path.realpath(archive.root).encode("utf-8", "surrogateescape")
+    return Path(cache, "timeproof", "contents", f"{Digest.of(place).hex[:32]}.json")
+
+
+def _read_note(path: Path) -> dict[str, list[Any]]:
+    """Read what was noted. A damaged note, or one by another release, is none."""
+    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+        told = orjson.loads(path.read_bytes())
+        width = 4 + len(Row.__slots__) - 1
+        if told["schema"] == _SCHEMA and told["fields"] == list(Row.__slots__):
+            return {str(k): v for k, v in told["rows"].items() if isinstance(v, list) and len(v) == width}
+    return {}
+
+
+def _write_note(path: Path, rows: dict[str, list[Any]]) -> None:
+    told = {"schema": _SCHEMA, "fields": list(Row.__slots__), "rows": rows}
+    with suppress(StorageFailed, OSError):  # a cache: without it the next run reads everything again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, orjson.dumps(told))

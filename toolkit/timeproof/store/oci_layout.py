@@ -1,0 +1,220 @@
+"""The OCI image layout under `images/`: one store, shared by all environments. No engine here.
+
+`index.json` is derived: it lists exactly the manifests that the environments' records name, in
+order, so it can be checked, and made anew, from them. Layout as in the OCI image specification 1.1.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from timeproof.base import atomic, strictjson
+from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
+from timeproof.base.paths import open_regular
+from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, Missing
+from timeproof.store.schema.v1 import ImageIdentity
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def blob(digest: str) -> str:
+    """A blob's path, relative to the layout."""
+    return f"blobs/sha256/{Digest.parse(digest).hex}"
+
+
+def read_blob(layout: Path, digest: str) -> dict[str, Any]:
+    """Read a small JSON blob, after its digest was checked."""
+    path = blob(digest)
+    with open_regular(layout, path) as stream:
+        data = stream.read(LIMITS.json_bytes + 1)
+    if len(data) > LIMITS.json_bytes:
+        raise Limit(layout / path, f"more than {LIMITS.json_bytes} bytes of JSON")
+    if (found := Digest.of(data)) != Digest.parse(digest):
+        raise DigestMismatch(layout / path, digest, found)
+    value = strictjson.loads(data, layout / path)
+    if not isinstance(value, dict):
+        raise Malformed(layout / path, ["it is not an object"])
+    return value
+
+
+def read_identity(layout: Path, manifest: str) -> ImageIdentity:
+    """Read the identity of the image with that manifest digest."""
+    head = read_blob(layout, manifest)
+    try:
+        config_digest = str(head["config"]["digest"])
+        config = read_blob(layout, config_digest)
+        platform = f"{config['os']}/{config['architecture']}"
+        if config.get("variant"):
+            platform += f"/{config['variant']}"
+        return ImageIdentity(
+            manifest=manifest,
+            config=config_digest,
+            diff_ids=list(config["rootfs"]["diff_ids"]),
+            platform=platform,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed(layout / blob(manifest), [f"not an image manifest: {error}"]) from error
+
+
+def descriptors(layout: Path, image: ImageIdentity) -> list[tuple[str, int]]:
+    """Every blob of an image but its manifest, as (digest, size in bytes). Checks manifest and config."""
+    head = read_blob(layout, image.manifest)
+    try:
+        found = [(str(d["digest"]), int(d["size"])) for d in [head["config"], *head["layers"]]]
+        for digest, _ in found:
+            Digest.parse(digest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed(layout / blob(image.manifest), [f"not an image manifest: {error}"]) from error
+    if found[0][0] != image.config:
+        raise Malformed(layout / blob(image.manifest), [f"its config is {found[0][0]}, not {image.config}"])
+    return found
+
+
+def claims(layout: Path, image: ImageIdentity) -> Iterator[tuple[str, int | None, str]]:
+    """What an image says of its blobs: (path below the archive, size, SHA-256)."""
+    yield f"images/{blob(image.manifest)}", None, Digest.parse(image.manifest).hex
+    for digest, size in descriptors(layout, image):
+        yield f"images/{blob(digest)}", size, Digest.parse(digest).hex
+
+
+def _index(layout: Path, images: Iterable[ImageIdentity]) -> bytes:
+    entries = []
+    for image in sorted({i.manifest: i for i in images}.values(), key=lambda i: i.manifest):
+        system, architecture, *variant = image.platform.split("/")
+        platform = {"architecture": architecture, "os": system}
+        if variant:
+            platform["variant"] = variant[0]
+        entries.append(
+            {
+                "mediaType": MANIFEST,
+                "digest": image.manifest,
+                "size": (layout / blob(image.manifest)).stat().st_size,
+                "platform": platform,
+            }
+        )
+    return strictjson.dumps(
+        {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
+    )
+
+
+def check_index(
+    layout: Path, images: Sequence[ImageIdentity]
+) -> tuple[list[BadArchive], list[ImageIdentity]]:
+    """Check `index.json` and `oci-layout` against the images that must be listed.
+
+    Returns the findings, and the images listed beyond those: of builds that were interrupted before
+    their environment was published.
+    """
+    try:
+        with open_regular(layout, "oci-layout") as stream:
+            data = stream.read(1024)
+        if data != _LAYOUT:
+            raise DigestMismatch(layout / "oci-layout", Digest.of(_LAYOUT), Digest.of(data))
+        with open_regular(layout, "index.json") as stream:
+            data = stream.read(LIMITS.json_bytes)
+        listed = [str(d["digest"]) for d in strictjson.loads(data, layout / "index.json")["manifests"]]
+    except BadArchive as error:
+        return [error], []
+    except (KeyError, TypeError) as error:
+        return [Malformed(layout / "index.json", [f"not an image index: {error}"])], []
+    known = {i.manifest: i for i in images}
+    extra = []
+    try:
+        extra = [read_identity(layout, d) for d in listed if d not in known]
+        expected = _index(layout, [*images, *extra])
+    except (BadArchive, ValueError, OSError) as error:
+        return [Malformed(layout / "index.json", [f"it lists what is not there: {error}"])], []
+    if data != expected:
+        return [DigestMismatch(layout / "index.json", Digest.of(expected), Digest.of(data))], extra
+    return [], extra
+
+
+def add(layout: Path, exported: Path, manifest: str, others: Sequence[ImageIdentity]) -> ImageIdentity:
+    """Move an exported image's blobs into the shared layout, and list it beside `others`.
+
+    Args:
+        exported: an OCI layout folder on the same file system; it is emptied.
+        others: every image that the archive's environments name already.
+
+    Raises DigestMismatch where an exported blob is not what its name says.
+    """
+    blobs = layout / "blobs" / "sha256"
+    with atomic.storage(layout), atomic.lock(layout):
+        blobs.mkdir(parents=True, exist_ok=True)
+        image = read_identity(exported, manifest)
+        for digest in [manifest, *(d for d, _ in descriptors(exported, image))]:
+            source, target = exported / blob(digest), layout / blob(digest)
+            if target.exists():
+                continue
+            if not source.exists():
+                raise Missing(source)
+            with source.open("rb", buffering=0) as stream:
+                found, _ = Digest.of_stream(stream)
+                os.fsync(stream.fileno())
+            if found != Digest.parse(digest):
+                raise DigestMismatch(source, digest, found)
+            os.chmod(source, 0o644)
+            os.rename(source, target)
+        atomic.sync_folder(blobs)
+        atomic.write(layout / "oci-layout", _LAYOUT)
+        atomic.write(layout / "index.json", _index(layout, [*others, image]))
+    return image
+
+
+def as_tar(layout: Path, image: ImageIdentity, name: str) -> Iterator[bytes]:
+    """Stream one image as an OCI archive that an engine loads under `name`, every blob checked."""
+    members = [(image.manifest, -1), *descriptors(layout, image)]
+
+    def blobs() -> Iterator[tuple[str, int, BinaryIO]]:
+        for digest in dict.fromkeys(d for d, _ in members):
+            with open_regular(layout, blob(digest)) as stream:
+                found, size = Digest.of_stream(stream)
+                if found != Digest.parse(digest):
+                    raise DigestMismatch(layout / blob(digest), digest, found)
+                stream.seek(0)
+                yield digest, size, stream
+
+    with open_regular(layout, blob(image.manifest)) as stream:
+        manifest = stream.read(LIMITS.json_bytes)
+    yield from as_members(name, manifest, blobs())
+
+
+def as_members(name: str, manifest: bytes, blobs: Iterable[tuple[str, int, BinaryIO]]) -> Iterator[bytes]:
+    """Stream an OCI archive that an engine loads under `name`; `blobs` are (digest, size, content)."""
+    index = {
+        "schemaVersion": 2,
+        "manifests": [
+            {
+                "mediaType": MANIFEST,
+                "digest": str(Digest.of(manifest)),
+                "size": len(manifest),
+                "annotations": {
+                    "io.containerd.image.name": f"docker.io/{name}",
+                    "org.opencontainers.image.ref.name": name.rsplit(":", 1)[-1],
+                },
+            }
+        ],
+    }
+    for path, data in (("oci-layout", _LAYOUT), ("index.json", strictjson.dumps(index))):
+        yield from _member(path, len(data), io.BytesIO(data))
+    for digest, size, stream in blobs:
+        yield from _member(blob(digest), size, stream)
+    yield b"\0" * 1024
+
+
+def _member(path: str, size: int, stream: BinaryIO) -> Iterator[bytes]:
+    info = tarfile.TarInfo(path)
+    info.size = size
+    yield info.tobuf(tarfile.PAX_FORMAT)
+    left = size
+    while left and (chunk := stream.read(min(left, 1 << 20))):
+        left -= len(chunk)
+        yield chunk
+    yield b"\0" * (-size % 512)

@@ -1,0 +1,1 @@
+"""Images in an OCI registry: its client, its credentials, its names."""

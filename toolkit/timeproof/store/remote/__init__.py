@@ -1,0 +1,1 @@
+"""Archives that lie elsewhere, read through a mirror, and what all transfers share."""
