@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.images.build import locate_environment, utc_now
+from timeproof.images.build import locate_environment
 from timeproof.importing import model_files as files
 from timeproof.importing.model_files import Kept
 from timeproof.replaying.scores import marked, scores_of

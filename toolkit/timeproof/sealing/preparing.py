@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from timeproof.base.clock import utc_now
 from timeproof.base.limits import Limits
 from timeproof.base.progress import Progress
 from timeproof.compare.verdict import Thresholds
@@ -16,7 +17,6 @@ from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
 from timeproof.frameworks.inputs import narrow_types, read_inputs
 from timeproof.frameworks.pytorch import quantised
-from timeproof.images.build import utc_now
 from timeproof.runs.container_run import Task
 from timeproof.sealing import recording, witnesses
 from timeproof.sealing.double_run import Arrays

@@ -17,7 +17,7 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound
 if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
-DEFAULT = Path("logs/extensions/models")
+DEFAULT_ARCHIVE = Path("logs/extensions/models")
 SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
 _NUMBER = "0*[1-9][0-9]{0,15}"  # ASCII: int() would take any script's digits
 _REF = re.compile(
@@ -96,7 +96,7 @@ def _parts(text: str) -> tuple[int, str, int | None]:
 class Archive:
     """The folder that holds everything."""
 
-    def __init__(self, root: Path | str = DEFAULT) -> None:
+    def __init__(self, root: Path | str = DEFAULT_ARCHIVE) -> None:
         if is_address(os.fspath(root)):
             raise BadRequest(
                 f"{root} is not on this machine, and this needs an archive in a folder",
