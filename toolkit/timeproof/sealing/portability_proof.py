@@ -21,7 +21,8 @@ from timeproof.runs.cpu_emulator import PROVED, SPARE, WITNESS, Emulator, Simula
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
 from timeproof.sealing.double_run import Arrays, agreed
-from timeproof.store.schema.v1 import EmulatorRecord, JsonObject, ProfileRecord, Proof
+from timeproof.store.schema.document import JsonObject
+from timeproof.store.schema.v1 import EmulatorRecord, ProfileRecord, Proof
 
 _AT_ONCE = 2  # a simulated run takes all of one core
 

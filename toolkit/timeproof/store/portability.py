@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from timeproof.store.schema.v1 import JsonObject, Metadata, Proof
+from timeproof.store.schema.document import JsonObject
+from timeproof.store.schema.v1 import Metadata, Proof
 
 
 def promise(metadata: Metadata) -> str:

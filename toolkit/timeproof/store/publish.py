@@ -19,7 +19,8 @@ from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
 from timeproof.store.layout import SHORT, Archive, Ref
-from timeproof.store.schema.v1 import Document, EnvironmentRecord, FileEntry, Metadata
+from timeproof.store.schema.document import Document
+from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
 
 _STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
 OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")

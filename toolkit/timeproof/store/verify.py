@@ -34,7 +34,8 @@ from timeproof.errors import (
 from timeproof.store import oci_layout
 from timeproof.store.layout import SHORT, Archive, Ref
 from timeproof.store.publish import OWNED, staged_versions
-from timeproof.store.schema.v1 import Document, EnvironmentRecord, ImageIdentity, Metadata
+from timeproof.store.schema.document import Document
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, Metadata
 
 _D = TypeVar("_D", bound=Document)
 # The locks that writers leave; any other `.lock` is a file like all others.
