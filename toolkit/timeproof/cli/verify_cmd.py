@@ -43,9 +43,6 @@ def command(
         chosen = [there.locate(r) for r in refs] if refs else None
         with there.whole(chosen, progress) as every:
             report = verify(every, chosen, progress=progress)
-            for finding in report.findings:  # a copy is named after what it is a copy of
-                finding.message = finding.message.replace(str(every.root), there.name)
-                finding.path = finding.path.replace(str(every.root), there.name)
         took = time.monotonic() - begun
         progress.close()
         if json:

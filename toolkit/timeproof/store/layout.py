@@ -109,6 +109,10 @@ class Archive:
         """What people call it: its folder, or its address."""
         return str(self.root)
 
+    def public_path(self, path: str) -> str:
+        """What people call a file or folder of the archive: for a copy of a remote one, its address."""
+        return path
+
     def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
 

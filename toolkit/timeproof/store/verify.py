@@ -340,5 +340,7 @@ def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Pro
     walk.report.findings += check_claims(archive.root, claims)
     walk.report.files = len(claims) + len(walk.read)
     walk.report.bytes = sum(c.size or 0 for c in claims)
+    for finding in walk.report.findings:
+        finding.path = archive.public_path(finding.path)
     walk.report.findings.sort(key=lambda e: (e.path, e.kind))
     return walk.report

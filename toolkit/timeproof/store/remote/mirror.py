@@ -275,9 +275,27 @@ class Mirror(Archive):
 
         try:
             several(fetch, wanted)
-            yield Archive(scratch)
+            yield _Copy(scratch, self.address)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Copy(Archive):
+    """A whole copy of a remote archive: people know its files by their addresses."""
+
+    def __init__(self, root: Path, address: str) -> None:
+        super().__init__(root)
+        self._address = address
+
+    @property
+    def name(self) -> str:
+        return self._address
+
+    def public_path(self, path: str) -> str:
+        if not Path(path).is_relative_to(self.root):
+            return path
+        relative = Path(path).relative_to(self.root).as_posix()
+        return self._address if relative == "." else f"{self._address}/{relative}"
 
 
 def _nothing(address: str) -> NotFound:
