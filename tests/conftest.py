@@ -30,7 +30,7 @@ from timeproof.images.base_rootfs import one_base  # noqa: E402
 from timeproof.runs import image_provider  # noqa: E402
 from timeproof.store.layout import Archive  # noqa: E402
 from timeproof.store.packages import PackageStore  # noqa: E402
-from timeproof.store.verify import read_environment  # noqa: E402
+from timeproof.store.read import read_environment  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -14,7 +14,8 @@ import pytest
 from timeproof.compare.verdict import Verdict
 from timeproof.importing.flow import Request, import_models
 from timeproof.replaying.flow import replay
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 

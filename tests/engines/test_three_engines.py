@@ -20,7 +20,7 @@ from timeproof.engines.sandbox.engine import Bare
 from timeproof.errors import EngineMissing
 from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = pytest.mark.container
 

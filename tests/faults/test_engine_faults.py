@@ -23,7 +23,8 @@ from timeproof.errors import EngineLost, StorageFailed
 from timeproof.images import build, recipe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, verify
+from timeproof.store.read import read_environment
+from timeproof.store.verify import verify
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

@@ -17,8 +17,9 @@ from timeproof.base.paths import list_tree
 from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
 from timeproof.importing.flow import Request, import_models
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.reference import read as read_reference
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.verify import verify
 
 onnx = pytest.importorskip("onnx")
 

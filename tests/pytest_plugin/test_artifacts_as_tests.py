@@ -21,7 +21,7 @@ from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import EngineMissing
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 pytest_plugins = "pytester"
 

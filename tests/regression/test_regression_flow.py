@@ -30,7 +30,7 @@ from timeproof.store import reference
 from timeproof.store.index import contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.read import read_environment, read_metadata
 
 LGB1, LGB2, XGB = "grid-size-8/lightgbm/v1", "grid-size-8/lightgbm/v2", "grid-size-8/xgboost/v1"
 

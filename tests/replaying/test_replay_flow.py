@@ -22,7 +22,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"

@@ -15,8 +15,8 @@ from timeproof.replaying.scores import marked, scores_of
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Witness
-from timeproof.store.verify import read_metadata
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 # A winner that leads by half a unit of the last place, and loses by as much: rounding, or a flip at a tie.

@@ -39,7 +39,7 @@ from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 PORTABLE = profile_named("portable")
 SMALL = replace(LIMITS, output_bytes=1 << 20, frame_header_bytes=1 << 16)

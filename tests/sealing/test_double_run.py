@@ -27,7 +27,8 @@ from timeproof.errors import (
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store import reference
 from timeproof.store.layout import Archive
-from timeproof.store.verify import check_artifact, verify
+from timeproof.store.read import check_artifact
+from timeproof.store.verify import verify
 
 REF = "grid-size-8/onnx/v1"
 TWICE = {"y": tiny_models.ROWS * 2}

@@ -23,8 +23,9 @@ from timeproof.sealing.flow import Request, archive_model
 from timeproof.sealing.portability_proof import elsewhere
 from timeproof.store.layout import Archive
 from timeproof.store.portability import held_by, promise
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Proof
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.verify import verify
 
 REF = "grid-size-8/onnx/v1"
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)

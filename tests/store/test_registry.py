@@ -33,11 +33,11 @@ from timeproof.errors import (
 from timeproof.runs import image_provider
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
+from timeproof.store.read import read_environment
 from timeproof.store.registry import auth as login
 from timeproof.store.registry.client import Registry
 from timeproof.store.registry.reference import Repository
 from timeproof.store.schema.v1 import ImageIdentity
-from timeproof.store.verify import read_environment
 
 IMAGE = archive_making.IMAGE
 

@@ -23,7 +23,8 @@ from timeproof.errors import (
 )
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import check_artifact, check_environment, read_environment, verify
+from timeproof.store.read import check_artifact, check_environment, read_environment
+from timeproof.store.verify import verify
 
 FILES = 27  # of `small`: if this changes, a kind of file was added
 

@@ -238,7 +238,7 @@ def _quoted(path: Path) -> str:
 
 def _environment(archive: Archive, ref: Ref) -> str:
     from timeproof.errors import BadArchive
-    from timeproof.store.verify import read_metadata
+    from timeproof.store.read import read_metadata
 
     try:
         return read_metadata(archive, ref).environment.name

@@ -35,7 +35,7 @@ from timeproof.engines.docker import connect
 from timeproof.engines.ownership_labels import LABEL
 from timeproof.regression.report import Report
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from timeproof.base.progress import Progress
+from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.conda.environment import channel_name
 from timeproof.environments.conda.fetch import Wanted, fetch_conda_package
 from timeproof.environments.interpreter import repack
@@ -30,12 +30,22 @@ def _subdir(package: Package) -> list[str]:
 def fetch(
     lock: Lock,
     store: PackageStore,
-    progress: Progress,
+    progress: Progress = SILENT,
     *,
     channels: Sequence[str] = (),
     folder: Path | None = None,
 ) -> None:
-    """What `PackageStore.fetch` promises."""
+    """Fetch every package of `lock` that the store lacks, and hash every one that it has.
+
+    Args:
+        channels: conda channels (names or URLs) to ask, before those that the lock names.
+        folder: where the lock lies, for the advice.
+
+    Raises:
+        InterpreterAbsent: everything but the interpreter is there, and none of this machine is the same.
+        FetchFailed: names each file that can't be fetched, or whose bytes are not the locked ones.
+        DigestMismatch: a file in the store was altered.
+    """
     absent = []
     for package in lock.packages:
         if store.has(package.sha256, package.file_name):

@@ -14,6 +14,7 @@ from timeproof.base.clock import utc_now
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.base.progress import SILENT, Progress
+from timeproof.environments.fetch import fetch
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.images import buildx, recipe
@@ -25,8 +26,8 @@ from timeproof.images.tags import tag
 from timeproof.store import oci_layout, publish
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import package_claims, read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, PackageEntry
-from timeproof.store.verify import package_claims, read_environment
 from timeproof.version import VERSION
 
 PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}
@@ -209,7 +210,7 @@ def stage_context(
     check_name(context.name)
     store = PackageStore(archive.packages)
     progress.step(f"Fetching the packages of {context.name}")
-    store.fetch(lock, progress, folder=folder)
+    fetch(lock, store, progress, folder=folder)
     base = _base(store, lock, progress)
     packages = [_entry(store, p) for p in lock.for_platform(platform)]
     part = conda_layer(store, packages, base, progress)

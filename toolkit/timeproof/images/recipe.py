@@ -24,7 +24,8 @@ from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findin
 from timeproof.images.dockerfile import check_dockerfile
 from timeproof.images.named_profiles import BUILT_IN, env_file
 from timeproof.images.resources import bake_file, image_file, probe_files
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import PackageEntry
 
 PREFIX = "opt/env"

@@ -24,6 +24,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import batch, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
     EnvironmentRef,
@@ -34,7 +35,6 @@ from timeproof.store.schema.v1 import (
     Origin,
     ProfileRecord,
 )
-from timeproof.store.verify import read_metadata
 
 
 @dataclass(frozen=True, slots=True)

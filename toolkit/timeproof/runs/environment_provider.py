@@ -9,14 +9,15 @@ from pathlib import Path
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.capture import fingerprint
 from timeproof.environments.capture import flow as capture
+from timeproof.environments.fetch import fetch
 from timeproof.environments.lock.document import Lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.images.build import build_environment, check_name, locate_environment
 from timeproof.images.recipe import probe_digest
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord
-from timeproof.store.verify import read_environment
 
 CAPTURED = "captured"
 
@@ -33,7 +34,7 @@ def from_lock_folder(
     if there := locate_environment(archive, folder.name, lock):
         return there
     progress.step(f"Fetching the packages of {folder.name}")
-    PackageStore(archive.packages).fetch(lock, progress, folder=folder)
+    fetch(lock, PackageStore(archive.packages), progress, folder=folder)
     return build_environment(
         archive, lock, yml, folder.name, engine_version=engine_version, progress=progress
     )

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from timeproof.base.progress import Progress
 from timeproof.errors import BadGridSize, BadRequest, NotFound
-
-if TYPE_CHECKING:
-    from timeproof.store.verify import Claim
+from timeproof.store.claims import Claim
+from timeproof.store.package_paths import PACKAGES
 
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
 SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
@@ -124,7 +122,7 @@ class Archive:
 
     @property
     def packages(self) -> Path:
-        return self.root / "packages"
+        return self.root / PACKAGES
 
     @property
     def images(self) -> Path:

@@ -18,6 +18,7 @@ from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, Missing
+from timeproof.store.claims import Claim
 from timeproof.store.schema.v1 import ImageIdentity
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -77,11 +78,11 @@ def descriptors(layout: Path, image: ImageIdentity) -> list[tuple[str, int]]:
     return found
 
 
-def claims(layout: Path, image: ImageIdentity) -> Iterator[tuple[str, int | None, str]]:
-    """What an image says of its blobs: (path below the archive, size, SHA-256)."""
-    yield f"images/{blob(image.manifest)}", None, Digest.parse(image.manifest).hex
+def claims(layout: Path, image: ImageIdentity) -> Iterator[Claim]:
+    """What an image says of its blobs, by their paths below the archive; the manifest's own comes first."""
+    yield Claim(f"images/{blob(image.manifest)}", None, Digest.parse(image.manifest).hex)
     for digest, size in descriptors(layout, image):
-        yield f"images/{blob(digest)}", size, Digest.parse(digest).hex
+        yield Claim(f"images/{blob(digest)}", size, Digest.parse(digest).hex)
 
 
 def _index(layout: Path, images: Iterable[ImageIdentity]) -> bytes:

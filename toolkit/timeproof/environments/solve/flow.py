@@ -23,6 +23,7 @@ from timeproof.environments.conda import rattler_child
 from timeproof.environments.conda.environment import channel_name, locked
 from timeproof.environments.conda.fetch import Wanted, fetch_conda_package
 from timeproof.environments.conda.package_format import read_info
+from timeproof.environments.fetch import fetch
 from timeproof.environments.interpreter.inspected import inspect
 from timeproof.environments.interpreter.package import pack_interpreter
 from timeproof.environments.lock.dating import dated
@@ -32,7 +33,8 @@ from timeproof.environments.solve.allowed import NOTHING, Allowed, check_selecte
 from timeproof.environments.solve.pip_solve import resolve
 from timeproof.environments.solve.stock_conda_lock import run_conda_lock
 from timeproof.errors import FetchFailed, LockFailed, NotFound
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 
 
 def _read(path: Path, allowed: Allowed) -> tuple[bytes, dict[str, Any]]:
@@ -102,7 +104,7 @@ def _pip_package(row: Mapping[str, Any]) -> Package:
 def _complete(lock: Lock, store: PackageStore, progress: Progress) -> Lock:
     lock = Lock.parse(lock.to_bytes(), "the solver's answer")  # its names end up on command lines
     check_schema(lock)
-    store.fetch(lock, progress)
+    fetch(lock, store, progress)
     return dated(lock, store)
 
 

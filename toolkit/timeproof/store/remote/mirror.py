@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timeproof.base import atomic
 from timeproof.base.cachedir import cache_folder
@@ -36,11 +36,9 @@ from timeproof.errors import (
     UnsafePath,
     raise_findings,
 )
+from timeproof.store.claims import Claim
 from timeproof.store.layout import Archive, Ref, is_address
 from timeproof.store.remote.transfer import Bounded, Sink, reaching, several
-
-if TYPE_CHECKING:
-    from timeproof.store.verify import Claim
 
 _DOCUMENT = re.compile(r"grid-size-\d+/[a-z]+/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json")
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed

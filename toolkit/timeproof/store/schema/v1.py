@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from timeproof.base.paths import check_collisions, check_relative
 from timeproof.errors import UnsafePath
+from timeproof.store.package_paths import check_file_name
 from timeproof.store.schema.document import (
     Count,
     Document,
@@ -195,7 +196,7 @@ class Metadata(Document):
     def _consistent(self) -> Self:
         _check_files(self.files)
         for emulator in self.emulators:
-            check_relative(emulator.file)
+            check_file_name(emulator.file)
         if unknown := {p.emulator for p in self.proofs if p.emulator} - {e.sha256 for e in self.emulators}:
             raise ValueError(f"proofs: made by {min(unknown)}, which is no emulator here")
         listed = {e.path for e in self.files}
@@ -249,7 +250,7 @@ class EnvironmentRecord(Document):
     def _consistent(self) -> Self:
         _check_files(self.files)
         for package in self.packages:
-            check_relative(package.file)
+            check_file_name(package.file)
         return self
 
     @property
