@@ -237,7 +237,7 @@ def replay(
     if ref is None:
         refs = list(archive.refs())
     else:
-        refs = [archive.find(r) for r in ([ref] if isinstance(ref, str) else ref)]
+        refs = [archive.locate(r) for r in ([ref] if isinstance(ref, str) else ref)]
     return run(
         archive,
         refs,

@@ -132,9 +132,9 @@ def _other_engines() -> list[Check]:
 
 def _simulated() -> Check:
     """Whether an emulated witness can be asked without fetching anything."""
-    from timeproof.runs.cpu_emulator import found
+    from timeproof.runs.cpu_emulator import locate
 
-    emulator = found()
+    emulator = locate()
     return Check(
         "simulated CPUs",
         emulator is not None,

@@ -40,7 +40,7 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
         broken: list[BadArchive] = []
         listed = contents(there, progress=progress)
         broken += listed.findings
-        for one in listed.rows:
+        for one in listed.artifacts:
             rows.append(
                 {
                     "artifact": str(one.ref),

@@ -44,7 +44,7 @@ def command(
         from timeproof.store.registry.client import Registry
         from timeproof.store.registry.reference import Repository
         from timeproof.store.remote.mirror import open_archive
-        from timeproof.store.verify import bring_image, read_environment
+        from timeproof.store.verify import fetch_image, read_environment
 
         if not registry:
             raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")
@@ -62,7 +62,7 @@ def command(
         rows = []
         with Registry(repository) as remote:
             for record in records:
-                bring_image(there, record.image)
+                fetch_image(there, record.image)
                 pushed = remote.push(there.images, record.image, record.folder, progress=progress)
                 rows.append(
                     {

@@ -91,7 +91,7 @@ def command(
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
         there = open_archive(archive, progress=progress)
         there.require()
-        chosen = list(there.refs()) if all_ else [there.find(r) for r in refs or ()]
+        chosen = list(there.refs()) if all_ else [there.locate(r) for r in refs or ()]
         if not chosen:
             raise BadRequest(f"{archive} holds no artifacts")
         limits = LIMITS

@@ -77,7 +77,7 @@ def command(
             for left, why in record.left_out:
                 out.print(f"[dim]left out: {escape(left)}: {escape(why)}[/dim]")
             return 0
-        ref = there.find(name)
+        ref = there.locate(name)
         metadata = read_metadata(there, ref)
         if json:
             print_json(metadata.model_dump(mode="json", by_alias=True))

@@ -40,7 +40,7 @@ def command(
         there = open_archive(archive, progress=progress)
         there.require()
         begun = time.monotonic()
-        chosen = [there.find(r) for r in refs] if refs else None
+        chosen = [there.locate(r) for r in refs] if refs else None
         with there.whole(chosen, progress) as every:
             report = verify(every, chosen, progress=progress)
             for finding in report.findings:  # a copy is named after what it is a copy of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from timeproof.base.progress import Progress
 from timeproof.environments.conda.environment import channel_name
-from timeproof.environments.conda.fetch import Wanted, bring
+from timeproof.environments.conda.fetch import Wanted, fetch_conda_package
 from timeproof.environments.interpreter import repack
 from timeproof.environments.lock.document import STORE, Lock, Package
 from timeproof.environments.pip import client as pip
@@ -69,7 +69,7 @@ def fetch(
         progress.step(f"Fetching {len(conda)} conda packages")
     for package in conda:
         progress.detail(package.file_name)
-        if repack.offer(package, store):
+        if repack.pack_if_identical(package, store):
             continue
         if repack.is_packed(package) and not named:
             interpreters.append(package)
@@ -105,7 +105,7 @@ def _bring(package: Package, url: str, store: PackageStore, channels: Sequence[s
     for attempt in (package.platform, "noarch"):
         wanted = Wanted(package.name, package.file_name, attempt, package.sha256, package.md5, url)
         try:
-            bring(wanted, store, channels=channels)
+            fetch_conda_package(wanted, store, channels=channels)
             return
         except FetchFailed:
             if attempt == "noarch" or not channels:

@@ -25,7 +25,7 @@ from timeproof.images.tags import tag
 from timeproof.store import oci_layout, publish
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.schema.v1 import ImageIdentity, ImageRecord, PackageEntry
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, PackageEntry
 from timeproof.store.verify import package_claims, read_environment
 from timeproof.version import VERSION
 
@@ -74,7 +74,7 @@ def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
     )
 
 
-def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
+def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRecord | None:
     """The newest environment of that name whose lock differs from `lock` by no package.
 
     One with an older probe is another: what is archived from now on may need the present one.
@@ -104,7 +104,7 @@ def build_environment(
     platform: str = "linux-64",
     engine_version: str = "",
     progress: Progress = SILENT,
-) -> ImageRecord:
+) -> EnvironmentRecord:
     """Build the environment of `lock`, unless it is there, and publish it. Returns its record.
 
     Every package must be in the archive's store already. Concurrent callers build it once.
@@ -117,7 +117,7 @@ def build_environment(
     """
     check_name(name)
     with atomic.lock(archive.environments, f".{name}.lock"):
-        if there := find_same(archive, name, lock):
+        if there := locate_environment(archive, name, lock):
             return there
         chosen = lock.for_platform(platform)
         if not any(p.manager == "conda" and p.name == "python" for p in chosen):
@@ -147,7 +147,7 @@ def build_environment(
                 publish.entry(staging.path, p, _role(p), p.rsplit(".", 1)[-1])
                 for p in list_tree(staging.path)
             ]
-            record = ImageRecord(
+            record = EnvironmentRecord(
                 schema=1,
                 name=name,
                 created=utc_now(),
@@ -246,7 +246,7 @@ def _workplace(archive: Archive) -> Iterator[Path]:
 
 
 def rebuild(
-    archive: Archive, record: ImageRecord, *, no_cache: bool = False, progress: Progress = SILENT
+    archive: Archive, record: EnvironmentRecord, *, no_cache: bool = False, progress: Progress = SILENT
 ) -> None:
     """Build an environment's image again, into the engine, from the recipe and the package store alone.
 
@@ -256,7 +256,7 @@ def rebuild(
         WrongImage: the result is not the recorded one: which of the digests, and both values.
         and what `build_environment` raises.
     """
-    archive.bring(package_claims(record))
+    archive.fetch(package_claims(record))
     with _workplace(archive) as contexts:
         progress.step("Rebuilding the image from its recipe, without a network")
         frozen = archive.environments / record.folder / "recipe"

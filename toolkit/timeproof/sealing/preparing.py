@@ -23,7 +23,7 @@ from timeproof.sealing.double_run import Arrays
 from timeproof.sealing.own_answer import OwnAnswer
 from timeproof.store import publish, reference
 from timeproof.store.environment_contents import frameworks_of
-from timeproof.store.schema.v1 import ImageRecord, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Preparation:
     def _note(self, text: str) -> None:
         self.saved = replace(self.saved, notes=(*self.saved.notes, text))
 
-    def interchange(self, draft: publish.Draft, environment: ImageRecord) -> None:
+    def interchange(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
         """Export a copy of our own, where the environment can say how far it is from the model."""
         if not self.options.onnx or self.request.copies or self.from_file:
             return

@@ -18,9 +18,9 @@ from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import (
     Copy,
     EmulatorRecord,
+    EnvironmentRecord,
     EnvironmentRef,
     Framework,
-    ImageRecord,
     Metadata,
     Model,
     ProfileRecord,
@@ -42,7 +42,7 @@ class SealRecord:
     own: OutputsDiff | None
     copies: list[Copy]
     witnesses: list[Witness]
-    environment: ImageRecord
+    environment: EnvironmentRecord
     profile: ProfileRecord
     proofs: list[Proof] = field(default_factory=list)
     emulators: list[EmulatorRecord] = field(default_factory=list)

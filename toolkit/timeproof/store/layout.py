@@ -109,7 +109,7 @@ class Archive:
         """What people call it: its folder, or its address."""
         return str(self.root)
 
-    def bring(self, claims: Iterable[Claim]) -> None:
+    def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
 
     @contextmanager
@@ -164,7 +164,7 @@ class Archive:
                 for version in self.versions(grid, framework):
                     yield Ref(grid, framework, version)
 
-    def find(self, text: str) -> Ref:
+    def locate(self, text: str) -> Ref:
         """The artifact that `text` names; without a version, the newest. Raises NotFound, BadRequest."""
         self.require()
         grid, framework, version = _parts(text)

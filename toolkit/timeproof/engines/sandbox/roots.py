@@ -150,7 +150,7 @@ class Roots:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def find(self, image: str) -> Root | None:
+    def locate(self, image: str) -> Root | None:
         """The root whose manifest or config has that digest, gone through once a process.
 
         One whose files are not what was unpacked is removed, and None.

@@ -16,7 +16,7 @@ from typing import Any
 
 from timeproof.base.digests import Digest
 from timeproof.base.progress import Progress
-from timeproof.environments.conda.fetch import Wanted, bring
+from timeproof.environments.conda.fetch import Wanted, fetch_conda_package
 from timeproof.environments.conda.package_format import hashes, read_info
 from timeproof.environments.interpreter.inspected import Inspection
 from timeproof.environments.lock.document import Package
@@ -113,7 +113,7 @@ def capture_records(
         )
         progress.detail(wanted.file_name)
         try:
-            digest = bring(wanted, store, near=[conda.prefix])
+            digest = fetch_conda_package(wanted, store, near=[conda.prefix])
         except FetchFailed as error:
             problems.append(f"{label} (conda): {error.message}")
             continue

@@ -71,7 +71,7 @@ def _fits(path: Path, wanted: Wanted) -> Digest | None:
     return Digest(sha) if wanted.md5 and md5 == wanted.md5 else None
 
 
-def bring(
+def fetch_conda_package(
     wanted: Wanted, store: PackageStore, *, near: Iterable[Path] = (), channels: Sequence[str] = ()
 ) -> Digest:
     """Put the package into the store, unless it is there; return its SHA-256.

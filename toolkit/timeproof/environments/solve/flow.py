@@ -21,7 +21,7 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.environments.conda import rattler_child
 from timeproof.environments.conda.environment import channel_name, locked
-from timeproof.environments.conda.fetch import Wanted, bring
+from timeproof.environments.conda.fetch import Wanted, fetch_conda_package
 from timeproof.environments.conda.package_format import read_info
 from timeproof.environments.interpreter.inspected import inspect
 from timeproof.environments.interpreter.package import pack_interpreter
@@ -71,7 +71,7 @@ def _conda_package(
         url=url,
     )
     progress.detail(wanted.file_name)
-    digest = bring(wanted, store)
+    digest = fetch_conda_package(wanted, store)
     path = store.verified(digest, wanted.file_name)
     depends = read_info(path, "info/index.json")["info/index.json"].get("depends") or []
     return locked(wanted, depends, str(row["version"]), str(row["platform"]), path, digest)

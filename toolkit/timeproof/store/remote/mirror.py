@@ -76,7 +76,7 @@ def open_archive(
     if documents is None:
         archive.refresh(progress)
     else:
-        archive.bring_documents(dict.fromkeys(documents))
+        archive.fetch_documents(dict.fromkeys(documents))
     return archive
 
 
@@ -129,13 +129,13 @@ class Mirror(Archive):
         }
         if changed:
             progress.step(f"Reading {len(changed)} documents from {self.address}")
-        self.bring_documents(changed)
+        self.fetch_documents(changed)
         kept = {p: [e.size, e.tell] for p, e in wanted.items() if (self.root / p).is_file()}
         with atomic.storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(self.root / _NOTES, json.dumps(kept, separators=(",", ":")).encode())
 
-    def bring_documents(self, paths: Iterable[str]) -> None:
+    def fetch_documents(self, paths: Iterable[str]) -> None:
         """Fetch documents as they are now. One that is not there is absent in the mirror, too."""
 
         def fetch(path: str) -> None:
@@ -173,7 +173,7 @@ class Mirror(Archive):
 
     # --- everything else ----------------------------------------------------------------------
 
-    def bring(self, claims: Iterable[Claim]) -> None:
+    def fetch(self, claims: Iterable[Claim]) -> None:
         """Fetch what the mirror lacks or has otherwise than recorded; each is hashed as it comes.
 
         Raises Missing, SizeMismatch or DigestMismatch, each with the address, or all of them at once.
