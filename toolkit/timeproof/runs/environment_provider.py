@@ -10,6 +10,7 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.capture import fingerprint
 from timeproof.environments.capture import flow as capture
 from timeproof.environments.lock.document import Lock
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.images.build import build_environment, check_name, locate_environment
 from timeproof.images.recipe import probe_digest
@@ -46,7 +47,7 @@ def read_lock_folder(folder: Path) -> tuple[Lock, str]:
         raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
     asked = folder / "environment.yml"
     text = asked.read_text(encoding="utf-8") if asked.is_file() else ""
-    return Lock.parse(path.read_bytes(), path), text
+    return read_lock(path.read_bytes(), path), text
 
 
 def by_name(archive: Archive, name: str) -> EnvironmentRecord:
