@@ -36,7 +36,7 @@ from timeproof.base.digests import Digest
 from timeproof.engines.docker import Containers, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe

@@ -24,7 +24,7 @@ from timeproof.environments.conda import package_format
 from timeproof.environments.conda.layer import BaseRoot, conda_part
 from timeproof.environments.conda.package_format import Entry
 from timeproof.environments.interpreter import elf
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 from timeproof.errors import BuildFailed, LockFailed, NotCapturable
 

@@ -41,11 +41,11 @@ timeproof lock foreign --allow-url mypackage          trusts one requirement tha
 
 def _there(path: Path) -> Lock | None:
     """The lock that is there; one that can't be read is as good as none, since it is made anew."""
-    from timeproof.environments.lock.document import Lock
+    from timeproof.environments.lock.reading import read_lock
     from timeproof.errors import BadArchive, BadEnvironment
 
     try:
-        return Lock.parse(path.read_bytes(), path)
+        return read_lock(path.read_bytes(), path)
     except (FileNotFoundError, BadArchive, BadEnvironment):
         return None
 

@@ -14,8 +14,9 @@ from timeproof.base.clock import utc_now
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.base.progress import SILENT, Progress
-from timeproof.environments.fetch import fetch
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.images import buildx, recipe
 from timeproof.images.base_rootfs import one_base
@@ -82,7 +83,7 @@ def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRe
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
-        known = Lock.parse(path.read_bytes(), path)
+        known = read_lock(path.read_bytes(), path)
         if (known.packages, known.platforms) != wanted or known.probe != probe:
             continue
         if lock.base in (None, known.base):
@@ -210,7 +211,7 @@ def stage_context(
     check_name(context.name)
     store = PackageStore(archive.packages)
     progress.step(f"Fetching the packages of {context.name}")
-    fetch(lock, store, progress, folder=folder)
+    fetch_packages(lock, store, progress, folder=folder)
     base = _base(store, lock, progress)
     packages = [_entry(store, p) for p in lock.for_platform(platform)]
     part = conda_layer(store, packages, base, progress)

@@ -9,8 +9,9 @@ from pathlib import Path
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.capture import fingerprint
 from timeproof.environments.capture import flow as capture
-from timeproof.environments.fetch import fetch
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.images.build import build_environment, check_name, locate_environment
 from timeproof.images.recipe import probe_digest
@@ -34,7 +35,7 @@ def from_lock_folder(
     if there := locate_environment(archive, folder.name, lock):
         return there
     progress.step(f"Fetching the packages of {folder.name}")
-    fetch(lock, PackageStore(archive.packages), progress, folder=folder)
+    fetch_packages(lock, PackageStore(archive.packages), progress, folder=folder)
     return build_environment(
         archive, lock, yml, folder.name, engine_version=engine_version, progress=progress
     )
@@ -47,7 +48,7 @@ def read_lock_folder(folder: Path) -> tuple[Lock, str]:
         raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
     asked = folder / "environment.yml"
     text = asked.read_text(encoding="utf-8") if asked.is_file() else ""
-    return Lock.parse(path.read_bytes(), path), text
+    return read_lock(path.read_bytes(), path), text
 
 
 def by_name(archive: Archive, name: str) -> EnvironmentRecord:

@@ -31,7 +31,7 @@ _CHECK_SECONDS = 60.0
 _REPORT: dict[str, Any] = {}  # what this machine's boxes have, once one was made
 
 
-class Bare:
+class Sandbox:
     """The engine `none`. See `engines.protocol.Engine`."""
 
     name = "none"

@@ -13,8 +13,8 @@ from pathlib import Path
 from timeproof.base import atomic
 from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
-from timeproof.environments.interpreter import inspection
-from timeproof.environments.interpreter.inspected import ask, is_running
+from timeproof.environments.interpreter import inspection_program
+from timeproof.environments.interpreter.inspection import ask, is_running
 
 _SCHEMA = 1
 
@@ -27,7 +27,7 @@ def fingerprint(python: Path) -> str:
     Raises NotFound or ToolFailed where `python` does not run.
     """
     if is_running(python):
-        return inspection.fingerprint()
+        return inspection_program.fingerprint()
     return str(ask(python, "fingerprint")["fingerprint"])
 
 
