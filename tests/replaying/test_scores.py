@@ -32,7 +32,7 @@ def publish(archive: Archive, scores: bool | None, shape: tuple[int, ...], *, ma
         marks = {} if scores is None else {"y": scores}
         specs = reference.specs_of("output", outputs, scores=marks)
         witnesses = [Witness(kind="margin", file=files[2].path, outputs=specs)] if margin else []
-        draft.publish(metadata_of(draft, files, outputs=specs, witnesses=witnesses))
+        draft.publish_one(metadata_of(draft, files, outputs=specs, witnesses=witnesses))
         return draft.ref
 
 

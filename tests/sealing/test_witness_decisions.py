@@ -47,7 +47,7 @@ def publish(archive: Archive, *kinds: str, framework: str = "onnx", **changed: A
                 reference.write(sink, output=WIDE)
             files.append(writer.entry(draft.folder, name, "witness", "npz"))
             made.append(Witness(kind=kind, file=name, outputs=reference.specs_of("output", WIDE)))
-        draft.publish(metadata_of(draft, files, outputs=specs, witnesses=made, **changed))
+        draft.publish_one(metadata_of(draft, files, outputs=specs, witnesses=made, **changed))
         return draft.ref
 
 

@@ -101,7 +101,7 @@ def test_a_file_that_appears_while_an_artifact_is_made_is_not_overwritten(tmp_pa
         metadata = metadata_of(draft, fill(draft, b"a model"))
         (tmp_path / draft.ref.folder / name).write_bytes(b"somebody's own")
         with pytest.raises(Exists, match=name):
-            draft.publish(metadata)
+            draft.publish_one(metadata)
     assert [p.name for p in (tmp_path / "grid-size-8/xgboost").iterdir() if p.name != ".lock"] == [name]
     assert (tmp_path / "grid-size-8/xgboost" / name).read_bytes() == b"somebody's own"
 
@@ -116,7 +116,7 @@ def test_names_that_not_every_platform_holds_are_refused_when_archiving(tmp_path
         other = files[1].model_copy(update={"path": "source_xgb_v1/a.py"})
         metadata = metadata.model_copy(update={"files": [*files, entry, other]})
         with pytest.raises((UnsafePath, writer.Malformed)):
-            draft.publish(metadata)
+            draft.publish_one(metadata)
     assert nothing_but_locks(tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_a_disk_that_refuses_at_any_step_leaves_nothing_published(tmp_path, call
                 with writer.draft(archive, 8, "xgboost") as draft:
                     metadata = metadata_of(draft, fill(draft, b"a model"))
                     refusing = Refusing(patch, call, when, code)
-                    draft.publish(metadata)
+                    draft.publish_one(metadata)
             except StorageFailed as error:
                 named = error.exit_code == 7 and str(root) in error.path
             else:

@@ -178,7 +178,7 @@ def publish(
 ) -> Ref:
     """Publish one artifact; nothing ever loads it."""
     with writer.draft(archive, grid_size, framework, version) as draft:
-        draft.publish(metadata_of(draft, fill(draft, model), **changed))
+        draft.publish_one(metadata_of(draft, fill(draft, model), **changed))
         return draft.ref
 
 

@@ -53,7 +53,7 @@ def graft(
         for entry in value["files"]:
             made = publish.entry(draft.folder, entry["path"], entry["role"], entry["format"])
             entry.update(size=made.size, sha256=made.sha256)
-        draft.publish(Metadata.model_validate(value))
+        draft.publish_one(Metadata.model_validate(value))
     return new
 
 

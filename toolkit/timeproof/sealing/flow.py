@@ -89,7 +89,7 @@ def archive_model(
         sealing = _Sealing(work, draft, connect, provided.id, environment, emulator)
         metadata, own, remarks = sealing.run()
         progress.step("Publishing")
-        return Archived(draft.ref, metadata, draft.publish(metadata), own, remarks)
+        return Archived(draft.ref, metadata, draft.publish_one(metadata), own, remarks)
 
 
 @dataclass(frozen=True, slots=True)
