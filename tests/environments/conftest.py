@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from environment_making import pip, run, small_package, write_repodata
+from support.environment_making import pip, run, small_package, write_repodata
 
 from timeproof.environments.conda.package_format import Entry
 from timeproof.environments.interpreter.inspected import inspect

@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from archive_making import ENVIRONMENT, flip, own
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archive_making import ENVIRONMENT, flip, own
 
 from timeproof.base import proc
 from timeproof.base.digests import Digest

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Opened
-from example_report import example, hostile, large
+from support.browsing import Opened
+from support.example_report import example, hostile, large
 
 from timeproof.regression.reports.html import render_html
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT, IMAGE, X, Y, fill, flip, metadata_of, own, publish, reseal
-from faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, told
+from support.archive_making import ENVIRONMENT, IMAGE, X, Y, fill, flip, metadata_of, own, publish, reseal
+from support.faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, told
 
 from timeproof.base.digests import Digest
 from timeproof.compare.verdict import Verdict

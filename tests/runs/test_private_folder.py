@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import X, Y, fill, flip, metadata_of, own, publish, reseal
+from support.archive_making import X, Y, fill, flip, metadata_of, own, publish, reseal
 
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import FakeEngine, answer, answering, ended, output, saying, stream, told
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.faking import FakeEngine, answer, answering, ended, output, saying, stream, told
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -174,7 +174,7 @@ def test_what_can_not_be_asked_publishes_nothing(small, tmp_path, more, error):
 
 def test_what_a_container_says_of_its_machine_can_not_break_the_metadata(small, tmp_path):
     """It claims a number that JSON readers don't hold, which would make the artifact unreadable."""
-    from faking import DONE, HELLO, frame
+    from support.faking import DONE, HELLO, frame
 
     hello = frame({**HELLO, "machine": {"ram": 2**70}})
     fake = engine(saying(hello + answer(REF, TWICE) + DONE))
@@ -198,7 +198,7 @@ def test_an_image_that_the_engine_holds_under_the_digest_of_another_is_refused(s
 
 
 def test_an_altered_environment_seals_nothing(small, tmp_path):
-    from archive_making import flip
+    from support.archive_making import flip
 
     flip(small.environments / ENVIRONMENT / "recipe" / "Dockerfile")
     fake = engine()

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import FakeEngine, answer, answering, ended, saying, stream, told
-from test_cpu_emulator import STATIC, emulator
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.emulator_making import STATIC, emulator
+from support.faking import FakeEngine, answer, answering, ended, saying, stream, told
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts, RunResult, RunSpec
@@ -143,7 +143,7 @@ def test_an_artifact_that_does_not_seal_is_never_simulated(small, tmp_path, monk
 
 
 def test_a_proof_by_an_emulator_that_nobody_lists_is_refused(small, tmp_path, monkeypatch):
-    from archive_making import reseal
+    from support.archive_making import reseal
 
     from timeproof.errors import Malformed
 

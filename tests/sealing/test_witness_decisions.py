@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_making import IMAGE, X, fill, flip, metadata_of, own, reseal
-from faking import FakeEngine, Script, answer, ended, frame, stream, told
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive_making import IMAGE, X, fill, flip, metadata_of, own, reseal
+from support.faking import FakeEngine, Script, answer, ended, frame, stream, told
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, told
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, told
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts

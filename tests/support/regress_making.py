@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from archive_making import IMAGE, Y, publish, publish_environment
-from faking import FakeEngine, answer, ended, stream, told
+from support.archive_making import IMAGE, Y, publish, publish_environment
+from support.faking import FakeEngine, answer, ended, stream, told
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from registry_server import free_port, wait_for
+from support.registry_server import free_port, wait_for
 
 KEY, SECRET = "ada", "the-secret-of-ada"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import probing
+from support import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
 
