@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.environment_making import small_package, write_repodata
 
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 
 
