@@ -41,9 +41,9 @@ def real_engine() -> Containers:
 def base_root(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
     store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
-    made = one_base(store)
-    digest = Digest(made.sha256)
-    return BaseRoot(store.verified(digest, made.file), digest)
+    rootfs = one_base(store)
+    digest = Digest(rootfs.sha256)
+    return BaseRoot(store.verified(digest, rootfs.file), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) ->
     with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
         more = {"grid_size": 3, "root": root, "without": all_but_models()}
-        made = tiny_models.net()
-        done.append(timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **more))
+        net = tiny_models.net()
+        done.append(timeproof.archive(net.pop("model"), net.pop("inputs"), **net, **more))
         more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
             done.append(timeproof.archive(*pair, **more))
@@ -109,20 +109,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The ids of the containers that this process makes meanwhile; at the end, none may be left."""
     import docker
 
-    made: list[str] = []
+    ids: list[str] = []
     create = docker.APIClient.create_container
 
     def noting(self: Any, *words: Any, **named: Any) -> Any:
-        told = create(self, *words, **named)
-        made.append(told["Id"])
-        return told
+        created = create(self, *words, **named)
+        ids.append(created["Id"])
+        return created
 
     monkeypatch.setattr(docker.APIClient, "create_container", noting)
-    yield made
-    if made:
+    yield ids
+    if ids:
         engine = connect()
-        there = {c["Id"] for c in engine._api.containers(all=True)}
-        assert not there & set(made)
+        present = {c["Id"] for c in engine._api.containers(all=True)}
+        assert not present & set(ids)
 
 
 @pytest.fixture(scope="session")

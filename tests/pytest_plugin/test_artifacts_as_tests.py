@@ -12,8 +12,8 @@ from xml.etree import ElementTree as XML
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE, Y, flip, own, reseal
-from support.faking import FakeEngine, answer, answering, ended, stream, told
+from support.archive_making import ENVIRONMENT, IMAGE, Y, break_hard_link, flip, reseal
+from support.faking import FakeEngine, answer, answering, ended, result_frame, stream
 from support.paths import child_environment
 
 from timeproof.base.digests import Digest
@@ -84,7 +84,7 @@ def test_what_is_allowed_passes(run) -> None:
 
 
 def test_a_crash_shows_the_models_own_words(run) -> None:
-    crashed = told(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
+    crashed = result_frame(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
 
     def script(job: dict[str, Any], _: Any) -> tuple[bytes, Any]:
         alone = [artifact["id"] for artifact in job["artifacts"]] == [B]
@@ -258,7 +258,7 @@ def record_another_answer(archive: Archive, ref: Ref) -> None:
     other = {name: array * 2 for name, array in outputs.items()}
     made = io.BytesIO()
     reference.write(made, input=inputs, output=other)
-    own(path).write_bytes(made.getvalue())
+    break_hard_link(path).write_bytes(made.getvalue())
 
     def edit(document: dict[str, Any]) -> None:
         document["outputs"] = [s.model_dump(mode="json") for s in reference.specs_of("output", other)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.archive_making import flip, publish
 from support.faking import FakeEngine, answering, ended, output, stream
-from support.faking import told as said
+from support.faking import result_frame as said
 from support.paths import child_environment
 from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import tiny_models
 from support.archive_making import ENVIRONMENT, IMAGE
-from support.faking import FakeEngine, answer, answering, ended, output, saying, stream, told
+from support.faking import FakeEngine, answer, answering, ended, output, result_frame, saying, stream
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -113,13 +113,16 @@ def test_two_runs_that_disagree_publish_nothing(small, tmp_path, other):
 @pytest.mark.parametrize(
     ("script", "match"),
     [
-        (saying(stream(told(REF, "refused", reason="no such operator"))), "refused.*no such operator"),
-        (saying(stream(told(REF, "crashed", signal=11, log="boom"))), r"crashed \(signal 11\)"),
-        (saying(stream(told(REF, "timeout"))), "timeout"),
+        (
+            saying(stream(result_frame(REF, "refused", reason="no such operator"))),
+            "refused.*no such operator",
+        ),
+        (saying(stream(result_frame(REF, "crashed", signal=11, log="boom"))), r"crashed \(signal 11\)"),
+        (saying(stream(result_frame(REF, "timeout"))), "timeout"),
         (saying(stream(done=False), oom_killed=True), "out_of_memory"),
         (saying(stream(done=False), timed_out=True), "timeout"),
         (saying(b"garbage" * 9), "crashed"),
-        (saying(stream(told(REF))), "no outputs"),
+        (saying(stream(result_frame(REF))), "no outputs"),
         (saying(stream(output(REF, "y", TWICE["y"]), done=False)), "crashed"),
         (saying(b"", exit_code=127, log="exec failed"), "exec failed"),
     ],
@@ -132,7 +135,7 @@ def test_what_does_not_run_in_its_container_publishes_nothing(small, tmp_path, s
 
 def test_a_failure_in_the_second_run_only_publishes_nothing(small, tmp_path):
     with pytest.raises(SealFailed):
-        ask(small, tmp_path, engine(), engine(saying(stream(told(REF, "crashed", signal=6)))))
+        ask(small, tmp_path, engine(), engine(saying(stream(result_frame(REF, "crashed", signal=6)))))
     assert untouched(small)
 
 

@@ -10,25 +10,25 @@ from support.paths import REPOSITORY
 
 
 def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found, requirement
-    return re.sub(r"[-_.]+", "-", found[0]).lower()
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
 def _closure(names: list[str]) -> set[str]:
     """The distributions that `names` need, directly or not, extras aside."""
-    seen: set[str] = set()
+    closure: set[str] = set()
     while names:
         name = names.pop()
-        if name in seen:
+        if name in closure:
             continue
         try:
             needs = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue
-        seen.add(name)
+        closure.add(name)
         names += [_name(r) for r in needs if "extra ==" not in r]
-    return seen
+    return closure
 
 
 def all_but_models() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import struct
 from pathlib import Path
+from typing import Any
 
 from timeproof.base.digests import Digest
 from timeproof.runs.cpu_emulator import Emulator
@@ -24,11 +25,11 @@ STATIC, DYNAMIC = program(1, 6), program(1, 3)
 def emulator(folder: Path, data: bytes = STATIC, **changed: object) -> Emulator:
     path = folder / "qemu-x86_64"
     path.write_bytes(data)
-    told = {
+    fields: dict[str, Any] = {
         "file": path.name,
         "version": "10.0.2",
         "machine": platform.machine(),
         "size": len(STATIC),
         "sha256": Digest.of(STATIC).hex,
     }
-    return Emulator(path, EmulatorRecord(**told | changed))
+    return Emulator(path, EmulatorRecord(**fields | changed))

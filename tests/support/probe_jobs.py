@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from support import onnx_bytes
 from support.probing import artifact, write_inputs
 
 
-def adder(folder: Path, name: str = "onnx", **more: object) -> dict[str, object]:
+def adder(folder: Path, name: str = "onnx", **more: Any) -> dict[str, Any]:
     home = folder / name
     home.mkdir()
     (home / "model.onnx").write_bytes(onnx_bytes.adding(onnx_bytes.tensor("w")))
@@ -17,7 +18,9 @@ def adder(folder: Path, name: str = "onnx", **more: object) -> dict[str, object]
     return artifact(home, "onnx", "model.onnx", names=["x"], name=name, **more)
 
 
-def python_model(folder: Path, body: str, name: str, forward: str = "return x * self.w", **more: object):
+def python_model(
+    folder: Path, body: str, name: str, forward: str = "return x * self.w", **more: Any
+) -> dict[str, Any]:
     """A torch model whose module has `body` at its top and `forward` as its answer."""
     import torch
 
