@@ -10,6 +10,7 @@ import numpy as np
 import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
+from timeproof.frameworks.registry import require_spec
 
 
 @dataclass
@@ -44,7 +45,7 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     live = not isinstance(case.model, Path)
     adapter = adapter_for(case.model) if live else adapter_for_file(case.model)
     given = read_inputs(adapter, case.model, case.inputs)
-    tag = f"{adapter.short}_v1"
+    tag = f"{require_spec(adapter.name).tag}_v1"
     if live:
         saved = adapter.save(case.model, given, folder, tag, case.options)
         if case.options.onnx:
