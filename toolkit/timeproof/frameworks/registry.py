@@ -19,7 +19,7 @@ from timeproof.errors import BadPlugin, BadRequest
 from timeproof.frameworks.base import Adapter
 from timeproof.frameworks.spec import FrameworkSpec, load_attribute
 from timeproof.store.environment_contents import canonical, versions_of
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 GROUP = "timeproof.frameworks"
 _PACKAGE = "timeproof.frameworks"
@@ -99,7 +99,9 @@ def runs_code(name: str) -> bool:
     return spec.runs_code if spec is not None else True
 
 
-def frameworks_of(record: ImageRecord, more: Mapping[str, Iterable[str]] | None = None) -> dict[str, str]:
+def frameworks_of(
+    record: EnvironmentRecord, more: Mapping[str, Iterable[str]] | None = None
+) -> dict[str, str]:
     """The version of each framework that an environment can replay; `more` as `frameworks_in` takes it."""
     return frameworks_in(versions_of(record), more)
 

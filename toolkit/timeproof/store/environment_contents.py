@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 
 def canonical(name: str) -> str:
@@ -27,6 +27,6 @@ def versions(packages: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     return {name: version for _, name, version in sorted(rows)}
 
 
-def versions_of(record: ImageRecord) -> dict[str, str]:
+def versions_of(record: EnvironmentRecord) -> dict[str, str]:
     """The version of every package in an environment by its name: `python`, `numpy`, `torch`, …"""
     return versions((p.kind, p.name, p.version) for p in record.packages if p.kind in {"wheel", "conda"})

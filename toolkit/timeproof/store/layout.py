@@ -17,7 +17,7 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound
 if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
-DEFAULT = Path("logs/extensions/models")
+DEFAULT_ARCHIVE = Path("logs/extensions/models")
 # What a framework is called, in folders and in metadata; and the tag that its files' names carry.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 TAG = re.compile(r"[a-z][a-z0-9]{0,31}")
@@ -117,7 +117,7 @@ def _parts(text: str) -> tuple[int, str, int | None, str]:
 class Archive:
     """The folder that holds everything."""
 
-    def __init__(self, root: Path | str = DEFAULT) -> None:
+    def __init__(self, root: Path | str = DEFAULT_ARCHIVE) -> None:
         if is_address(os.fspath(root)):
             raise BadRequest(
                 f"{root} is not on this machine, and this needs an archive in a folder",
@@ -130,7 +130,7 @@ class Archive:
         """What people call it: its folder, or its address."""
         return str(self.root)
 
-    def bring(self, claims: Iterable[Claim]) -> None:
+    def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
 
     @contextmanager
@@ -194,7 +194,7 @@ class Archive:
         folder = self.root / f"grid-size-{grid_size}"
         return sorted(p.name for p in folder.iterdir() if NAME.fullmatch(p.name)) if folder.is_dir() else []
 
-    def find(self, text: str) -> Ref:
+    def locate(self, text: str) -> Ref:
         """The artifact that `text` names; without a version, the newest. Raises NotFound, BadRequest."""
         self.require()
         grid, framework, version, _ = _parts(text)
