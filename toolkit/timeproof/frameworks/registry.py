@@ -99,11 +99,9 @@ def runs_code(name: str) -> bool:
     return spec.runs_code if spec is not None else True
 
 
-def frameworks_of(
-    record: EnvironmentRecord, more: Mapping[str, Iterable[str]] | None = None
-) -> dict[str, str]:
-    """The version of each framework that an environment can replay; `more` as `frameworks_in` takes it."""
-    return frameworks_in(versions_of(record), more)
+def frameworks_of(record: EnvironmentRecord) -> dict[str, str]:
+    """The version of each framework that an environment can replay."""
+    return frameworks_in(versions_of(record))
 
 
 def frameworks_in(
