@@ -17,10 +17,11 @@ import timeproof
 from timeproof.base import strictjson
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import Containers
+from timeproof.frameworks.registry import frameworks_of
 from timeproof.images.build import stage_context
 from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import read_lock_folder
-from timeproof.store.environment_contents import frameworks_of, versions_of
+from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_environment
 
