@@ -24,7 +24,7 @@ from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
 from timeproof.regression.journal import Journal
-from timeproof.regression.plan import Column, Plan, batches_of, make_plan
+from timeproof.regression.plan import Plan, PlanEnvironment, batches_of, make_plan
 from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
 from timeproof.store.index import contents
@@ -234,8 +234,8 @@ def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
         wheel = Package.stored(**package, sha256=Digest.of(version.encode()), file_name=file)
         (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
     plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
-    assert [c.title for c in plan.columns] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
-    assert [len(c.missing) for c in plan.columns] == [1, 1]
+    assert [c.title for c in plan.environments] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
+    assert [len(c.missing) for c in plan.environments] == [1, 1]
 
 
 def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_locks(archive, tmp_path):
@@ -260,7 +260,7 @@ def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_loc
     path.write_bytes(b"1234567")
     plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
     assert plan_json(plan)["bytes_to_fetch"] == 350
-    assert [c.in_store for c in plan.columns] == [7, 0]
+    assert [c.in_store for c in plan.environments] == [7, 0]
 
 
 def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
@@ -284,7 +284,7 @@ def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp
 def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
     archive = years(tmp_path / "archive", ["4.7.0"], artifacts=40)
     plan = make_plan(archive, ["lightgbm-4.7.0"])
-    column = plan.columns[0]
+    column = plan.environments[0]
     assert column.record is not None
     batches = batches_of(plan, {column.title: column.record}, lambda *_: True, 2)
     mine, theirs = (set(b.refs) for b in batches)
@@ -379,7 +379,7 @@ def test_what_runs_code_of_its_own_is_in_batches_apart_and_shared_out_from_the_s
     for _ in range(2):
         publish(small, "pytorch", 12)
     record = read_environment(small, small.environment_names()[0])
-    column = Column("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
+    column = PlanEnvironment("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
     plan = Plan(small, contents(small).rows, [column])
     batches = batches_of(plan, {"small": record}, lambda *_: True, 2)
     nets = [f"grid-size-12/pytorch/v{k}" for k in (1, 2, 3)]

@@ -136,6 +136,6 @@ def _cell(batch: Batch, name: str, verdict: Verdict, reason: str) -> Cell:
     )
 
 
-def lost(batch: Batch, names: Sequence[str], reason: str) -> list[Cell]:
+def lost_cells(batch: Batch, names: Sequence[str], reason: str) -> list[Cell]:
     """The cells of artifacts of whose answer nobody knows: their machine, or their environment, is gone."""
     return [_cell(batch, name, Verdict.lost, reason) for name in names]

@@ -15,13 +15,13 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import EngineLost, EngineMissing, TimeproofError
 from timeproof.images.build import utc_now
-from timeproof.regression.batch import Batch, lost
+from timeproof.regression.batch import Batch, lost_cells
 from timeproof.regression.collector import Collector
 from timeproof.regression.executors.protocol import Executor
 from timeproof.regression.history import with_histories
 from timeproof.regression.journal import Journal
-from timeproof.regression.plan import Column, Plan, batches_of, cell_key
-from timeproof.regression.report import Cell, Report, Site, Subject
+from timeproof.regression.plan import Plan, PlanEnvironment, batches_of, cell_key
+from timeproof.regression.report import Cell, Report, ReportArtifact, ReportEnvironment
 from timeproof.regression.reports.html import render_html
 from timeproof.regression.reports.junit import render_junit
 from timeproof.regression.reports.markdown import render_markdown
@@ -37,7 +37,7 @@ from timeproof.version import VERSION
 class _Place:
     """What became of one column."""
 
-    column: Column
+    column: PlanEnvironment
     record: ImageRecord | None
     source: str = ""
     failure: str = ""
@@ -45,7 +45,7 @@ class _Place:
 
 def prepare(
     archive: Archive,
-    columns: Sequence[Column],
+    columns: Sequence[PlanEnvironment],
     *,
     engine_version: str,
     builders: int,
@@ -56,7 +56,7 @@ def prepare(
     Returns the records by title, and why the others could not be had. Raises EngineLost / EngineMissing.
     """
 
-    def one(column: Column) -> ImageRecord | str:
+    def one(column: PlanEnvironment) -> ImageRecord | str:
         if column.record is not None:
             return column.record
         assert column.folder is not None
@@ -96,13 +96,13 @@ def regress(
     started = utc_now()
     records, failures = prepare(
         plan.archive,
-        plan.columns,
+        plan.environments,
         engine_version=engine_version,
         builders=executor.width,
         progress=progress,
     )
     places = {
-        c.title: _Place(c, records.get(c.title), failure=failures.get(c.title, "")) for c in plan.columns
+        c.title: _Place(c, records.get(c.title), failure=failures.get(c.title, "")) for c in plan.environments
     }
     by_folder = {r.folder: t for t, r in records.items()}
     total = plan.count()
@@ -123,7 +123,7 @@ def regress(
             collector.remember(entry.cell, entry.machine)
     resumed = len(collector.cells)
 
-    def pending(row: Row, column: Column) -> bool:
+    def pending(row: Row, column: PlanEnvironment) -> bool:
         return (str(row.ref), records[column.title].folder) not in collector.cells
 
     def provided(folder: str, source: str, failure: str) -> None:
@@ -139,7 +139,7 @@ def regress(
         folder = place.record.folder if place.record else column.title
         if (str(row.ref), folder) not in collector.cells:
             batch = Batch(folder, _unknown(row), (str(row.ref),))
-            for cell in lost(batch, batch.refs, place.failure or "it was not run"):
+            for cell in lost_cells(batch, batch.refs, place.failure or "it was not run"):
                 collector.deliver(cell, {})
     journal.done()
     report = _assemble(plan, places, collector)
@@ -168,7 +168,7 @@ def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) ->
         schema=1,
         toolkit=VERSION,
         archive=plan.archive.name,
-        artifacts=[_subject(r) for r in plan.rows],
+        artifacts=[_subject(r) for r in plan.artifacts],
         environments=[_site(p) for p in places.values()],
         cells=cells,
         machines=collector.machines,
@@ -176,8 +176,8 @@ def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) ->
     )
 
 
-def _subject(row: Row) -> Subject:
-    return Subject(
+def _subject(row: Row) -> ReportArtifact:
+    return ReportArtifact(
         ref=str(row.ref),
         framework=row.ref.framework,
         framework_version=row.framework_version,
@@ -190,9 +190,9 @@ def _subject(row: Row) -> Subject:
     )
 
 
-def _site(place: _Place) -> Site:
+def _site(place: _Place) -> ReportEnvironment:
     column, record = place.column, place.record
-    return Site(
+    return ReportEnvironment(
         name=record.folder if record else column.title,
         title=column.title,
         frameworks=column.frameworks,

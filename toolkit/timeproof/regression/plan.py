@@ -35,7 +35,7 @@ _MOST = 2048  # artifacts in one container
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PlanEnvironment:
     """One environment of the grid: in the archive already, or a lock that is to be built."""
 
     title: str  # what people call it: the name, or the folder where two have one name
@@ -66,32 +66,32 @@ class Plan:
     """A grid: every row meets every column that holds its framework."""
 
     archive: Archive
-    rows: list[Row]
-    columns: list[Column]
+    artifacts: list[Row]
+    environments: list[PlanEnvironment]
     findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
 
-    def cells(self) -> Iterator[tuple[Row, Column]]:
+    def cells(self) -> Iterator[tuple[Row, PlanEnvironment]]:
         """Every pair that makes sense, row by row."""
-        for row in self.rows:
-            for column in self.columns:
+        for row in self.artifacts:
+            for column in self.environments:
                 if row.ref.framework in column.frameworks:
                     yield row, column
 
     def count(self) -> int:
         """How many cells there are; without going through them."""
-        rows = Counter(r.ref.framework for r in self.rows)
-        return sum(rows[f] for c in self.columns for f in c.frameworks)
+        rows = Counter(r.ref.framework for r in self.artifacts)
+        return sum(rows[f] for c in self.environments for f in c.frameworks)
 
     def to_fetch(self) -> dict[Digest, int | None]:
         """Every package to fetch, once, whichever environments want it; and its bytes, where known."""
         found: dict[Digest, int | None] = {}
-        for column in self.columns:
+        for column in self.environments:
             for digest, size in column.missing.items():
                 found[digest] = size if size is not None else found.get(digest)
         return found
 
-    def by_framework(self, column: Column) -> dict[str, int]:
-        rows = Counter(r.ref.framework for r in self.rows)
+    def by_framework(self, column: PlanEnvironment) -> dict[str, int]:
+        rows = Counter(r.ref.framework for r in self.artifacts)
         return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
 
 
@@ -146,11 +146,11 @@ def _chosen(rows: list[Row], wanted: Sequence[str], archive: Archive) -> list[Ro
     return [r for r in rows if str(r.ref) in names]
 
 
-def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
+def _columns(archive: Archive, wanted: Sequence[str]) -> list[PlanEnvironment]:
     named: list[str | Path] = list(wanted)
     if not named:
         named = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
-    found: dict[str, Column] = {}
+    found: dict[str, PlanEnvironment] = {}
     for one in named:
         path = Path(one)
         if not path.is_dir():
@@ -171,20 +171,20 @@ def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
     return [c if titles[c.title] == 1 else replace(c, title=_longer(c)) for c in found.values()]
 
 
-def _longer(column: Column) -> str:
+def _longer(column: PlanEnvironment) -> str:
     """What tells a column from another of its name: its folder in the archive, or that of its lock."""
     return column.record.folder if column.record else str(column.folder)
 
 
-def _of_record(archive: Archive, record: ImageRecord) -> Column:
+def _of_record(archive: Archive, record: ImageRecord) -> PlanEnvironment:
     path = archive.environments / record.folder / "conda-lock.yml"
     dated = None
     with suppress(OSError, TimeproofError):  # only a date: whoever runs it checks the environment, and says
         dated = Lock.parse(path.read_bytes(), path).dated
-    return Column(record.name, frameworks_of(record), dated, record)
+    return PlanEnvironment(record.name, frameworks_of(record), dated, record)
 
 
-def _of_folder(archive: Archive, folder: Path) -> Column:
+def _of_folder(archive: Archive, folder: Path) -> PlanEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
@@ -192,7 +192,7 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
     if record := find_same(archive, folder.name, lock):
-        return Column(folder.name, held, lock.dated, record, folder)
+        return PlanEnvironment(folder.name, held, lock.dated, record, folder)
     store = PackageStore(archive.packages)
     there = {
         p.sha256: path.stat().st_size
@@ -201,13 +201,13 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
     }
     sizes = lock.sizes
     missing = {p.sha256: sizes.get(p.sha256) for p in packages if p.sha256 not in there}
-    return Column(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
+    return PlanEnvironment(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
 
 
 def batches_of(
     plan: Plan,
     records: dict[str, ImageRecord],
-    pending: Callable[[Row, Column], bool],
+    pending: Callable[[Row, PlanEnvironment], bool],
     width: int,
 ) -> list[Batch]:
     """Cut what is pending into batches: one environment and one profile each, the largest first.

@@ -31,7 +31,7 @@ def _table(*headings: str) -> Table:
 def plan_json(plan: Plan) -> dict[str, Any]:
     """The plan as plain values."""
     return {
-        "artifacts": len(plan.rows),
+        "artifacts": len(plan.artifacts),
         "cells": plan.count(),
         "environments": [
             {
@@ -44,7 +44,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "bytes_to_fetch": _bytes(c.missing),
                 "bytes_in_store": c.in_store,
             }
-            for c in plan.columns
+            for c in plan.environments
         ],
         "packages_to_fetch": len(plan.to_fetch()),
         "bytes_to_fetch": _bytes(plan.to_fetch()),
@@ -69,7 +69,7 @@ def _fetching(packages: Mapping[Digest, int | None]) -> str:
 def plan_table(plan: Plan) -> None:
     """Print a row an environment: what runs there, and what must be done before."""
     table = _table("environment", "holds", "cells", "before it can run")
-    for column in plan.columns:
+    for column in plan.environments:
         held = ", ".join(f"{k} {v}" for k, v in sorted(column.frameworks.items()))
         cells = ", ".join(f"{n} {f}" for f, n in plan.by_framework(column).items())
         if column.record is not None:
@@ -80,10 +80,10 @@ def plan_table(plan: Plan) -> None:
             before = f"build the image of {size(column.in_store)} of packages"
         table.add_row(escape(column.title), escape(held), cells or "–", before)
     out.print(table)
-    builds = sum(c.record is None for c in plan.columns)
+    builds = sum(c.record is None for c in plan.environments)
     fetch = plan.to_fetch()
     out.print(
-        f"\n{len(plan.rows)} artifacts × {len(plan.columns)} environments: {plan.count()} cells"
+        f"\n{len(plan.artifacts)} artifacts × {len(plan.environments)} environments: {plan.count()} cells"
         f" · {builds} to build" + (f" · {_fetching(fetch)} to fetch" if fetch else "")
     )
     for finding in plan.findings:

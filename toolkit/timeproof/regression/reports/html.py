@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.report import Report
-from timeproof.regression.reports.html_payload import payload, row_details, sorted_sites
+from timeproof.regression.reports.html_payload import payload, row_details, sorted_environments
 from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, visible
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FINDINGS = 500  # listed for browsers without scripts
 def render_html(report: Report) -> str:
     """Give `report.html`. Equal reports give equal pages."""
     css, js = _file("page.css"), _script()
-    sites = sorted_sites(report)
+    sites = sorted_environments(report)
     counts = report.counts
     looks = [
         {"id": str(v), "index": k, "glyph": look.glyph, "name": look.name, "meaning": look.meaning}
