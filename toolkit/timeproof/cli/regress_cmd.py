@@ -96,7 +96,8 @@ def command(
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.base.limits import LIMITS
-        from timeproof.regression.baseline import Baseline, check_fail_on
+        from timeproof.regression.baseline import Baseline
+        from timeproof.regression.judging import check_fail_on
         from timeproof.regression.plan import make_plan
         from timeproof.store.remote.mirror import open_archive
 
@@ -122,8 +123,9 @@ def command(
             limits = replace(limits, container_memory=memory * 2**20)
         where = _Where(archive, scheduler, registry, engine, workers)
         report = _run(made, out, resume, again, where, limits, progress)
-        from timeproof.regression.baseline import judge, updated
+        from timeproof.regression.baseline import updated
         from timeproof.regression.flow import write_reports
+        from timeproof.regression.judging import judge
 
         source = str(baseline) if baseline is not None and known is not None else None
         report = judge(report, known, limit, source)
@@ -149,9 +151,9 @@ def command(
 
 
 def _never(report: Report) -> bool:
-    from timeproof.regression.baseline import NEVER
+    from timeproof.replaying.policy import NEVER_ACCEPTED
 
-    return any(c.verdict in NEVER for c in report.cells)
+    return any(c.verdict in NEVER_ACCEPTED for c in report.cells)
 
 
 def _read_baseline(path: Path | None, updating: bool) -> Baseline | None:

@@ -133,8 +133,8 @@ class Report(Record):
     @property
     def counts(self) -> dict[str, int]:
         """How many cells have each verdict, the best first."""
-        found = Counter(c.verdict for c in self.cells)
-        return {str(v): found[v] for v in sorted(found, key=lambda v: v.severity)}
+        counts = Counter(c.verdict for c in self.cells)
+        return {str(v): counts[v] for v in sorted(counts, key=lambda v: v.severity)}
 
     def to_bytes(self) -> bytes:
         return strictjson.dumps(self.model_dump(mode="json", by_alias=True))
@@ -145,8 +145,10 @@ class Report(Record):
         for cell in plain["cells"]:
             for volatile in ("seconds", "attempts", "machine", "log"):
                 del cell[volatile]
-        for site in plain["environments"]:
-            del site["source"]
+            if isinstance(witness := cell["facts"].get("witness"), dict):
+                witness.pop("seconds", None)
+        for environment in plain["environments"]:
+            del environment["source"]
         return plain
 
     @classmethod

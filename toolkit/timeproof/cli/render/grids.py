@@ -15,7 +15,7 @@ from timeproof.cli.render.tables import coloured
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.plan import Plan
 from timeproof.regression.report import Cell, Report
-from timeproof.regression.reports.labels import gravest_first, round_trip_said
+from timeproof.regression.reports.labels import gravest_first, round_trip_sentence
 
 _WIDE = 12  # columns that a grid in a terminal has at most
 _LONG = 40  # rows; a longer grid is summed up by framework
@@ -161,7 +161,7 @@ def _listed(what: str, cells: Sequence[Cell], titles: dict[str, str]) -> None:
             f" {coloured(cell.verdict)}{was}: {escape(cell.reason[:300])}"
         )
         if told := cell.facts.get("round_trip"):
-            said = round_trip_said(cell.artifact.split("/")[1], cell.versions, told)
+            said = round_trip_sentence(cell.artifact.split("/")[1], cell.versions, told)
             out.print(f"[dim]  {escape(said[:400])}[/dim]")
     if len(cells) > 20:
         out.print(f"  … and {len(cells) - 20} more: see the reports")

@@ -48,7 +48,7 @@ def framework_name(framework: str) -> str:
     return FRAMEWORKS.get(framework, framework)
 
 
-def round_trip_said(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
+def round_trip_sentence(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
     """Say what became of the model's file when this framework had loaded it, and saved it again."""
     version = versions.get("torch" if framework == "pytorch" else framework, "")
     by = f"saved again by {framework_name(framework)} {version}".rstrip()
