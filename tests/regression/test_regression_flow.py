@@ -19,7 +19,7 @@ from timeproof.base.digests import Digest
 from timeproof.cli.render.grids import plan_json
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import EngineFailed, EngineLost, NotFound
-from timeproof.regression import baseline
+from timeproof.regression import judging
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
@@ -69,7 +69,7 @@ def test_every_artifact_meets_every_environment_that_holds_its_framework(archive
     assert fake.calls.count("run") == len(VERSIONS) + 1, "one container an environment"
     assert [s.title for s in report.environments] == [*(f"lightgbm-{v}" for v in VERSIONS), "xgboost-3.2.0"]
     assert report.artifacts[0].history == "identical from LightGBM 3.3.5 to 4.7.0"
-    assert baseline.judge(report, None, None, None).passed
+    assert judging.judge(report, None, None, None).passed
 
 
 def test_each_verdict_is_its_cells_alone(archive, tmp_path):
@@ -119,7 +119,7 @@ def test_a_container_that_the_engine_failed_is_tried_again_and_then_lost(archive
     assert len(tries) == ATTEMPTS
     assert found(report)[LGB2, "lightgbm-4.0.0"] == "lost"
     assert "could not be started" in report.cells[-1].reason
-    assert not baseline.judge(report, None, None, None).passed
+    assert not judging.judge(report, None, None, None).passed
 
     tries.clear()
 
