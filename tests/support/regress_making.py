@@ -12,7 +12,7 @@ from faking import FakeEngine, answer, ended, stream, told
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
-from timeproof.regression.report import Cell, Report, ReportArtifact, ReportEnvironment
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.store.layout import Archive
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -83,16 +83,16 @@ TITLES = {OLD: "lightgbm-3.3.5", NEW: "lightgbm-4.0.0"}
 def report(*cells: Cell, origin: str = "sealed") -> Report:
     """A report of one LightGBM artifact in two environments, of which the newer is its own."""
 
-    def environment(name: str) -> ReportEnvironment:
+    def environment(name: str) -> ReportedEnvironment:
         more = {"dated": None, "created": "", "manifest": "", "platform": ""}
-        return ReportEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
+        return ReportedEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
 
     row = {"framework": "lightgbm", "framework_version": "4.0.0", "python": "3.11.7", "environment": NEW}
     return Report(
         schema=1,
         toolkit="0",
         archive="a",
-        artifacts=[ReportArtifact(ref=LGB, profile="portable", created="", origin=origin, **row)],
+        artifacts=[ReportedArtifact(ref=LGB, profile="portable", created="", origin=origin, **row)],
         environments=[environment(OLD), environment(NEW)],
         cells=list(cells),
     )

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.plan import version_key
-from timeproof.regression.report import Cell, Report, ReportArtifact, ReportEnvironment
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.regression.reports.labels import framework_name
 
 _PHRASES = {
@@ -82,7 +82,7 @@ def _versions_phrase(span: Span, label: str, *, is_first: bool, is_last: bool) -
 
 
 def history_of(
-    artifact: ReportArtifact, cells: Iterable[Cell], environments: dict[str, ReportEnvironment]
+    artifact: ReportedArtifact, cells: Iterable[Cell], environments: dict[str, ReportedEnvironment]
 ) -> str:
     """The sentence for one artifact, from all its cells."""
     verdicts = [

@@ -21,7 +21,7 @@ from timeproof.runs.image_provider import Provided
 from timeproof.runs.parallel import Shares
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.schema.v1 import ImageRecord, Metadata, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, ProfileRecord
 from timeproof.store.verify import read_artifact, read_environment
 
 _HOW = {
@@ -204,7 +204,7 @@ class _Group:
         return replayed
 
 
-def _check_environment_ref(metadata: Metadata, record: ImageRecord) -> None:
+def _check_environment_ref(metadata: Metadata, record: EnvironmentRecord) -> None:
     recorded = metadata.environment
     if recorded.lock_sha256 != record.lock_sha256:
         raise WrongImage("lock", recorded.lock_sha256, record.lock_sha256)
