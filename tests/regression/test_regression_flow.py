@@ -391,7 +391,7 @@ def test_in_one_batch_what_runs_code_has_a_container_of_its_own(small):
     names = [str(ref) for ref in small.refs()]
     fake = FakeEngine(answering(dict.fromkeys(names, Y)))
     cells: list[Cell] = []
-    profile = read_metadata(small, small.find(XGB)).profile
+    profile = read_metadata(small, small.locate(XGB)).profile
     batch = Batch(small.environment_names()[0], profile, tuple(names))
     run_batch(small, batch, "sha256:x", fake, lambda cell, _: cells.append(cell))
     assert {str(c.verdict) for c in cells} == {"identical"}

@@ -144,15 +144,15 @@ def test_a_program_that_is_too_old_or_another_is_not_taken(tmp_path, monkeypatch
     _saying(tmp_path / "qemu", words)
     monkeypatch.setenv("TIMEPROOF_QEMU", str(tmp_path / "qemu"))
     with pytest.raises(ToolMissing) as caught:
-        cpu_emulator.find()
+        cpu_emulator.locate_or_fetch()
     assert "TIMEPROOF_QEMU" in caught.value.advice
-    assert cpu_emulator.found() is None
+    assert cpu_emulator.locate() is None
 
 
 def test_a_chosen_program_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("TIMEPROOF_QEMU", str(tmp_path / "nowhere"))
     with pytest.raises(ToolMissing, match="nowhere"):
-        cpu_emulator.find()
+        cpu_emulator.locate_or_fetch()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def engine(**by_cpu: Any) -> FakeEngine:
 
 def ask(archive: Archive, folder: Path, fake: FakeEngine, monkeypatch, **more: Any):
     ours = emulator(folder)
-    monkeypatch.setattr(archiving, "find", lambda _: ours)
+    monkeypatch.setattr(archiving, "locate_or_fetch", lambda _: ours)
     path, inputs = tiny_models.graph(folder)
     fields = {"model": path, "inputs": inputs, "grid_size": 8, "environment": ENVIRONMENT, **more}
     return archive_model(archive, Request(prove_portable=True, **fields), lambda: fake).metadata
@@ -148,7 +148,7 @@ def test_a_proof_by_an_emulator_that_nobody_lists_is_refused(small, tmp_path, mo
     from timeproof.errors import Malformed
 
     ask(small, tmp_path, engine(), monkeypatch)
-    ref = small.find(REF)
+    ref = small.locate(REF)
     reseal(small.root / ref.metadata, lambda v: v["emulators"].clear())
     with pytest.raises(Malformed, match="no emulator here"):
         read_metadata(small, ref)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.images.build import find_same, utc_now
+from timeproof.images.build import locate_environment
 from timeproof.importing import model_files as files
 from timeproof.importing.model_files import Kept
 from timeproof.replaying.scores import marked, scores_of
@@ -24,10 +25,10 @@ from timeproof.store import batch, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
 from timeproof.store.schema.v1 import (
+    EnvironmentRecord,
     EnvironmentRef,
     FileEntry,
     Framework,
-    ImageRecord,
     Metadata,
     Model,
     Origin,
@@ -103,13 +104,13 @@ def import_models(
 
 def _environment(
     archive: Archive, named: str | Path, connect: Callable[[], Engine], progress: Progress
-) -> ImageRecord:
+) -> EnvironmentRecord:
     folder = Path(named)
     if not folder.is_dir():
         return by_name(archive, str(named))
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
-    if there := find_same(archive, folder.name, lock):
+    if there := locate_environment(archive, folder.name, lock):
         return there
     version = connect().version()["version"]
     return from_lock_folder(archive, folder, engine_version=version, progress=progress)
@@ -152,7 +153,7 @@ def _fill(
     made: batch.Batch,
     items: Iterable[_Item],
     request: Request,
-    environment: ImageRecord,
+    environment: EnvironmentRecord,
     profile: ProfileRecord,
     progress: Progress,
 ) -> Imported:

@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from timeproof.base.digests import Digest
 from timeproof.base.progress import SILENT, Progress
-from timeproof.environments.lock.document import Lock
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
 from timeproof.images.build import locate_environment
 from timeproof.regression.batch import Batch
@@ -180,7 +180,7 @@ def _of_record(archive: Archive, record: EnvironmentRecord) -> PlannedEnvironmen
     path = archive.environments / record.folder / "conda-lock.yml"
     dated = None
     with suppress(OSError, TimeproofError):  # only a date: whoever runs it checks the environment, and says
-        dated = Lock.parse(path.read_bytes(), path).dated
+        dated = read_lock(path.read_bytes(), path).dated
     return PlannedEnvironment(record.name, frameworks_of(record), dated, record)
 
 

@@ -15,7 +15,7 @@ from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
 from timeproof.probe import wire
 from timeproof.runs.private_folder import INSIDE, PrivateFolder
-from timeproof.runs.probe_stream import Distrust, Outcome, ProbeRun, Reader
+from timeproof.runs.probe_stream import Outcome, ProbeRun, ProtocolViolation, Reader
 from timeproof.runs.task import Task as Task  # whoever runs the probe makes one
 from timeproof.store.schema.v1 import ProfileRecord
 
@@ -107,7 +107,7 @@ def _run_container(
         nonlocal distrust
         try:
             reader(read)
-        except (Distrust, wire.WireError) as error:
+        except (ProtocolViolation, wire.WireError) as error:
             distrust = f"the container wrote what no probe writes: {error}"
 
     run.result = engine.run(spec, consume)

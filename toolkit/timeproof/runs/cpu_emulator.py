@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timeproof.base import proc
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import Limits
 from timeproof.base.progress import SILENT, Progress
@@ -99,7 +100,7 @@ def emulated(spec: RunSpec, simulated: Simulated, scratch: Path) -> RunSpec:
     )
 
 
-def find(progress: Progress = SILENT) -> Emulator:
+def locate_or_fetch(progress: Progress = SILENT) -> Emulator:
     """This machine's own emulator; where there is none, it is fetched from the apt mirror, once.
 
     Looked for: `$TIMEPROOF_QEMU`, then what was fetched before, then what is installed.
@@ -124,7 +125,7 @@ def find(progress: Progress = SILENT) -> Emulator:
     return _examined(folder / FILE)
 
 
-def found() -> Emulator | None:
+def locate() -> Emulator | None:
     """This machine's own emulator, if it is at hand without fetching anything."""
     for path in _places():
         try:
@@ -135,8 +136,7 @@ def found() -> Emulator | None:
 
 
 def _fetched() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "qemu", platform.machine())
+    return cache_folder("qemu", platform.machine())
 
 
 def _places() -> list[Path]:
@@ -220,11 +220,11 @@ def recorded_emulator(archive: Archive, metadata: Metadata, sha256: object = Non
     """
     told = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
     if told:
-        archive.bring(emulator_claims(metadata))
+        archive.fetch(emulator_claims(metadata))
         try:
             return kept(archive, told[0])
         except ToolMissing:
             pass
-    if (own := found()) is not None:
+    if (own := locate()) is not None:
         return own
     raise ToolMissing("a static qemu-x86_64", advice=ADVICE)

@@ -23,8 +23,8 @@ from timeproof.errors import (
 from timeproof.images.tags import tag
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageIdentity, ImageRecord
-from timeproof.store.verify import bring_image, check_environment
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
+from timeproof.store.verify import check_environment, fetch_image
 
 Source = Literal["engine", "registry", "rebuilt", "stored"]
 MODES = ("auto", "ready", "registry", "rebuild", "stored")
@@ -39,7 +39,7 @@ class Provided:
     note: str = ""  # why it had to come from there
 
 
-def find(engine: Engine, image: ImageIdentity) -> str | None:
+def locate(engine: Engine, image: ImageIdentity) -> str | None:
     """The id of the recorded image in the engine; None where it isn't there.
 
     Engines with a containerd image store know an image by its manifest digest, the others by its
@@ -58,7 +58,7 @@ def find(engine: Engine, image: ImageIdentity) -> str | None:
 
 
 def _rebuilt(
-    engine: Engine, archive: Archive, record: ImageRecord, no_cache: bool, progress: Progress
+    engine: Engine, archive: Archive, record: EnvironmentRecord, no_cache: bool, progress: Progress
 ) -> str:
     if not engine.builds:
         raise BuildFailed(
@@ -67,7 +67,7 @@ def _rebuilt(
     from timeproof.images.build import rebuild  # with all of the builder's code: only a rebuild needs it
 
     rebuild(archive, record, no_cache=no_cache, progress=progress)
-    found = find(engine, record.image)
+    found = locate(engine, record.image)
     if found is None:
         raise WrongImage(
             "place", "the engine", "nowhere", advice="the builder and the engine are not the same"
@@ -75,15 +75,15 @@ def _rebuilt(
     return found
 
 
-def _loaded(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
+def _loaded(engine: Engine, archive: Archive, record: EnvironmentRecord, progress: Progress) -> str:
     progress.step("Loading the stored copy of the image")
-    bring_image(archive, record.image)
+    fetch_image(archive, record.image)
     return _load(engine, archive.images, record)
 
 
-def _load(engine: Engine, layout: Path, record: ImageRecord) -> str:
+def _load(engine: Engine, layout: Path, record: EnvironmentRecord) -> str:
     engine.load(oci_layout.as_tar(layout, record.image, tag(record.folder)))
-    found = find(engine, record.image)
+    found = locate(engine, record.image)
     if found is None:
         raise WrongImage(
             "place",
@@ -94,7 +94,7 @@ def _load(engine: Engine, layout: Path, record: ImageRecord) -> str:
     return found
 
 
-def _pulled(engine: Engine, registry: str, record: ImageRecord, progress: Progress) -> str:
+def _pulled(engine: Engine, registry: str, record: EnvironmentRecord, progress: Progress) -> str:
     """Bring the image from a registry by its digest: into a folder, checked, and only then to the engine."""
     from timeproof.store.registry.client import Registry
     from timeproof.store.registry.reference import Repository
@@ -110,7 +110,7 @@ def _pulled(engine: Engine, registry: str, record: ImageRecord, progress: Progre
 def provide(
     engine: Engine,
     archive: Archive,
-    record: ImageRecord,
+    record: EnvironmentRecord,
     *,
     mode: str = "auto",
     registry: str = "",
@@ -143,7 +143,7 @@ def provide(
         return Provided(_pulled(engine, registry, record, progress), "registry")
     if mode == "stored":
         return Provided(_loaded(engine, archive, record, progress), "stored")
-    if found := find(engine, record.image):
+    if found := locate(engine, record.image):
         return Provided(found, "engine")
     failed: list[str] = []
     if registry:
@@ -162,7 +162,7 @@ def provide(
     return Provided(_loaded(engine, archive, record, progress), "stored", "; ".join(failed))
 
 
-def drop(engine: Engine, record: ImageRecord) -> None:
+def drop(engine: Engine, record: EnvironmentRecord) -> None:
     """Forget the environment's image in the engine; the archive keeps its copy."""
     engine.drop(tag(record.folder))
     for digest in (record.image.manifest, record.image.config):

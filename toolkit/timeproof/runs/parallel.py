@@ -28,7 +28,7 @@ _AHEAD = 64  # folders of copies that are made before the first container runs
 _COPIED = 4 * 2**30  # bytes of files: what one container's copies, or those made ahead, may take together
 
 
-class _Over(Exception):
+class _Cancelled(Exception):
     """Nobody waits for outcomes any more."""
 
 
@@ -157,12 +157,12 @@ class Shares:
         def hand_on(outcome: Outcome) -> None:
             with one_at_a_time:
                 if over.is_set():
-                    raise _Over  # which kills this container
+                    raise _Cancelled  # which kills this container
                 on_outcome(outcome)
 
         def run(group: Sequence[Task], folder: PrivateFolder | None) -> ProbeRun:
             if over.is_set():
-                raise _Over
+                raise _Cancelled
             return run_probe(engine, image, group, profile, limits=limits, on_outcome=hand_on, folder=folder)
 
         if len(pairs) == 1 or width == 1:

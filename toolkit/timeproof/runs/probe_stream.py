@@ -64,11 +64,11 @@ class ProbeRun:
     result: RunResult
 
 
-class Distrust(Exception):
+class ProtocolViolation(Exception):
     """The stream is not what a probe writes."""
 
 
-class _Unbelievable(Exception):
+class _InvalidOutput(Exception):
     """One output is none; the frames around it hold."""
 
 
@@ -98,7 +98,7 @@ class Reader:
                 self._output(header, read)
                 continue
             if header["payload"]:
-                raise Distrust(f"a {kind!r} frame with a payload")
+                raise ProtocolViolation(f"a {kind!r} frame with a payload")
             if kind == "hello" and not self.greeted:
                 self.greeted = True
                 self.run.hello.update(header)
@@ -107,12 +107,12 @@ class Reader:
             elif kind == "done":
                 return
             else:
-                raise Distrust(f"a frame of kind {kind!r}")
+                raise ProtocolViolation(f"a frame of kind {kind!r}")
 
     def _outcome(self, header: Mapping[str, Any]) -> Outcome:
         found = self.run.outcomes.get(str(header.get("id")))
         if found is None or found.id in self.finished:
-            raise Distrust(f"a frame for {header.get('id')!r}, which was not asked for or is done")
+            raise ProtocolViolation(f"a frame for {header.get('id')!r}, which was not asked for or is done")
         return found
 
     def _output(self, header: Mapping[str, Any], read: ReadExactly) -> None:
@@ -120,12 +120,12 @@ class Reader:
         outcome = self._outcome(header)
         size = header["payload"]
         if size > self.limits.output_bytes:  # the probe would not have passed it on
-            raise Distrust(f"more than {self.limits.output_bytes} bytes of outputs")
+            raise ProtocolViolation(f"more than {self.limits.output_bytes} bytes of outputs")
         try:
             if outcome.id in self.doubted:
-                raise _Unbelievable(self.doubted[outcome.id])
+                raise _InvalidOutput(self.doubted[outcome.id])
             name, runner, shape, dtype = self._checked(outcome, header)
-        except _Unbelievable as error:
+        except _InvalidOutput as error:
             self.doubted[outcome.id] = str(error)
             outcome.outputs = {}
             while size:
@@ -142,37 +142,37 @@ class Reader:
             self.doubted[outcome.id] = f"an output of shape {shape!r}: {error}"
 
     def _checked(self, outcome: Outcome, header: Mapping[str, Any]) -> tuple[str, str, list[int], Any]:
-        """Name, runner, shape and dtype of an output. Raises _Unbelievable."""
+        """Name, runner, shape and dtype of an output. Raises _InvalidOutput."""
         from timeproof.store.reference import dtype_of
 
         name, runner, shape = header.get("name"), header.get("runner"), header.get("shape")
         if not isinstance(name, str) or not isinstance(runner, str) or not isinstance(shape, list):
-            raise _Unbelievable("an output without name, runner or shape")
+            raise _InvalidOutput("an output without name, runner or shape")
         if runner not in self.runners[outcome.id]:
-            raise _Unbelievable(f"an output of {runner!r}, which was not asked for")
+            raise _InvalidOutput(f"an output of {runner!r}, which was not asked for")
         if not all(type(n) is int and 0 <= n <= self.limits.integer for n in shape):
-            raise _Unbelievable(f"an output of shape {shape!r}")
+            raise _InvalidOutput(f"an output of shape {shape!r}")
         try:
             dtype = dtype_of(header.get("dtype", ""))
         except ValueError as error:
-            raise _Unbelievable(str(error)) from error
+            raise _InvalidOutput(str(error)) from error
         size = header["payload"]
         if size != math.prod(shape) * dtype.itemsize:
-            raise _Unbelievable(f"{size} bytes for {dtype} {shape}")
+            raise _InvalidOutput(f"{size} bytes for {dtype} {shape}")
         # Elements without bytes and headers count, too: they take time and memory all the same.
         taken = self.taken.get((outcome.id, runner), 0) + max(size, math.prod(shape)) + len(repr(header))
         self.taken[outcome.id, runner] = taken
         if taken > self.limits.output_bytes + self.limits.frame_header_bytes:
-            raise _Unbelievable(f"more than {self.limits.output_bytes} bytes of outputs")
+            raise _InvalidOutput(f"more than {self.limits.output_bytes} bytes of outputs")
         if name in outcome.outputs.get(runner, {}):
-            raise _Unbelievable(f"the output {name!r} twice")
+            raise _InvalidOutput(f"the output {name!r} twice")
         return name, runner, shape, dtype
 
     def _result(self, header: Mapping[str, Any]) -> None:
         outcome = self._outcome(header)
         status = header.get("status")
         if not isinstance(status, str) or (status != "ok" and status not in _STATUS):
-            raise Distrust(f"a result of status {status!r}")
+            raise ProtocolViolation(f"a result of status {status!r}")
         outcome.failure = None if status == "ok" else _STATUS[status]
         outcome.reason = str(header.get("reason") or "")
         outcome.signal = header["signal"] if type(header.get("signal")) is int else None

@@ -19,7 +19,7 @@ from timeproof.errors import SealFailed
 from timeproof.images.recipe import probe_digest
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import Task
-from timeproof.runs.cpu_emulator import Emulator, find, keep
+from timeproof.runs.cpu_emulator import Emulator, keep, locate_or_fetch
 from timeproof.runs.environment_provider import choose
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
@@ -31,7 +31,7 @@ from timeproof.sealing.preparing import Preparation, Request
 from timeproof.sealing.recording import SealRecord, metadata_of, reference_name
 from timeproof.store import publish
 from timeproof.store.layout import Archive, Ref, check_grid_size
-from timeproof.store.schema.v1 import ImageRecord, Metadata, Witness
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, Witness
 
 __all__ = ["Archived", "Request", "archive_model"]
 
@@ -75,7 +75,7 @@ def archive_model(
         work.answer()
         engine = connect()
         emulating = request.prove_portable or request.witness == "emulated"
-        emulator = find(progress) if emulating else None
+        emulator = locate_or_fetch(progress) if emulating else None
         environment = choose(
             archive,
             request.environment,
@@ -100,7 +100,7 @@ class _Sealing:
     draft: publish.Draft
     connect: Callable[[], Engine]
     image: str  # an id that the engine holds
-    environment: ImageRecord
+    environment: EnvironmentRecord
     emulator: Emulator | None
 
     def run(self) -> tuple[Metadata, OutputsDiff | None, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from timeproof.store.schema.v1 import EnvironmentRecord
 ATTEMPTS = 3  # times that a cell is tried whose container the engine failed
 
 
-class _Over(Exception):
+class _Cancelled(Exception):
     """Nobody waits for cells any more."""
 
 
@@ -105,7 +105,7 @@ class Local:
             left.pop(cell.artifact, None)
             deliver(cell, machine)
             if self._stop.is_set():
-                raise _Over  # which kills this container
+                raise _Cancelled  # which kills this container
 
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):
