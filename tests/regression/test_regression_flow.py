@@ -16,7 +16,7 @@ from faking import told as said
 from regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.base.digests import Digest
-from timeproof.cli.render.grids import plan_json
+from timeproof.cli.render.plans import plan_json
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import EngineFailed, EngineLost, NotFound
 from timeproof.regression import judging

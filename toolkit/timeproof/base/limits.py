@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,17 @@ class Limits:
     unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     npy_header_bytes: int = 65536  # bytes of one .npy header
+
+    def bounded(
+        self, *, artifact_seconds: float | None = None, container_mebibytes: int | None = None
+    ) -> Limits:
+        """These limits, with the bounds that a user sets; None leaves a bound as it is."""
+        limits = self
+        if artifact_seconds is not None:
+            limits = replace(limits, artifact_seconds=artifact_seconds)
+        if container_mebibytes is not None:
+            limits = replace(limits, container_memory=container_mebibytes * 2**20)
+        return limits
 
 
 LIMITS = Limits()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from timeproof.base import atomic
 from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.verdict import Verdict
@@ -22,9 +19,6 @@ from timeproof.regression.history import with_histories
 from timeproof.regression.journal import Journal
 from timeproof.regression.plan import Plan, PlannedEnvironment, batches_of, cell_key
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.html import render_html
-from timeproof.regression.reports.junit import render_junit
-from timeproof.regression.reports.markdown import render_markdown
 from timeproof.runs.environment_provider import from_lock_folder
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.index import ArtifactSummary
@@ -204,24 +198,3 @@ def _site(place: _Place) -> ReportedEnvironment:
         source=place.source,
         failure=place.failure,
     )
-
-
-def write_reports(folder: Path, report: Report) -> list[Path]:
-    """Write every form of the report into `folder`: each file is whole, or as it was before.
-
-    Where `GITHUB_STEP_SUMMARY` names a file, the summary is appended to it, too.
-    """
-    files = {
-        "report.json": report.to_bytes(),
-        "report.html": render_html(report).encode(),
-        "junit.xml": render_junit(report),
-        "summary.md": render_markdown(report).encode(),
-    }
-    with atomic.storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        atomic.write(folder / name, data)
-    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with atomic.storage(Path(step)), open(step, "ab") as stream:
-            stream.write(files["summary.md"])
-    return [folder / name for name in files]

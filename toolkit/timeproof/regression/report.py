@@ -131,6 +131,11 @@ class Report(Record):
         return {c.key: c for c in self.cells}
 
     @property
+    def command(self) -> str:
+        """The command that made the report: `regress` or `replay`."""
+        return "replay" if self.run.get("command") == "replay" else "regress"
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many cells have each verdict, the best first."""
         counts = Counter(c.verdict for c in self.cells)
