@@ -7,7 +7,8 @@ A difference between two outputs is a *verdict*, never one of these.
     TimeproofError                       exit
     ├── BadRequest                         2   the caller asked for something impossible
     │   ├── BadGridSize
-    │   └── NotFound
+    │   ├── NotFound
+    │   └── BadPlugin
     ├── BadArchive                         3   the bytes on disk are not what they should be
     │   ├── Missing / Unlisted / NotRegular / Unreadable
     │   ├── SizeMismatch / DigestMismatch
@@ -70,7 +71,7 @@ from timeproof.errors.machine import (
     ToolMissing,
 )
 from timeproof.errors.model import BadModel, NotArchivable, NotImportable, SealFailed
-from timeproof.errors.request import BadGridSize, BadRequest, NotFound
+from timeproof.errors.request import BadGridSize, BadPlugin, BadRequest, NotFound
 from timeproof.errors.root import TimeproofError, sayable
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "BadEnvironment",
     "BadGridSize",
     "BadModel",
+    "BadPlugin",
     "BadRequest",
     "BuildFailed",
     "DigestMismatch",

@@ -22,3 +22,7 @@ class BadGridSize(BadRequest):
 
 class NotFound(BadRequest):
     """A named artifact, environment or file does not exist."""
+
+
+class BadPlugin(BadRequest):
+    """An installed plugin can't be used: its package is broken, or its names belong to another one."""

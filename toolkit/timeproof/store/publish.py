@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from timeproof.base import atomic
@@ -19,13 +20,13 @@ from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
 from timeproof.store import storage
-from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.layout import TAG, Archive, Ref, implied_tag
 from timeproof.store.schema.document import Document
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
 from timeproof.store.storage import LocalStorage
 
 _STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
-OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
+OWNED = re.compile(rf"(?:metadata|model|reference|source|witness)_({TAG.pattern})_v([1-9]\d*)(?:[._].*)?")
 
 
 def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
@@ -121,7 +122,7 @@ class Draft:
         return [self._ref(k) for k in range(self.count)]
 
     def _ref(self, number: int) -> Ref:
-        return Ref(self._first.grid_size, self._first.framework, self._first.version + number)
+        return replace(self._first, version=self._first.version + number)
 
     def publish_one(self, metadata: Metadata) -> Path:
         """Add the only artifact of this draft, and publish it. Returns the path of its metadata.
@@ -147,12 +148,12 @@ def staged_versions(name: str) -> range:
     return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
 
 
-def _remove_interrupted(folder: Path, framework: str, versions: set[int]) -> None:
+def _remove_interrupted(folder: Path, tag: str, versions: set[int]) -> None:
     """Remove what a killed `publish` had moved into place already. Call it under the lock."""
-    unpublished = {v for v in versions if not (folder / f"metadata_{SHORT[framework]}_v{v}.json").exists()}
+    unpublished = {v for v in versions if not (folder / f"metadata_{tag}_v{v}.json").exists()}
     for path in sorted(folder.iterdir()) if unpublished else ():
         match = OWNED.fullmatch(path.name)
-        if match and match[1] == SHORT[framework] and int(match[2]) in unpublished:
+        if match and match[1] == tag and int(match[2]) in unpublished:
             _remove(path)
 
 
@@ -165,7 +166,13 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def draft(
-    archive: Archive, grid_size: int, framework: str, version: int | None = None, *, count: int = 1
+    archive: Archive,
+    grid_size: int,
+    framework: str,
+    version: int | None = None,
+    *,
+    count: int = 1,
+    tag: str = "",
 ) -> Iterator[Draft]:
     """Reserve the next free versions (or those from the one asked for on) and give the folder to fill.
 
@@ -173,23 +180,24 @@ def draft(
 
     Args:
         count: how many versions in a row are reserved.
+        tag: what the files' names carry; empty for what the framework's name implies.
 
     Raises Exists where the version asked for is published, or being made by another process.
     """
     folder = archive.root / f"grid-size-{grid_size}" / framework
     with LocalStorage(folder, archive.root).exclusive():
-        taken = _taken_versions(folder, framework)
+        taken = _taken_versions(folder, tag or implied_tag(framework))
         if version is None:
             version = max(taken, default=0) + 1
         elif version in taken:
-            raise Exists(archive.root / Ref(grid_size, framework, version).metadata)
+            raise Exists(archive.root / Ref(grid_size, framework, version, tag).metadata)
         label = f"v{version}" if count == 1 else f"v{version}to{version + count - 1}"
         staging = atomic.Staging(folder, label)
     with staging:
-        yield Draft(archive, Ref(grid_size, framework, version), count, staging.path)
+        yield Draft(archive, Ref(grid_size, framework, version, tag), count, staging.path)
 
 
-def _taken_versions(folder: Path, framework: str) -> set[int]:
+def _taken_versions(folder: Path, tag: str) -> set[int]:
     """The versions that are published or being made, after removing what killed makers left.
 
     Call it under the folder's lock.
@@ -197,7 +205,7 @@ def _taken_versions(folder: Path, framework: str) -> set[int]:
     live = atomic.live_staging(folder)
     staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
     dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
-    _remove_interrupted(folder, framework, dead)
+    _remove_interrupted(folder, tag, dead)
     atomic.sweep(folder)
     taken = {v for n, versions in staged.items() if n in live for v in versions}
     return taken | {int(match[2]) for p in folder.iterdir() if (match := OWNED.fullmatch(p.name))}

@@ -44,9 +44,13 @@ def read_document(root: Path, path: str, kind: type[_D], parent: int | None = No
 def read_metadata(archive: Archive, ref: Ref, parent: int | None = None) -> Metadata:
     """Read an artifact's metadata, and check that it lies where it says it belongs."""
     metadata = read_document(archive.root, ref.metadata, Metadata, parent)
-    found = Ref(metadata.grid_size, metadata.framework.name, metadata.version)
-    if found != ref:
-        raise Malformed(archive.root / ref.metadata, [f"it describes {found}, and lies where {ref} belongs"])
+    described = Ref(metadata.grid_size, metadata.framework.name, metadata.version)
+    if described != ref:
+        raise Malformed(
+            archive.root / ref.metadata, [f"it describes {described}, and lies where {ref} belongs"]
+        )
+    if (tag := metadata.framework.tag) and f"{tag}_v{ref.version}" != ref.tag:
+        raise Malformed(archive.root / ref.metadata, [f"its tag is {tag!r}, which its file's name is not of"])
     return metadata
 
 
