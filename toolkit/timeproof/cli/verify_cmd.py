@@ -62,8 +62,8 @@ def command(
             out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
         if report.leftovers:
             out.print(
-                f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers of interrupted writers, harmless;"
-                " the next writer removes them"
+                f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, harmless: of interrupted writers,"
+                " which the next writer removes, or packages and images that no environment names yet"
             )
         told = (
             f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"

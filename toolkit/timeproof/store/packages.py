@@ -49,15 +49,15 @@ class PackageStore:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise NotRegular(path, "something else")
         with atomic.storage(self.root), atomic.Staging(self.root, "package") as staging:
-            made = staging.path / "file"
-            with open(path, "rb", buffering=0) as source, open(made, "xb") as sink:
+            staged = staging.path / "file"
+            with open(path, "rb", buffering=0) as source, open(staged, "xb") as sink:
                 digest, _ = Digest.of_stream(source, sink)
                 sink.flush()
                 os.fchmod(sink.fileno(), 0o644)
                 os.fsync(sink.fileno())
             if expected is not None and digest != expected:
                 raise DigestMismatch(path, expected, digest)
-            self._publish(made, digest, name)
+            self._publish(staged, digest, name)
         return digest
 
     def add_bytes(self, data: bytes, file_name: str) -> Digest:
@@ -65,22 +65,17 @@ class PackageStore:
         digest = Digest.of(data)
         target = self.path(digest, file_name)
         with atomic.storage(self.root):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            atomic.make_folder(target.parent)
             atomic.write(target, data)
-            self._sync(target.parent)
+            atomic.sync_folders_up(target.parent, self.root)
         return digest
 
-    def _publish(self, made: Path, digest: Digest, name: str) -> None:
+    def _publish(self, staged: Path, digest: Digest, name: str) -> None:
         # Replacing what is there is right: a name holds one content, and a damaged file is mended by it.
         target = self.path(digest, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(made, target)
-        self._sync(target.parent)
-
-    def _sync(self, folder: Path) -> None:
-        while folder != self.root.parent:
-            atomic.sync_folder(folder)
-            folder = folder.parent
+        atomic.make_folder(target.parent)
+        os.rename(staged, target)
+        atomic.sync_folders_up(target.parent, self.root)
 
     def open_verified(self, digest: Digest, file_name: str) -> BinaryIO:
         """Open a file of the store for reading, after hashing all of it through the same descriptor.

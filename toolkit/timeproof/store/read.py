@@ -133,10 +133,19 @@ def check_environment(archive: Archive, record: EnvironmentRecord, *, packages: 
     archive.fetch(every)
     findings = check_claims(archive.root, every)
     findings += _unlisted(archive.root, folder, [c.path for c in claims] + [f"{folder}/image.json"])
+    try:
+        check_lock(archive, record)
+    except Malformed as error:
+        findings.append(error)
+    raise_findings(archive.environments / record.folder, findings)
+
+
+def check_lock(archive: Archive, record: EnvironmentRecord) -> None:
+    """Raise Malformed unless the lock among an environment's files is the one that its record names."""
     lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
     if lock is None or lock.sha256 != record.lock_sha256:
-        findings.append(Malformed(archive.root / folder, ["its conda-lock.yml is not the lock it names"]))
-    raise_findings(archive.environments / record.folder, findings)
+        folder = archive.environments / record.folder
+        raise Malformed(folder, ["its conda-lock.yml is not the lock it names"])
 
 
 def fetch_image(archive: Archive, image: ImageIdentity) -> None:

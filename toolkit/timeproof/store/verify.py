@@ -1,49 +1,44 @@
-"""Checking bytes against what the archive says of them. Loads no model, unpacks no image.
+"""Checking a whole archive: every byte against what its documents say. Loads no model, unpacks no image.
 
-`check_artifact` and `check_environment` are what a replay asks before anything is loaded; `verify`
-checks the whole archive, finds everything in one run, and reads files on all cores.
+All findings are made in one run, and files are read on all cores. Writers may work meanwhile.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.base.progress import SILENT, Progress
-from timeproof.errors import (
-    BadArchive,
-    DigestMismatch,
-    Malformed,
-    Missing,
-    NotRegular,
-    Unlisted,
-)
+from timeproof.errors import BadArchive, DigestMismatch, Missing, NotRegular, Unlisted
 from timeproof.store import oci_layout
 from timeproof.store.claims import Claim, check_claims
 from timeproof.store.layout import NAME, Archive, Ref, may_carry
+from timeproof.store.package_paths import digest_in_path
 from timeproof.store.publish import OWNED, staged_versions
 from timeproof.store.read import (
     artifact_claims,
+    check_lock,
     emulator_claims,
     environment_claims,
     package_claims,
     read_environment,
     read_metadata,
 )
-from timeproof.store.schema.document import Document
-from timeproof.store.schema.v1 import EnvironmentRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
 
-_D = TypeVar("_D", bound=Document)
 # The locks that writers leave; any other `.lock` is a file like all others.
 _LOCKS = re.compile(
     rf"(?:grid-size-[1-9]\d*/{NAME.pattern}|environments|images)/\.lock|environments/\.[^/]+\.lock"
 )
+
+
+_STAGING = re.compile(rf"(^|/){re.escape(atomic.STAGING)}")
 
 
 @dataclass(slots=True)
@@ -55,7 +50,9 @@ class Report:
     artifacts: int = 0
     environments: int = 0
     findings: list[BadArchive] = field(default_factory=list)
-    leftovers: list[str] = field(default_factory=list)  # of interrupted writers; harmless
+    # Of writers that were interrupted or still work, and packages and images that no environment names yet:
+    # harmless.
+    leftovers: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -63,21 +60,25 @@ class Report:
 
 
 class _Walk:
-    """One pass over the whole archive: what is claimed, by whom, and what is there."""
+    """One pass over the whole archive: what is claimed, by whom, and what is there.
+
+    Writers may work meanwhile. So the files are listed first and the documents are read after that: what was
+    published by then is claimed, and of what is not, the writer's own mark is looked for before it is judged.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.report = Report()
         self.claims: dict[str, Claim] = {}
         self.read: set[str] = set()  # documents: checked by their own checksum
-        self.interrupted: set[str] = set()  # blobs of images whose environment was not published
+        self.unnamed: list[Claim] = []  # packages and blobs that no document names (yet)
 
     def claim(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
-            known = self.claims.setdefault(claim.path, claim)
-            if known.sha256 != claim.sha256:
+            first = self.claims.setdefault(claim.path, claim)
+            if first.sha256 != claim.sha256:
                 self.report.findings.append(
-                    DigestMismatch(self.archive.root / claim.path, Digest(claim.sha256), Digest(known.sha256))
+                    DigestMismatch(self.archive.root / claim.path, Digest(claim.sha256), Digest(first.sha256))
                 )
 
     def artifacts(self, refs: Iterable[Ref]) -> None:
@@ -93,12 +94,11 @@ class _Walk:
             self.claim(artifact_claims(ref, metadata))
             self.claim(emulator_claims(metadata))
             needed.setdefault(metadata.environment.name, ref)
-        there = set(self.archive.environment_names())
-        for name in sorted(set(needed) - there):
+        for name in sorted(set(needed) - set(self.archive.environment_names())):
             self.report.findings.append(Missing(self.archive.environments / name / "image.json"))
 
     def environments(self) -> None:
-        manifests: list[EnvironmentRecord] = []
+        images: list[ImageIdentity] = []
         for name in self.archive.environment_names():
             self.report.environments += 1
             self.read.add(f"environments/{name}/image.json")
@@ -107,60 +107,108 @@ class _Walk:
             except BadArchive as error:
                 self.report.findings.append(error)
                 continue
-            manifests.append(record)
-            self.claim(environment_claims(record))
-            self.claim(package_claims(record))
-            lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
-            if lock is None or lock.sha256 != record.lock_sha256:
-                where = self.archive.environments / name
-                self.report.findings.append(Malformed(where, ["its conda-lock.yml is not the lock it names"]))
-            try:
-                self.claim(oci_layout.claims(self.archive.images, record.image))
-            except BadArchive as error:
-                self.report.findings.append(error)
-        if manifests or self.archive.images.exists():
-            for path in ("images/index.json", "images/oci-layout"):
-                self.read.add(path)
-            findings, unpublished = oci_layout.check_index(self.archive.images, [m.image for m in manifests])
-            self.report.findings += findings
-            for image in unpublished:
-                for claim in oci_layout.claims(self.archive.images, image):
-                    self.interrupted.add(claim.path)
+            images.append(record.image)
+            self._environment(record)
+        # Before the first image is published there is no index.
+        if images or os.path.lexists(self.archive.images / "index.json"):
+            self.read |= {"images/index.json", "images/oci-layout"}
+            self.report.findings += oci_layout.check_index(self.archive.images, images)
 
-    def unlisted(self) -> None:
-        root = self.archive.root
-        absent: set[str] = set()
-        for path in list_tree(root):
+    def _environment(self, record: EnvironmentRecord) -> None:
+        self.claim(environment_claims(record))
+        self.claim(package_claims(record))
+        try:
+            check_lock(self.archive, record)
+        except BadArchive as error:
+            self.report.findings.append(error)
+        try:
+            self.claim(oci_layout.claims(self.archive.images, record.image))
+        except BadArchive as error:
+            self.report.findings.append(error)
+
+    def unlisted(self, paths: Iterable[str]) -> None:
+        """Judge the files that no document names."""
+        paths = list(paths)
+        staged = _staged_versions(paths)
+        absent: set[str] = set()  # metadata that was called missing
+        for path in paths:
             if path in self.claims or path in self.read or _LOCKS.fullmatch(path):
                 continue
-            if path in self.interrupted or re.search(rf"(^|/){re.escape(atomic.STAGING)}", path):
+            digest = digest_in_path(path) or oci_layout.digest_in_path(path)
+            if digest is not None:
+                self.unnamed.append(Claim(path, None, digest.hex))
+            elif path == "images/oci-layout" or _STAGING.search(path):
                 self.report.leftovers.append(path)
-                continue
-            if (lost := self.without_metadata(path)) is not None:
-                if lost.version in _interrupted(root, lost.folder):
-                    self.report.leftovers.append(path)
-                elif (missing := Missing(root / lost.metadata)).path not in absent:
-                    absent.add(missing.path)
-                    self.report.findings.append(missing)
-                continue
-            if (root / path).is_symlink() or not (root / path).is_file():
-                self.report.findings.append(NotRegular(root / path, "a link or a device"))
+            elif (ref := self._unpublished(path)) is not None:
+                self._judge_unpublished(path, ref, staged, absent)
             else:
-                self.report.findings.append(Unlisted(root / path))
+                self._judge_stranger(path)
 
-    def without_metadata(self, path: str) -> Ref | None:
+    def _judge_unpublished(self, path: str, ref: Ref, staged: _Staged, absent: set[str]) -> None:
+        """Judge a file of an artifact whose metadata was not there when documents were read."""
+        root = self.archive.root
+        metadata = root / ref.metadata
+        if metadata.exists():
+            return  # published meanwhile
+        if ref.version in staged.get(ref.folder, ()) or ref.version in _staged_now(root, ref.folder):
+            self.report.leftovers.append(path)
+        elif metadata.exists() or not os.path.lexists(root / path):
+            return  # published, or taken back, between the two looks
+        elif ref.metadata not in absent:
+            absent.add(ref.metadata)
+            self.report.findings.append(Missing(metadata))
+
+    def _judge_stranger(self, path: str) -> None:
+        file = self.archive.root / path
+        if not os.path.lexists(file):
+            return  # removed meanwhile
+        if file.is_symlink() or not file.is_file():
+            self.report.findings.append(NotRegular(file, "a link or a device"))
+        else:
+            self.report.findings.append(Unlisted(file))
+
+    def _unpublished(self, path: str) -> Ref | None:
         """The artifact that `path` would belong to, had that one its metadata."""
-        found = re.fullmatch(rf"grid-size-([1-9]\d*)/({NAME.pattern})/([^/]+)(?:/.*)?", path)
-        owned = OWNED.fullmatch(found[3]) if found else None
-        if not found or not owned or not may_carry(found[2], owned[1]):
+        match = re.fullmatch(rf"grid-size-([1-9]\d*)/({NAME.pattern})/([^/]+)(?:/.*)?", path)
+        owned = OWNED.fullmatch(match[3]) if match else None
+        if not match or not owned or not may_carry(match[2], owned[1]):
             return None
-        ref = Ref(int(found[1]), found[2], int(owned[2]), owned[1])
+        ref = Ref(int(match[1]), match[2], int(owned[2]), owned[1])
         return None if ref.metadata in self.read else ref
 
+    def check(self) -> None:
+        """Hash everything that is claimed, and what lies under its digest though nothing names it."""
+        root, report = self.archive.root, self.report
+        claims = list(self.claims.values())
+        report.findings += check_claims(root, claims)
+        damaged = {finding.path: finding for finding in check_claims(root, self.unnamed)}
+        for claim in self.unnamed:
+            finding = damaged.get(str(root / claim.path))
+            if finding is None:
+                report.leftovers.append(claim.path)
+            elif not isinstance(finding, Missing):  # it was removed meanwhile
+                report.findings.append(finding)
+        report.files = len(claims) + len(self.read)
+        report.bytes = sum(claim.size or 0 for claim in claims)
 
-def _interrupted(root: Path, folder: str) -> set[int]:
-    """The versions whose publishing was interrupted: their staging folder is still there."""
-    return {v for p in (root / folder).iterdir() for v in staged_versions(p.name)}
+
+_Staged = Mapping[str, Collection[int]]  # folder of artifacts → versions that are being made, or were
+
+
+def _staged_versions(paths: Iterable[str]) -> _Staged:
+    versions: dict[str, set[int]] = {}
+    for path in paths:
+        folder, _, name = path.partition("/.")
+        if staged := staged_versions(f".{name}"):
+            versions.setdefault(folder, set()).update(staged)
+    return versions
+
+
+def _staged_now(root: Path, folder: str) -> set[int]:
+    try:
+        return {version for name in os.listdir(root / folder) for version in staged_versions(name)}
+    except FileNotFoundError:
+        return set()
 
 
 def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Progress = SILENT) -> Report:
@@ -172,16 +220,16 @@ def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Pro
     archive.require()
     walk = _Walk(archive)
     progress.step("Reading what the archive says of itself")
+    paths = list_tree(archive.root) if refs is None else []
     walk.artifacts(archive.refs() if refs is None else refs)
     if refs is None:
         walk.environments()
-        walk.unlisted()
-    claims = list(walk.claims.values())
-    progress.step(f"Hashing {len(claims)} files")
-    walk.report.findings += check_claims(archive.root, claims)
-    walk.report.files = len(claims) + len(walk.read)
-    walk.report.bytes = sum(c.size or 0 for c in claims)
-    for finding in walk.report.findings:
+        walk.unlisted(paths)
+    progress.step(f"Hashing {len(walk.claims) + len(walk.unnamed)} files")
+    walk.check()
+    report = walk.report
+    for finding in report.findings:
         finding.path = archive.public_path(finding.path)
-    walk.report.findings.sort(key=lambda e: (e.path, e.kind))
-    return walk.report
+    report.findings.sort(key=lambda finding: (finding.path, finding.kind))
+    report.leftovers.sort()
+    return report
