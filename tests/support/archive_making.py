@@ -40,9 +40,9 @@ X = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
 Y = {"y": np.array([0.25, 0.75])}
 
 
-def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
-    """A tiny OCI image: its identity, and its blobs by digest."""
-    layers = [b"layer one", b"layer two, a little longer"]
+def image_parts(layer: bytes = b"layer two, a little longer") -> tuple[ImageIdentity, dict[str, bytes]]:
+    """A tiny OCI image: its identity, and its blobs by digest. Another `layer` makes another image."""
+    layers = [b"layer one", layer]
     diff_ids = [str(Digest.of(b"unpacked " + layer)) for layer in layers]
     config = json.dumps(
         {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -68,10 +68,10 @@ def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
 IMAGE, BLOBS = image_parts()
 
 
-def export(folder: Path) -> Path:
-    """Lay the tiny image out as a builder would."""
+def export(folder: Path, blobs: Mapping[str, bytes] = BLOBS) -> Path:
+    """Lay a tiny image out as a builder would."""
     (folder / "blobs/sha256").mkdir(parents=True)
-    for digest, data in BLOBS.items():
+    for digest, data in blobs.items():
         (folder / oci_layout.blob(digest)).write_bytes(data)
     return folder
 
@@ -83,7 +83,6 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
         wheel: NAME-VERSION of the one wheel in it.
     """
     lock = LOCK if (name, wheel) == ("small", "thing-1.0") else LOCK + f"# {name} {wheel}\n".encode()
-    archive.environments.mkdir(parents=True, exist_ok=True)
     store = PackageStore(archive.packages)
     packages = []
     for kind, file in (
