@@ -108,7 +108,7 @@ class Journal:
 
 
 def _line(raw: bytes) -> dict[str, Any]:
-    """Read one line; an empty object where it is damaged or cut. One that lacks its line end alone is whole."""
+    """Read one line; an empty object where it is damaged or cut. One that lacks only its end is whole."""
     check, _, text = raw.rstrip(b"\n").partition(b" ")
     if Digest.of(text).hex[:16].encode() != check:
         return {}
