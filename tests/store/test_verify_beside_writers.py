@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from support.archive_making import (
     publish,
     publish_environment,
 )
+from support.killing import run_killed
 from support.paths import child_environment
 from support.stepping import stepped
 
@@ -35,6 +35,7 @@ from timeproof.store import verify as verifying
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.read import read_environment
+from timeproof.store.schema.v1 import ImageIdentity
 from timeproof.store.verify import verify
 
 
@@ -162,26 +163,16 @@ def test_a_build_killed_at_any_step_leaves_an_archive_that_verifies(
     tmp_path: Path, small: Archive, known: str
 ) -> None:
     identity, blobs = image_parts(b"another layer")
-    for when in range(1, 40):
+    for when in range(1, 120, 2):
         root = tmp_path / f"killed-{when}"
         archive = Archive(copy_archive(small.root, root)) if known == "one environment" else Archive(root)
-        child = os.fork()
-        if child == 0:
-            try:
-                _die_at(when)
-                with atomic.Staging(archive.images, "build") as work:
-                    exported = export(work.path / "layout", blobs)
-                    oci_layout.add(archive.images, exported, identity.manifest, [])
-            finally:
-                os._exit(0)
-        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert ended in (0, -signal.SIGKILL)
+        killed = run_killed(partial(_add_image, archive, identity, blobs), when)
         if archive.root.is_dir():
             assert told(archive) == [], when
         again = publish_environment(archive)  # and the next one gets through
         assert again.image == IMAGE
         assert told(archive) == [], when
-        if ended == 0:
+        if not killed:
             break
     else:
         pytest.fail("no build got through")
@@ -191,21 +182,10 @@ def test_a_build_killed_at_any_step_leaves_an_archive_that_verifies(
     assert IMAGE.manifest in listed
 
 
-def _die_at(when: int) -> None:
-    remaining = when
-
-    def dying(call: Callable[..., object]) -> Callable[..., object]:
-        def die_or_call(*words: object, **named: object) -> object:
-            nonlocal remaining
-            remaining -= 1
-            if not remaining:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*words, **named)
-
-        return die_or_call
-
-    for name in ("mkdir", "rename", "fsync", "unlink"):
-        setattr(os, name, dying(getattr(os, name)))
+def _add_image(archive: Archive, identity: ImageIdentity, blobs: dict[str, bytes]) -> None:
+    with atomic.Staging(archive.images, "build") as work:
+        exported = export(work.path / "layout", blobs)
+        oci_layout.add(archive.images, exported, identity.manifest, [])
 
 
 def test_two_builds_side_by_side_lose_no_image(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +15,9 @@ _HANG = 120.0  # seconds after which a test is taken to hang
 
 
 class Stepped:
-    """Runs `work` in a thread; it waits before each change until `step` lets it on."""
+    """Runs `work` in a thread; under `paused_changes` it waits before each change until `step` lets it on."""
+
+    by_thread: ClassVar[dict[threading.Thread, Stepped]] = {}
 
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
@@ -34,12 +37,12 @@ class Stepped:
             self._waiting.release()
 
     def pause(self) -> None:
-        """Called before each change: in this writer's thread it waits for its turn."""
-        if threading.current_thread() is self._thread:
-            self._waiting.release()
-            assert self._turn.acquire(timeout=_HANG)
+        """Wait for the next turn; called by this writer's thread before each change."""
+        self._waiting.release()
+        assert self._turn.acquire(timeout=_HANG)
 
     def start(self) -> None:
+        self.by_thread[self._thread] = self
         self._thread.start()
         assert self._waiting.acquire(timeout=_HANG)
 
@@ -53,18 +56,20 @@ class Stepped:
         while not self.ended:
             self.step()
         self._thread.join()
+        self.by_thread.pop(self._thread, None)
         if self.error is not None:
             raise self.error
 
 
 @contextmanager
-def stepped(work: Callable[[], object]) -> Iterator[Stepped]:
-    """Start `work` up to its first change; at the end it is let run to its end."""
-    writer = Stepped(work)
+def paused_changes() -> Iterator[None]:
+    """Let every stepped writer wait before each change, for as long as this holds."""
 
     def paused(call: Callable[..., object]) -> Callable[..., object]:
         def pause_and_call(*words: object, **named: object) -> object:
-            writer.pause()
+            writer = Stepped.by_thread.get(threading.current_thread())
+            if writer is not None:
+                writer.pause()
             return call(*words, **named)
 
         return pause_and_call
@@ -72,6 +77,14 @@ def stepped(work: Callable[[], object]) -> Iterator[Stepped]:
     with pytest.MonkeyPatch.context() as patch:
         for name in CHANGES:
             patch.setattr(os, name, paused(getattr(os, name)))
+        yield
+
+
+@contextmanager
+def stepped(work: Callable[[], object]) -> Iterator[Stepped]:
+    """Start `work` up to its first change; at the end it is let run to its end."""
+    writer = Stepped(work)
+    with paused_changes():
         writer.start()
         try:
             yield writer
