@@ -22,7 +22,7 @@ sys.path.insert(0, str(SUPPORT))
 from archive_making import copy_archive, small_archive  # noqa: E402  it lies in SUPPORT
 
 from timeproof.base.digests import Digest  # noqa: E402
-from timeproof.engines.docker import Containers, connect  # noqa: E402
+from timeproof.engines.docker import DockerEngine, connect  # noqa: E402
 from timeproof.environments.conda.layer import BaseRoot  # noqa: E402
 from timeproof.errors import EngineMissing  # noqa: E402
 from timeproof.images import build  # noqa: E402
@@ -36,7 +36,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def real_engine() -> Containers:
+def real_engine() -> DockerEngine:
     """The container engine. `make test` sees to one, so its absence is a failure unless it is owned up to."""
     try:
         return connect()
@@ -47,7 +47,7 @@ def real_engine() -> Containers:
 
 
 @pytest.fixture(scope="session")
-def base_root(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
+def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
     store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
     made = one_base(store)
@@ -98,7 +98,7 @@ class Sealed:
 
 
 @pytest.fixture(scope="session")
-def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
+def sealed(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
     # What is left is what `make demo` archives, so that the builder has its layers already.
     import tiny_models
