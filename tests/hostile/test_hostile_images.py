@@ -6,8 +6,8 @@ import tarfile
 from typing import Any
 
 import pytest
-from archive_making import publish, publish_environment, reseal
-from oci_archives import image_of_layer, layer_of
+from support.archive_making import publish, publish_environment, reseal
+from support.oci_archives import image_of_layer, layer_of
 
 from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import EngineMissing

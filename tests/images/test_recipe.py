@@ -10,11 +10,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from archive_making import ENVIRONMENT, flip, own
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archive_making import ENVIRONMENT, break_hard_link, flip
 
 from timeproof.base import proc
+from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.errors import BadArchive, DigestMismatch, ManyFindings, Missing, TimeproofError
 from timeproof.images import buildx, recipe
@@ -94,7 +95,7 @@ def test_the_probe_is_packed_the_same_every_time_and_knows_no_clock():
     assert recipe.probe_tar() == recipe.probe_tar()
     with tarfile.open(fileobj=io.BytesIO(recipe.probe_tar())) as tar:
         members = tar.getmembers()
-    assert {m.mtime for m in members} == {recipe.EPOCH}
+    assert {m.mtime for m in members} == {EPOCH}
     assert {(m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, "", "")}
     assert "opt/timeproof/probe/__main__.py" in [m.name for m in members]
     assert all(m.isdir() or m.name.endswith(".py") for m in members)
@@ -175,7 +176,7 @@ def test_staging_leaves_the_store_as_it_was(small, staged):
 )
 def test_a_recipe_that_names_places_elsewhere_is_refused(small, staged, tmp_path, edit):
     """An archive may come from anybody, with every checksum right."""
-    path = own(small.environments / ENVIRONMENT / "recipe/recipe.json")
+    path = break_hard_link(small.environments / ENVIRONMENT / "recipe/recipe.json")
     (small.environments / ENVIRONMENT / "outside").write_bytes(b"bait")
     (small.environments / "outside").write_bytes(b"bait")
     value = json.loads(path.read_bytes())
@@ -189,7 +190,7 @@ def test_a_recipe_that_names_places_elsewhere_is_refused(small, staged, tmp_path
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{", b"\xff"], ids=repr)
 def test_a_recipe_that_is_none_is_malformed(small, staged, data):
-    own(small.environments / ENVIRONMENT / "recipe/recipe.json").write_bytes(data)
+    break_hard_link(small.environments / ENVIRONMENT / "recipe/recipe.json").write_bytes(data)
     with pytest.raises(BadArchive):
         staged()
 

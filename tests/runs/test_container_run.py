@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import X, Y, publish, publish_environment
-from faking import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.archive_making import X, Y, publish, publish_environment
+from support.faking import (
     DONE,
     HELLO,
     FakeEngine,
@@ -26,8 +28,6 @@ from faking import (
     stream,
     told,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from archive_making import IMAGE, Y, publish, publish_environment
-from faking import FakeEngine, answer, ended, stream, told
+from support.archive_making import IMAGE, Y, publish, publish_environment
+from support.faking import FakeEngine, answer, ended, result_frame, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
@@ -51,10 +51,14 @@ def engine(
 
     def script(job: dict[str, Any], _: Any) -> Any:
         frames = []
-        for one in job["artifacts"]:
-            before(one["id"])
-            said = answers(one["id"])
-            frames.append(told(one["id"], said) if isinstance(said, str) else answer(one["id"], said))
+        for artifact in job["artifacts"]:
+            before(artifact["id"])
+            reply = answers(artifact["id"])
+            frames.append(
+                result_frame(artifact["id"], reply)
+                if isinstance(reply, str)
+                else answer(artifact["id"], reply)
+            )
         return stream(*frames), ended()
 
     return FakeEngine(script, [HELD])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oci_archives import image, packed
+from support.oci_archives import image, packed
 
 from timeproof.engines.protocol import RunSpec
 from timeproof.engines.registry import engine_named

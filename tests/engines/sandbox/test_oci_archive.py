@@ -6,7 +6,7 @@ import json
 import tarfile
 
 import pytest
-from oci_archives import image, layer_of, packed
+from support.oci_archives import image, layer_of, packed
 
 from timeproof.engines.sandbox.oci_archive import lay_out, manifests
 from timeproof.errors import BadArchive, DigestMismatch, Malformed

@@ -7,7 +7,7 @@ import os
 import time
 
 import pytest
-from oci_archives import image, packed
+from support.oci_archives import image, packed
 
 from timeproof.engines.sandbox import roots as roots_module
 from timeproof.engines.sandbox.roots import Roots

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -19,6 +18,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
     from timeproof.environments.lock.difference import Change

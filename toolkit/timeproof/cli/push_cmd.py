@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     RegistryOption,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     size,
 )
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "push"
 HELP = "Send the images of environments to an OCI registry, from which replays pull them by digest."

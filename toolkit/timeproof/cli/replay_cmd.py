@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     EngineOption,
     JsonOption,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
 )
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "replay"
 HELP = "Run artifacts again in their own container, without a network, and compare bit for bit."

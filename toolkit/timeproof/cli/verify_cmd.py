@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "verify"
 HELP = "Check every byte of the archive, and tell all findings in one run. Loads nothing."

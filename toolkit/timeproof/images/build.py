@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from timeproof.base import atomic
+from timeproof.base.clock import utc_now
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.base.progress import SILENT, Progress
@@ -46,11 +46,6 @@ def check_name(name: str) -> str:
             advice="rename its folder: small letters and digits, with single dots, dashes or underscores",
         )
     return name
-
-
-def utc_now() -> str:
-    """This instant, RFC 3339, UTC."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _entry(store: PackageStore, package: Package) -> PackageEntry:

@@ -66,7 +66,7 @@ def run_batch(
     """
     known: dict[str, tuple[Ref, Metadata]] = {}
     for name in batch.refs:
-        ref = Ref.parse(name)
+        ref = archive.resolve(name)
         try:
             known[name] = ref, read_artifact(archive, ref)
         except BadArchive as error:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base import atomic
+from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import EngineLost, EngineMissing, TimeproofError
-from timeproof.images.build import utc_now
 from timeproof.regression.batch import Batch, lost
 from timeproof.regression.collector import Collector
 from timeproof.regression.executors.protocol import Executor

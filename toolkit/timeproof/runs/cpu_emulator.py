@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timeproof.base import proc
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import Limits
 from timeproof.base.progress import SILENT, Progress
@@ -135,8 +136,7 @@ def locate() -> Emulator | None:
 
 
 def _fetched() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "qemu", platform.machine())
+    return cache_folder("qemu", platform.machine())
 
 
 def _places() -> list[Path]:

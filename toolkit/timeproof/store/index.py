@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_parent
 from timeproof.base.progress import SILENT, Progress
@@ -164,9 +165,8 @@ def _row(ref: Ref, entry: Sequence[Any]) -> ArtifactSummary:
 
 
 def _note(archive: Archive) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     place = os.path.realpath(archive.root).encode("utf-8", "surrogateescape")
-    return Path(cache, "timeproof", "contents", f"{Digest.of(place).hex[:32]}.json")
+    return cache_folder("contents", f"{Digest.of(place).hex[:32]}.json")
 
 
 def _read_note(path: Path) -> dict[str, list[Any]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.base import atomic, strictjson
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_regular
 from timeproof.engines.sandbox import oci_archive
@@ -32,10 +33,9 @@ _OLD = 86400.0  # seconds
 _SOUND: set[Path] = set()  # the roots whose files this process has checked
 
 
-def cache_folder() -> Path:
+def roots_folder() -> Path:
     """Where unpacked images lie: `timeproof/roots` in the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "roots")
+    return cache_folder("roots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Roots:
     """The unpacked images of one cache folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder()
+        self.folder = folder or roots_folder()
 
     def _names(self) -> list[str]:
         return sorted(os.listdir(self.folder)) if self.folder.is_dir() else []

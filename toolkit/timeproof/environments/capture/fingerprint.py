@@ -7,11 +7,11 @@ lock is used again; what a lock says was proved when it was made, and a seal pro
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.environments.interpreter import inspection_program
 from timeproof.environments.interpreter.inspection import ask, is_running
@@ -32,8 +32,7 @@ def fingerprint(python: Path) -> str:
 
 
 def _folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "captures")
+    return cache_folder("captures")
 
 
 def _file(fp: str, name: str, without: Collection[str]) -> Path:

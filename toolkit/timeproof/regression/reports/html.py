@@ -14,9 +14,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import title_of, titles
 from timeproof.regression.report import Report
 from timeproof.regression.reports.html_payload import payload, row_details, sorted_sites
-from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, visible
+from timeproof.regression.reports.labels import LOOKS, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -38,7 +39,7 @@ def render_html(report: Report) -> str:
     page = _template().render(
         report=report,
         sites=sites,
-        names=FRAMEWORKS,
+        names=titles(),
         css=_markup(css),
         js=_markup(js),
         policy=_policy(css, js),
@@ -47,9 +48,7 @@ def render_html(report: Report) -> str:
         verdicts=looks[1:],
         counted=[{**look, "count": counts[str(look["id"])]} for look in looks if look["id"] in counts],
         frameworks=[
-            {"id": f, "name": FRAMEWORKS.get(f, f)}
-            for f in [*FRAMEWORKS, *sorted(held - {*FRAMEWORKS})]
-            if f in held
+            {"id": f, "name": title_of(f)} for f in [*titles(), *sorted(held - {*titles()})] if f in held
         ],
         fails=sum(c.fails for c in report.cells),
         changed=sum(c.change != "same" for c in report.cells),

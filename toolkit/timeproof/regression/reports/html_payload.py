@@ -12,8 +12,9 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
+from timeproof.frameworks.registry import module_of, titles
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, SEVERAL, group_of, short_title, visible
+from timeproof.regression.reports.labels import LOOKS, SEVERAL, framework_name, group_of, short_title, visible
 
 _LOG, _LOG_FINE = 8_000, 1_000  # characters of a log's end: of a finding, of an identical cell
 _OUTPUTS = 20  # outputs of one artifact, the worst of them
@@ -42,8 +43,8 @@ _MEASURED = (
 def sorted_sites(report: Report) -> list[ReportedEnvironment]:
     """The columns: by framework, within one by date and version; mixed environments last."""
     order = [
-        *FRAMEWORKS,
-        *sorted({group_of(s) for s in report.environments} - {*FRAMEWORKS, SEVERAL}),
+        *titles(),
+        *sorted({group_of(s) for s in report.environments} - {*titles(), SEVERAL}),
         SEVERAL,
     ]
     return sorted(
@@ -64,7 +65,7 @@ def payload(report: Report, sites: list[ReportedEnvironment]) -> dict[str, Any]:
     """Everything that the grid needs. A cell of an artifact or environment that isn't listed is left out."""
     reasons: dict[str, int] = {}
     rows = [[_lean(report, cell, column, reasons) for column, cell in row] for row in _rows(report, sites)]
-    groups = {group_of(s): FRAMEWORKS.get(group_of(s), group_of(s)) for s in sites}
+    groups = {group_of(s): framework_name(group_of(s)) for s in sites}
     told = {
         "verdicts": [
             {
@@ -134,7 +135,7 @@ def _site(site: ReportedEnvironment, sites: list[ReportedEnvironment]) -> dict[s
 
 
 def _artifact(subject: ReportedArtifact) -> dict[str, Any]:
-    framework = FRAMEWORKS.get(subject.framework, subject.framework)
+    framework = framework_name(subject.framework)
     made = f"{framework} {subject.framework_version}" if subject.framework_version else framework
     name = subject.tags.get("name") or subject.tags.get("case", "")
     return {
@@ -142,6 +143,7 @@ def _artifact(subject: ReportedArtifact) -> dict[str, Any]:
             include={"ref", "framework", "python", "environment", "profile", "created", "origin"}
         ),
         "version": subject.framework_version,
+        "runs": module_of(subject.framework),
         "tags": subject.tags,
         "history": subject.history,
         "name": name,

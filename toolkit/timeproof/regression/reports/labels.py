@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import module_of, title_of
 from timeproof.regression.report import Cell, Report, ReportedEnvironment
 
 
@@ -40,17 +41,16 @@ LOOKS = {
 }
 CHANGES = {"worse": "▼", "better": "▲", "new": "+", "same": ""}
 
-FRAMEWORKS = {"pytorch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "onnx": "ONNX Runtime"}
 SEVERAL = "several"
 
 
 def framework_name(framework: str) -> str:
-    return FRAMEWORKS.get(framework, framework)
+    return title_of(framework)
 
 
 def round_trip_said(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
     """Say what became of the model's file when this framework had loaded it, and saved it again."""
-    version = versions.get("torch" if framework == "pytorch" else framework, "")
+    version = versions.get(module_of(framework), "")
     by = f"saved again by {framework_name(framework)} {version}".rstrip()
     if told["status"] == "identical":
         return f"{by}, the file is the same in every byte"
@@ -73,7 +73,7 @@ def group_of(site: ReportedEnvironment) -> str:
 def short_title(site: ReportedEnvironment) -> str:
     """The title without the framework's name, which its group says already: `3.3.5`."""
     group = group_of(site)
-    for prefix in (group, "onnxruntime", "torch"):
+    for prefix in (group, module_of(group)):
         if group != SEVERAL and site.title.startswith(f"{prefix}-"):
             return site.title.removeprefix(f"{prefix}-") or site.title
     return site.title

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_relative
@@ -41,7 +42,9 @@ from timeproof.store.remote.transfer import Bounded, Sink, reaching, several
 if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
-_DOCUMENT = re.compile(r"grid-size-\d+/[a-z]+/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json")
+_DOCUMENT = re.compile(
+    r"grid-size-\d+/[a-z][a-z0-9_]*/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json"
+)
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed
 _TELLS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 _BLOCK = 8 * 2**20  # bytes asked for at once, of one file
@@ -93,7 +96,7 @@ class Mirror(Archive):
 
     def __init__(self, address: str) -> None:
         self.address = address
-        super().__init__(_cache() / _folder_name(address))
+        super().__init__(cache_folder("remote", _folder_name(address)))
         self._seen = False  # whether something lies at the address
         with reaching(address):
             from fsspec.core import url_to_fs  # heavy, and only remote archives need it
@@ -284,11 +287,6 @@ def _nothing(address: str) -> NotFound:
         f"there is no archive at {address}: no such bucket or folder, or it is empty",
         advice="check the address, and the endpoint that your configuration names",
     )
-
-
-def _cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "timeproof" / "remote"
 
 
 def _folder_name(address: str) -> str:
