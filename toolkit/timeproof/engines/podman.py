@@ -15,7 +15,7 @@ from timeproof.base import proc, strictjson
 from timeproof.base.atomic import storage
 from timeproof.engines import ownership_labels, platforms
 from timeproof.engines.protocol import (
-    NOT_STARTED_CODES,
+    NOT_STARTED,
     ULIMITS,
     USER,
     ImageFacts,
@@ -30,6 +30,12 @@ _PROCESSES = 4096  # of user 65534 on the whole machine; by default podman asks 
 # Its own network needs programs that many machines lack; without one it takes the user's (slirp, pasta).
 _NETWORKS = {"none": "none", "bridge": "private", "host": "host"}
 _ABSENT = ("no such", "not known", "no container")  # how podman says that it has none
+# How its several releases say that the image's program can't be started.
+_NOT_STARTABLE = (
+    "attempted to invoke a command that was not found",
+    "OCI permission denied",
+    "OCI runtime permission denied",
+)
 _SECONDS = 120.0  # for a command that runs no container
 
 
@@ -133,11 +139,13 @@ class Podman:
             noted = Path(name, "oom").exists()
         containers = self._query("container", "inspect", container)
         state = containers[0]["State"] if containers else {}
-        not_started = followed.exit_code in NOT_STARTED_CODES
-        if followed.exit_code == 125 or (state.get("Error") and not not_started):
-            raise EngineFailed(f"podman refused: {state.get('Error') or followed.tail[-1000:]}")
+        exit_code = state.get("ExitCode", followed.exit_code)
+        if followed.exit_code == 125 or state.get("Error"):
+            if not any(phrase in followed.tail for phrase in _NOT_STARTABLE):
+                raise EngineFailed(f"podman refused: {state.get('Error') or followed.tail[-1000:]}")
+            exit_code = NOT_STARTED
         return RunResult(
-            exit_code=followed.exit_code if not_started else state.get("ExitCode", followed.exit_code),
+            exit_code=exit_code,
             oom_killed=bool(state.get("OOMKilled")) or noted,
             timed_out=followed.late,
             log=followed.tail,
