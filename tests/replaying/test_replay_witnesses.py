@@ -16,7 +16,7 @@ from support.faking import FakeEngine, Script, answer, ended, frame, result_fram
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
 from timeproof.replaying.flow import Replayed, Result, replay
-from timeproof.replaying.result import Witnessed
+from timeproof.replaying.result import WitnessAnswer
 from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
@@ -298,7 +298,7 @@ def test_explaining_what_is_identical_runs_nothing_more(small: Archive):
 
 
 WITNESSES = st.none() | st.builds(
-    Witnessed,
+    WitnessAnswer,
     st.sampled_from(["float64", "emulated", "margin"]),
     st.sampled_from(list(Verdict)),
     st.just("…"),
