@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from timeproof.frameworks.onnx import tensor_files
+from timeproof.frameworks.onnx.probe import elements
 from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.probe import elements
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "probe"))
 

@@ -11,7 +11,7 @@ import pytest
 from probing import run
 from test_probe_faults import adder, python_model
 
-from timeproof.probe import leftovers
+from timeproof_probe import leftovers
 
 DETACHED = """
 if os.fork() == 0:

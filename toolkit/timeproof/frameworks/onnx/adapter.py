@@ -32,7 +32,7 @@ from timeproof.frameworks.onnx import graph as onnx_graph
 from timeproof.frameworks.onnx import scores as onnx_scores
 from timeproof.frameworks.onnx import traps
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
-from timeproof.probe import onnxfile, tensors
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
 
 
 class Onnx(AdapterDefaults):
@@ -105,7 +105,7 @@ class Onnx(AdapterDefaults):
             session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
             wanted = [item.name for item in session.get_outputs()]
             for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
-                found.update({flat: item for flat, item, _ in tensors.flatten_onnx(name, value)})
+                found.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
         return found
 
     def save_file(
