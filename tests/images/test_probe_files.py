@@ -11,7 +11,9 @@ import pytest
 from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.environments.lock.document import Lock, Package
-from timeproof.frameworks.loaders import LOADERS, LoaderFolder
+from timeproof.frameworks import registry
+from timeproof.frameworks.registry import specs
+from timeproof.frameworks.spec import FrameworkSpec
 from timeproof.images import probe_files
 
 
@@ -30,29 +32,37 @@ def lock_of(*names: str) -> Lock:
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> dict[str, LoaderFolder]:
+def toy(tmp_path: Path) -> FrameworkSpec:
+    """A plugin's framework, whose loader lies in `tmp_path`."""
     (tmp_path / "load.py").write_text("MODULES = ()\n")
     (tmp_path / "notes.txt").write_text("not a part of it")
-    return {**LOADERS, "toy": LoaderFolder(("toy-trees",), tmp_path)}
+    return FrameworkSpec(
+        name="toy",
+        tag="toy",
+        title="Toy trees",
+        module="toy",
+        distributions=("toy-trees",),
+        adapter="toy.adapter:Toy",
+        probe=tmp_path,
+    )
 
 
-def test_the_loaders_are_those_of_the_packages_that_the_lock_names(plugin) -> None:
+def test_the_loaders_are_those_of_the_packages_that_the_lock_names(toy) -> None:
     def select(*names: str) -> set[str]:
-        return set(probe_files.select_loaders(names, plugin))
+        return set(probe_files.select_loaders(names, [*specs(), toy]))
 
     assert select("python", "numpy") == set()
     assert select("Torch", "xgboost_cpu") == {"pytorch", "xgboost"}
-    assert select("pytorch", "py-xgboost", "lightgbm", "onnxruntime") == set(LOADERS)
+    assert select("pytorch", "py-xgboost", "lightgbm", "onnxruntime") == {spec.name for spec in specs()}
     assert select("Toy.Trees") == {"toy"}
     assert select("onnx", "torchvision", "xgboost-ray", "toy") == set(), "only whole names count"
 
 
-def test_a_plugin_changes_the_probe_of_an_environment_that_holds_it_and_of_no_other(
-    plugin, monkeypatch
-) -> None:
+def test_a_plugin_changes_the_probe_of_an_environment_that_holds_it_and_of_no_other(toy, monkeypatch) -> None:
     without, holding = lock_of("python", "torch"), lock_of("python", "torch", "toy-trees")
     before = [probe_files.present_probe(lock) for lock in (without, holding)]
-    monkeypatch.setattr(probe_files, "LOADERS", plugin)
+    known = specs()
+    monkeypatch.setattr(registry, "specs", lambda: (*known, toy))
     after = [probe_files.present_probe(lock) for lock in (without, holding)]
     assert before[0] == after[0]
     assert before[1] != after[1]
@@ -66,8 +76,8 @@ def test_an_environment_with_an_older_probe_is_told_from_one_with_the_present_pr
     assert probe_files.holds_present_probe(lock.with_probe(present))
 
 
-def test_the_program_is_there_once_more_where_python_runs_the_folder(plugin) -> None:
-    files = probe_files.gather_probe({"toy": plugin["toy"].folder})
+def test_the_program_is_there_once_more_where_python_runs_the_folder(toy) -> None:
+    files = probe_files.gather_probe({"toy": toy.probe})
     assert list(files) == sorted(files)
     assert files["__main__.py"] == files["timeproof_probe/__main__.py"]
     assert files["timeproof_probe/loaders/toy/load.py"] == b"MODULES = ()\n"
@@ -79,7 +89,7 @@ def test_the_program_is_there_once_more_where_python_runs_the_folder(plugin) -> 
 
 
 def test_the_probe_is_packed_the_same_every_time_and_knows_no_clock() -> None:
-    files = probe_files.gather_probe({name: loader.folder for name, loader in LOADERS.items()})
+    files = probe_files.gather_probe({spec.name: spec.probe for spec in specs() if spec.probe is not None})
     packed = probe_files.pack_probe(files)
     assert packed == probe_files.pack_probe(dict(reversed(files.items())))
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:

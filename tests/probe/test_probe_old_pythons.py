@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import probe_folder
-import probing
 import pytest
+from support import probe_folder, probing
 
 from timeproof_probe import wire
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import probe_folder
-import probing
 import pytest
+from support import probe_folder, probing
 
 SOURCE = """
 import os, torch

@@ -9,8 +9,8 @@ import json
 import subprocess
 from typing import Any
 
-import probe_folder
-from faking import ended, on_host
+from support import probe_folder
+from support.faking import ended, on_host
 
 from timeproof.engines.protocol import RunResult, RunSpec
 

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from timeproof.frameworks.loaders import LOADERS
+from timeproof.frameworks.registry import specs
 from timeproof.images.probe_files import ENTRYPOINT, gather_probe
 from timeproof.images.recipe import VARIABLES
 
@@ -25,7 +25,7 @@ def write(folder: Path, **changed: str) -> Path:
     Args:
         changed: framework → text that follows its loader's own.
     """
-    files = gather_probe({framework: loader.folder for framework, loader in LOADERS.items()})
+    files = gather_probe({spec.name: spec.probe for spec in specs() if spec.probe is not None})
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

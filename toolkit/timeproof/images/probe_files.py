@@ -16,7 +16,8 @@ import timeproof_probe
 from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.environments.lock.document import Lock
-from timeproof.frameworks.loaders import LOADERS, LoaderFolder
+from timeproof.frameworks import registry
+from timeproof.frameworks.spec import FrameworkSpec
 
 PROBE = "/opt/timeproof/probe"
 # Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
@@ -24,18 +25,18 @@ ENTRYPOINT = ("/opt/env/bin/python3", "-s", "-B", PROBE)
 _PACKAGE = "timeproof_probe"
 
 
-def select_loaders(package_names: Iterable[str], loaders: Mapping[str, LoaderFolder]) -> dict[str, Path]:
+def select_loaders(package_names: Iterable[str], frameworks: Iterable[FrameworkSpec]) -> dict[str, Path]:
     """Give the loaders' folders of those frameworks that a lock's packages bring.
 
     Args:
         package_names: of the lock's packages, from an index or a channel.
-        loaders: framework → its loader, of all frameworks that this toolkit knows.
+        frameworks: all that this toolkit knows, those of plugins included.
     """
     names = {canonicalize_name(name) for name in package_names}
     return {
-        framework: loader.folder
-        for framework, loader in loaders.items()
-        if any(canonicalize_name(name) in names for name in loader.distributions)
+        spec.name: spec.probe
+        for spec in frameworks
+        if spec.probe is not None and any(canonicalize_name(name) in names for name in spec.distributions)
     }
 
 
@@ -76,7 +77,7 @@ def pack_probe(files: Mapping[str, bytes]) -> bytes:
 def present_probe(lock: Lock) -> bytes:
     """The tar of the probe that an environment with this lock's packages gets if it is made now."""
     names = (package.name for package in lock.packages)
-    return pack_probe(gather_probe(select_loaders(names, LOADERS)))
+    return pack_probe(gather_probe(select_loaders(names, registry.specs())))
 
 
 def holds_present_probe(lock: Lock) -> bool:
