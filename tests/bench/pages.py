@@ -14,10 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
-from example_report import large
 from playwright.sync_api import sync_playwright
+from support.example_report import large
 
 from timeproof.regression.reports.html import render_html
 

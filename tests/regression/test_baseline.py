@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from regress_making import LGB, OLD, cell, report
+from support.regress_making import LGB, OLD, cell, report
 
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import Malformed, NewerSchema

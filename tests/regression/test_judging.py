@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from regress_making import LGB, NEW, OLD, TITLES, cell, report
+from support.regress_making import LGB, NEW, OLD, TITLES, cell, report
 
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest

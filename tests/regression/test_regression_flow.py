@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,10 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from archive_making import flip, publish
-from faking import FakeEngine, answering, ended, output, stream
-from faking import told as said
-from regress_making import HELD, VERSIONS, Y, broken, engine, off, years
+from support.archive_making import flip, publish
+from support.faking import FakeEngine, answering, ended, output, stream
+from support.faking import result_frame as said
+from support.paths import child_environment
+from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.base.digests import Digest
 from timeproof.cli.render.plans import plan_json
@@ -156,8 +156,7 @@ def test_a_run_whose_engine_dies_anywhere_resumes_to_the_same_report(archive, tm
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {support!r})
-from regress_making import engine
+from support.regress_making import engine
 from timeproof.store.layout import Archive
 from timeproof.regression.journal import Journal
 from timeproof.regression.executors.local import Local
@@ -176,9 +175,8 @@ regress(make_plan(archive), Local(archive, lambda: engine(before=die), workers=1
 
 def test_a_killed_run_resumes_to_the_same_report(archive, tmp_path):
     whole = run(archive, engine(), tmp_path / "whole")
-    support = str(Path(__file__).parents[1] / "support")
-    told = {"support": support, "at": 4, "archive": str(archive.root), "out": str(tmp_path / "out")}
-    done = subprocess.run([sys.executable, "-c", CHILD.format(**told)], check=False, env=dict(os.environ))
+    told = {"at": 4, "archive": str(archive.root), "out": str(tmp_path / "out")}
+    done = subprocess.run([sys.executable, "-c", CHILD.format(**told)], check=False, env=child_environment())
     assert done.returncode == -signal.SIGKILL
     again = run(archive, engine(), tmp_path / "out", resume=True)
     assert again.run["resumed"] > 0
@@ -187,7 +185,7 @@ def test_a_killed_run_resumes_to_the_same_report(archive, tmp_path):
 
 def test_what_changed_since_is_run_again(archive, tmp_path):
     run(archive, engine(), tmp_path / "out", artifacts=[LGB1])
-    from archive_making import reseal
+    from support.archive_making import reseal
 
     reseal(archive.root / "grid-size-8/lightgbm/metadata_lgb_v1.json", lambda m: m["tags"].update(a="b"))
     fake = engine()
@@ -217,7 +215,7 @@ def test_many_artifacts_of_one_environment_go_into_several_containers(tmp_path):
 
 
 def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
-    from archive_making import publish_environment
+    from support.archive_making import publish_environment
 
     publish_environment(archive, "lightgbm-4.0.0", "lightgbm-4.0.0.post1")
     names = [n for n in archive.environment_names() if n.startswith("lightgbm-4.0.0-")]

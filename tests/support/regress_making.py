@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from archive_making import IMAGE, Y, publish, publish_environment
-from faking import FakeEngine, answer, ended, stream, told
+from support.archive_making import IMAGE, Y, publish, publish_environment
+from support.faking import FakeEngine, answer, ended, result_frame, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
@@ -51,10 +51,14 @@ def engine(
 
     def script(job: dict[str, Any], _: Any) -> Any:
         frames = []
-        for one in job["artifacts"]:
-            before(one["id"])
-            said = answers(one["id"])
-            frames.append(told(one["id"], said) if isinstance(said, str) else answer(one["id"], said))
+        for artifact in job["artifacts"]:
+            before(artifact["id"])
+            reply = answers(artifact["id"])
+            frames.append(
+                result_frame(artifact["id"], reply)
+                if isinstance(reply, str)
+                else answer(artifact["id"], reply)
+            )
         return stream(*frames), ended()
 
     return FakeEngine(script, [HELD])
@@ -84,10 +88,15 @@ def report(*cells: Cell, origin: str = "sealed") -> Report:
     """A report of one LightGBM artifact in two environments, of which the newer is its own."""
 
     def environment(name: str) -> ReportedEnvironment:
-        more = {"dated": None, "created": "", "manifest": "", "platform": ""}
+        more: dict[str, Any] = {"dated": None, "created": "", "manifest": "", "platform": ""}
         return ReportedEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
 
-    row = {"framework": "lightgbm", "framework_version": "4.0.0", "python": "3.11.7", "environment": NEW}
+    row: dict[str, Any] = {
+        "framework": "lightgbm",
+        "framework_version": "4.0.0",
+        "python": "3.11.7",
+        "environment": NEW,
+    }
     return Report(
         schema=1,
         toolkit="0",

@@ -8,9 +8,9 @@ from html import unescape
 import cmarkgfm
 import pytest
 from cmarkgfm.cmark import Options
-from example_report import HOSTILE, example, hostile, large
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.example_report import HOSTILE, example, hostile, large
 
 from timeproof.regression.report import Report
 from timeproof.regression.reports.markdown import LIMIT, block, cellcode, code, render_markdown

@@ -72,7 +72,7 @@ def run_batch(
     """
     artifacts: dict[str, tuple[Ref, Metadata]] = {}
     for name in batch.refs:
-        ref = Ref.parse(name)
+        ref = archive.resolve(name)
         try:
             artifacts[name] = ref, read_artifact(archive, ref)
         except BadArchive as error:

@@ -18,11 +18,11 @@ from timeproof.base.digests import Digest
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
+from timeproof.frameworks.registry import frameworks_in, frameworks_of, runs_code
 from timeproof.images.build import locate_environment
 from timeproof.regression.batch import Batch
 from timeproof.runs.environment_provider import by_name, read_lock_folder
-from timeproof.runs.task import RUNS_CODE
-from timeproof.store.environment_contents import frameworks, frameworks_of, versions
+from timeproof.store.environment_contents import versions
 from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
@@ -188,7 +188,7 @@ def _of_folder(archive: Archive, folder: Path) -> PlannedEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
-    held = frameworks(
+    held = frameworks_in(
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
     if record := locate_environment(archive, folder.name, lock):
@@ -222,7 +222,7 @@ def batches_of(
     groups: dict[tuple[str, str, bool], list[ArtifactSummary]] = {}
     for row, column in plan.cells():
         if column.title in records and pending(row, column):
-            alone = row.ref.framework in RUNS_CODE
+            alone = runs_code(row.ref.framework)
             groups.setdefault((column.title, row.profile_sha256, alone), []).append(row)
     profiles: dict[str, ProfileRecord] = {}
     found = []

@@ -7,10 +7,11 @@ from typing import Any
 
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadArchive
+from timeproof.frameworks.registry import frameworks_of
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.replaying.provenance import Fingerprint
 from timeproof.replaying.result import Replayed, Result
-from timeproof.store.environment_contents import frameworks_of, versions_of
+from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import Metadata
 from timeproof.store.verify import read_environment, read_metadata

@@ -42,7 +42,7 @@ class ReportedEnvironment(Record):
 
     name: str  # its folder in the archive: lightgbm-3.3.5-0123456789ab
     title: str  # what people call it: lightgbm-3.3.5
-    frameworks: dict[str, str]  # pytorch, xgboost, lightgbm, onnx → version
+    frameworks: dict[str, str]  # name → version
     packages: dict[str, str]  # every package, python too → version
     dated: str | None  # the day before which it can't have existed: its youngest package
     created: str

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from timeproof.frameworks.registry import module_of, runtime_of
 from timeproof.store.schema.v1 import Metadata, ProfileRecord
 
 # The flags that choose kernels, of x86 and of ARM; the others (virtualisation, mitigations, …) don't round.
@@ -17,7 +18,6 @@ _RELEVANT = re.compile(
     r"(?:sse|ssse|pni|avx|fma|f16c|amx|xop|asimd|sve|sme|neon|bf16|i8mm|fphp)[0-9a-z_]*", re.ASCII
 )
 _NAMED = 6  # flags named in a sentence
-_RUNTIMES = {"onnx": "onnxruntime"}  # frameworks whose version is that of what runs their models
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _machine(report: object) -> dict[str, Any]:
 
 def versioned(framework: str, version: str | None) -> str:
     """Name a framework, or what runs its models where that is another's, with its version; "" for none."""
-    return f"{_RUNTIMES.get(framework, framework)} {version}" if version else ""
+    return f"{runtime_of(framework)} {version}" if version else ""
 
 
 def recorded(metadata: Metadata) -> Fingerprint:
@@ -101,7 +101,7 @@ def present(
     if simulated:
         machine |= {"cpu": f"{simulated}, simulated", "flags": ()}
     name = metadata.framework.name
-    library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(name, name)
+    library = metadata.framework.module or module_of(name)
     return Fingerprint(
         **machine,
         python=str(hello.get("python") or ""),

@@ -14,9 +14,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import title_of, titles
 from timeproof.regression.report import Report
 from timeproof.regression.reports.html_payload import payload, row_details, sorted_environments
-from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, visible
+from timeproof.regression.reports.labels import LOOKS, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -38,7 +39,7 @@ def render_html(report: Report) -> bytes:
     page = _template().render(
         report=report,
         environments=environments,
-        names=FRAMEWORKS,
+        names=titles(),
         css=_markup(css),
         js=_markup(js),
         policy=_policy(css, js),
@@ -47,8 +48,8 @@ def render_html(report: Report) -> bytes:
         verdicts=looks[1:],
         counted=[{**look, "count": counts[str(look["id"])]} for look in looks if look["id"] in counts],
         frameworks=[
-            {"id": f, "name": FRAMEWORKS.get(f, f)}
-            for f in [*FRAMEWORKS, *sorted(present - {*FRAMEWORKS})]
+            {"id": f, "name": title_of(f)}
+            for f in [*titles(), *sorted(present - {*titles()})]
             if f in present
         ],
         fails=sum(c.fails for c in report.cells),

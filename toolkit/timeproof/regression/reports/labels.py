@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import module_of, title_of
 from timeproof.regression.report import Cell, Report, ReportedEnvironment
 
 
@@ -40,17 +41,16 @@ LOOKS = {
 }
 CHANGES = {"worse": "▼", "better": "▲", "new": "+", "same": ""}
 
-FRAMEWORKS = {"pytorch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "onnx": "ONNX Runtime"}
 SEVERAL = "several"
 
 
 def framework_name(framework: str) -> str:
-    return FRAMEWORKS.get(framework, framework)
+    return title_of(framework)
 
 
 def round_trip_sentence(framework: str, versions: Mapping[str, str], round_trip: Mapping[str, Any]) -> str:
     """Say what became of the model's file when this framework had loaded it, and saved it again."""
-    version = versions.get("torch" if framework == "pytorch" else framework, "")
+    version = versions.get(module_of(framework), "")
     by = f"saved again by {framework_name(framework)} {version}".rstrip()
     if round_trip["status"] == "identical":
         return f"{by}, the file is the same in every byte"
@@ -73,7 +73,7 @@ def group_of(environment: ReportedEnvironment) -> str:
 def short_title(environment: ReportedEnvironment) -> str:
     """The title without the framework's name, which its group says already: `3.3.5`."""
     group, title = group_of(environment), environment.title
-    for prefix in (group, "onnxruntime", "torch"):
+    for prefix in (group, module_of(group)):
         if group != SEVERAL and title.startswith(f"{prefix}-"):
             return title.removeprefix(f"{prefix}-") or title
     return title
