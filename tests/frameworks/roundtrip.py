@@ -48,7 +48,7 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     tag = f"{require_spec(adapter.name).tag}_v1"
     if live:
         saved = adapter.save(case.model, given, folder, tag, case.options)
-        if case.options.onnx:
+        if adapter.wants_export(case.options):
             saved = adapter.interchange(case.model, given, folder, tag, case.options, saved)
         expected = adapter.answers(case.model, given, saved)
     else:

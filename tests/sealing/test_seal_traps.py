@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
 
@@ -64,7 +65,7 @@ def net(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
         del sys.modules[name]
 
 
-NO_COPY = SaveOptions(onnx=False)
+NO_COPY = SaveOptions(PyTorchOptions(onnx=False))
 
 
 # --- chance ---------------------------------------------------------------------------------

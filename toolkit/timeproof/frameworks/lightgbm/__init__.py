@@ -1,6 +1,9 @@
 """LightGBM: the text file."""
 
+from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "LightGBMOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="lightgbm",
@@ -9,6 +12,7 @@ FRAMEWORK = FrameworkSpec(
     module="lightgbm",
     distributions=("lightgbm",),
     adapter="timeproof.frameworks.lightgbm.adapter:LightGBM",
+    options=LightGBMOptions,
     takes="a LightGBM Booster or wrapper",
     files="LightGBM's .txt",
     sniff="timeproof.frameworks.lightgbm.model:sniff",

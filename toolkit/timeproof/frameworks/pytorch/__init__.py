@@ -1,6 +1,9 @@
 """PyTorch: the state, the class's own source, the way it is called, the ONNX export."""
 
+from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "PyTorchOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="pytorch",
@@ -9,6 +12,7 @@ FRAMEWORK = FrameworkSpec(
     module="torch",
     distributions=("torch", "pytorch", "pytorch-cpu"),
     adapter="timeproof.frameworks.pytorch.adapter:PyTorch",
+    options=PyTorchOptions,
     takes="a torch.nn.Module",
     sniff="timeproof.frameworks.pytorch.files:sniff",
     needed_for="archiving live PyTorch models",
