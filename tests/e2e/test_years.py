@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from years import CHEAP, LOCKFILES, NAMES, built, trained
+from support import tiny_models
+from support.years import CHEAP, LOCKFILES, NAMES, built, trained
 
 import timeproof
 from timeproof.base import strictjson

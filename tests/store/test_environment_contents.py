@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from archive_making import publish_environment
+from support.archive_making import publish_environment
 
 from timeproof.frameworks.registry import frameworks_of
 from timeproof.store.environment_contents import versions_of

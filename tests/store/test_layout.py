@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from archive_making import publish
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive_making import publish
 
 from timeproof.errors import BadGridSize, BadRequest, NotFound, TimeproofError
 from timeproof.store.layout import FIRST_TAGS, NAME, Archive, Ref, check_grid_size

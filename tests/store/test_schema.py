@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from archive_making import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.archive_making import (
     ENVIRONMENT,
     IMAGE,
     LOCK_SHA256,
@@ -19,8 +21,6 @@ from archive_making import (
     publish_environment,
     spell,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from timeproof.base import strictjson
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NewerSchema

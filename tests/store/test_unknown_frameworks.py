@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from archive_making import X, Y, metadata_of, publish, publish_environment, reseal
+from support.archive_making import X, Y, metadata_of, publish, publish_environment, reseal
 
 from timeproof.errors import Malformed, Missing, Unlisted
 from timeproof.store import publish as writer

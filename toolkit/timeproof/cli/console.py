@@ -31,6 +31,15 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
 ]
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT[:PATH]",
+        help="Write this report: json, html, junit, markdown or terminal; several. PATH - is stdout;"
+        " without PATH it is the format's own file.",
+    ),
+]
 RegistryOption = Annotated[
     str,
     typer.Option(

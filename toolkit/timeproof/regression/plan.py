@@ -66,32 +66,32 @@ class Plan:
     """A grid: every row meets every column that holds its framework."""
 
     archive: Archive
-    rows: list[ArtifactSummary]
-    columns: list[PlannedEnvironment]
+    artifacts: list[ArtifactSummary]
+    environments: list[PlannedEnvironment]
     findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
 
     def cells(self) -> Iterator[tuple[ArtifactSummary, PlannedEnvironment]]:
         """Every pair that makes sense, row by row."""
-        for row in self.rows:
-            for column in self.columns:
+        for row in self.artifacts:
+            for column in self.environments:
                 if row.ref.framework in column.frameworks:
                     yield row, column
 
     def count(self) -> int:
         """How many cells there are; without going through them."""
-        rows = Counter(r.ref.framework for r in self.rows)
-        return sum(rows[f] for c in self.columns for f in c.frameworks)
+        rows = Counter(r.ref.framework for r in self.artifacts)
+        return sum(rows[f] for c in self.environments for f in c.frameworks)
 
     def to_fetch(self) -> dict[Digest, int | None]:
         """Every package to fetch, once, whichever environments want it; and its bytes, where known."""
         found: dict[Digest, int | None] = {}
-        for column in self.columns:
+        for column in self.environments:
             for digest, size in column.missing.items():
                 found[digest] = size if size is not None else found.get(digest)
         return found
 
     def by_framework(self, column: PlannedEnvironment) -> dict[str, int]:
-        rows = Counter(r.ref.framework for r in self.rows)
+        rows = Counter(r.ref.framework for r in self.artifacts)
         return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
 
 
