@@ -333,7 +333,6 @@ def test_saving_leaves_the_model_and_the_terminal_as_they_were(
         ({"wide": 3}, "don't fit"),
         ({"width": torch.nn.ReLU()}, r"init_args\['width'\] is a torch"),
         ({"width": float("nan")}, "nan"),
-        ([4], "init_args is a list"),
     ],
 )
 def test_a_class_that_can_not_be_rebuilt_is_refused(

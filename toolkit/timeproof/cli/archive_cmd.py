@@ -209,10 +209,7 @@ def framework_options(
             advice=f"beside the model, the inputs and tags it gives any of: {', '.join(fields)}",
         )
     values: dict[str, Any] = {name: flags[name] for name in fields if name in flags} | dict(named)
-    try:
-        return spec.options(**values)
-    except ValueError as error:  # pydantic's: a value of another type
-        raise BadRequest(f"{target} gives options that can't be taken: {error}") from error
+    return spec.options(**values)
 
 
 def key_values(given: list[str] | None, what: str, form: str) -> dict[str, str]:

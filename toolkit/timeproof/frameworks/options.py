@@ -6,9 +6,16 @@ framework.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from timeproof.errors import BadRequest
 
@@ -28,6 +35,18 @@ class FrameworkOptions(BaseModel):
 
     format: str | None = None
     graph_optimization: GraphOptimization = "basic"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_faults(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Say what is wrong as a BadRequest, not as pydantic's own error."""
+        try:
+            return validate(values)
+        except ValidationError as error:
+            issues = [f"{'.'.join(map(str, i['loc']))}: {i['msg']}" for i in error.errors(include_url=False)]
+            raise BadRequest(
+                f"{cls.__name__}: {'; '.join(issues)}", advice=f"it takes {', '.join(cls.model_fields)}"
+            ) from None
 
     @field_validator("graph_optimization", mode="before")
     @classmethod
