@@ -1,5 +1,7 @@
 """LightGBM: the text file."""
 
+from pathlib import Path
+
 from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.spec import FrameworkSpec
 
@@ -13,6 +15,7 @@ FRAMEWORK = FrameworkSpec(
     distributions=("lightgbm",),
     adapter="timeproof.frameworks.lightgbm.adapter:LightGBM",
     options=LightGBMOptions,
+    probe=Path(__file__).resolve().parent / "probe",
     takes="a LightGBM Booster or wrapper",
     files="LightGBM's .txt",
     sniff="timeproof.frameworks.lightgbm.model:sniff",

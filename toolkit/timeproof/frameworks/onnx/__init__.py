@@ -1,5 +1,7 @@
 """ONNX: the file as it is, its graph and its traps, its data files and cases."""
 
+from pathlib import Path
+
 from timeproof.frameworks.onnx.options import OnnxOptions
 from timeproof.frameworks.spec import FrameworkSpec
 
@@ -14,6 +16,7 @@ FRAMEWORK = FrameworkSpec(
     distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
     adapter="timeproof.frameworks.onnx.adapter:Onnx",
     options=OnnxOptions,
+    probe=Path(__file__).resolve().parent / "probe",
     takes="an ONNX file",
     files="an .onnx file",
     extensions=(".onnx",),

@@ -35,9 +35,9 @@ from timeproof.frameworks.onnx import scores as onnx_scores
 from timeproof.frameworks.onnx.copies import add_copy, require_onnx
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
 from timeproof.frameworks.onnx.options import OnnxOptions
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.sniffing import ModelFile
-from timeproof.probe import onnxfile, tensors
 
 
 class Onnx(AdapterDefaults):
@@ -122,7 +122,7 @@ class Onnx(AdapterDefaults):
             session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
             wanted = [item.name for item in session.get_outputs()]
             for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
-                found.update({flat: item for flat, item, _ in tensors.flatten_onnx(name, value)})
+                found.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
         return found
 
     def save_file(

@@ -2,14 +2,10 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import tables
-    from timeproof.probe.files import Refused
-else:
-    import tables
-    from files import Refused
+from timeproof_probe import tables
+from timeproof_probe.file_checks import Refused
 
 MODULES = ("lightgbm", "numpy", "scipy")
 

@@ -4,12 +4,9 @@ The unit is one multiply-add of a matrix product. Every operator costs some for 
 each element of its result. The sum is the same on every machine.
 """
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
-if TYPE_CHECKING:
-    from timeproof.probe.files import Refused
-else:
-    from files import Refused
+from timeproof_probe.file_checks import Refused
 
 _CALL = 50000  # of an operator: 10 microseconds, where a multiply-add takes 0.2 nanoseconds
 _ELEMENT = 16  # of an element of its result: 3 nanoseconds

@@ -10,14 +10,10 @@ import os
 import sys
 import tarfile
 import tempfile
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, List
+from typing import Any, BinaryIO, Callable, Dict, List
 
-if TYPE_CHECKING:
-    from timeproof.probe import job as jobs
-    from timeproof.probe import wire
-else:
-    import job as jobs
-    import wire
+from timeproof_probe import job as jobs
+from timeproof_probe import wire
 
 SECONDS = 3600.0  # for the whole of it
 OUTPUT_BYTES = 2 * 2**30  # of the outputs

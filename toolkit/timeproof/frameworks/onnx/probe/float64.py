@@ -6,17 +6,12 @@ evaluator, which is slow, and has them all. Which of the two depends on the mode
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import load_onnx, tensors
-    from timeproof.probe.double_work import Work
-    from timeproof.probe.files import Refused
-else:
-    import load_onnx
-    import tensors
-    from double_work import Work
-    from files import Refused
+from timeproof_probe.file_checks import Refused
+from timeproof_probe.work_limit import Work
+
+from . import graph_outputs, load
 
 MODULES = ("onnx", "onnxruntime", "numpy")
 
@@ -103,7 +98,7 @@ def _by_onnxruntime(model: Any, names: List[str], feed: Dict[str, Any], threads:
         if between.type.tensor_type.elem_type in _NARROW:
             raise Refused("{!r} is narrower than float64".format(between.name))
     onnxruntime: Any = importlib.import_module("onnxruntime")
-    settings = load_onnx.plain_settings(onnxruntime, threads)
+    settings = load.plain_settings(onnxruntime, threads)
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
@@ -193,7 +188,7 @@ def run(
     where the evaluator computes more than `options["work"]`. (onnxruntime takes about twice as long in
     float64 as natively.)
     """
-    load_onnx.check_external(directory, model, sizes)
+    load.check_external(directory, model, sizes)
     try:
         onnx: Any = importlib.import_module("onnx")
         importlib.import_module("onnx.numpy_helper")
@@ -203,7 +198,7 @@ def run(
     kinds = _kinds(loaded)
     held = {tensor.name for tensor in loaded.graph.initializer}
     wanted = [item.name for item in loaded.graph.input if item.name not in held]
-    feed = load_onnx.feed_of(wanted, inputs, options)
+    feed = load.feed_of(wanted, inputs, options)
     _widen(onnx, loaded)
     feed = {name: item.astype("float64") if item.dtype.kind == "f" else item for name, item in feed.items()}
     try:
@@ -222,7 +217,7 @@ def run(
             )
     outputs: List[Tuple[str, Any, str]] = []
     for (name, kind), value in zip(kinds.items(), values):  # noqa: B905 - Python 3.6
-        for flat, array, made_from in tensors.flatten_onnx(name, value):
+        for flat, array, made_from in graph_outputs.flatten(name, value):
             outputs.append(
                 (flat, array.astype(kind) if kind and array.dtype.kind == "f" else array, made_from)
             )

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support import probing
+from support import probe_folder, probing
 
 SOURCE = """
 import os, torch
@@ -56,9 +54,9 @@ def ask(folder: Path, told: Any, **env: str) -> tuple[int, dict[str, bytes], str
     path = folder / "artifact" / "metadata.json"
     path.write_text(told if isinstance(told, str) else json.dumps(told, indent=2))
     done = subprocess.run(
-        [sys.executable, "-s", "-B", str(probing.PROBE), "--artifact", str(path)],
+        probe_folder.command("--artifact", str(path)),
         capture_output=True,
-        env={**os.environ, **env},
+        env=probe_folder.environment(env),
         timeout=120,
         check=False,
     )

@@ -2,16 +2,11 @@
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import feeding, onnxfile, tensors
-    from timeproof.probe.files import Refused
-else:
-    import feeding
-    import onnxfile
-    import tensors
-    from files import Refused
+from timeproof_probe.file_checks import Refused
+
+from . import feeds, graph_outputs, onnxfile
 
 MODULES = ("onnxruntime", "numpy")
 _TYPES = {
@@ -52,7 +47,7 @@ def plain_settings(onnxruntime: Any, threads: Optional[int]) -> Any:
 def feed_of(wanted: List[str], inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> Dict[str, Any]:
     """Name the inputs as the graph does. Raises Refused."""
     if options.get("feeds") is not None:
-        feed = feeding.assembled(inputs, options["feeds"])
+        feed = feeds.assembled(inputs, options["feeds"])
         if set(feed) != set(wanted):
             raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, list(feed)))
         return feed
@@ -101,11 +96,11 @@ def run(
     chosen = [item for item in session.get_outputs() if asked is None or item.name in asked]
     names, kinds = [item.name for item in chosen], [item.type for item in chosen]
     outputs: List[Tuple[str, Any, str]] = []
-    if any(feeding.foreign(kind) for kind in kinds):
-        given = feeding.run(session, names, kinds, feed)
+    if any(feeds.foreign(kind) for kind in kinds):
+        given = feeds.run(session, names, kinds, feed)
         for name, (value, made_from) in zip(names, given):  # noqa: B905 - Python 3.6
-            outputs += [(name, value, made_from)] if made_from else tensors.flatten_onnx(name, value)
+            outputs += [(name, value, made_from)] if made_from else graph_outputs.flatten(name, value)
         return outputs
     for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6
-        outputs += tensors.flatten_onnx(name, value)
+        outputs += graph_outputs.flatten(name, value)
     return outputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,11 +14,9 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from support.probing import PROBE, artifact, run, run_raw, write_inputs
+from support.probing import artifact, run, run_raw, write_inputs
 
-sys.path.insert(0, str(PROBE))
-
-import resaving
+from timeproof_probe import round_trip
 
 TABLE = np.arange(40, dtype=np.float32).reshape(10, 4)
 LABELS = TABLE[:, 0].copy()
@@ -153,7 +150,7 @@ def test_a_flood_of_differences_is_cut_where_it_enters(tmp_path: Path) -> None:
     (tmp_path / "source/net.py").write_text(f"import os\nos.write(3, {ANSWERED!r})\nos.write(3, {facts!r})\n")
     found = asked(tmp_path, "pytorch", model)["round_trip"]
     assert set(found) == {"status", "differences"}
-    assert [len(said) for said in found["differences"]] == [300] * (resaving.SHOWN + 1)
+    assert [len(said) for said in found["differences"]] == [300] * (round_trip.SHOWN + 1)
 
 
 @pytest.mark.parametrize("recorded", [3, [], {"predict": 3}])
@@ -170,23 +167,23 @@ def test_json_differs_in_words_where_it_differs_in_values_and_nowhere_else(
     one: object, other: object
 ) -> None:
     before, after = (json.dumps({"model": value}).encode() for value in (one, other))
-    said = resaving.differences(before, after)
+    said = round_trip.differences(before, after)
     # Python holds 1 and True for equal, and so does this.
     assert bool(said) == (json.loads(before) != json.loads(after))
-    assert resaving.differences(before, before) == []
-    assert len(said) == len(resaving.differences(after, before))
+    assert round_trip.differences(before, before) == []
+    assert len(said) == len(round_trip.differences(after, before))
 
 
 @given(st.lists(st.sampled_from(["a=1", "a=2", "b=1", "Tree", "end"]), max_size=8))
 def test_lines_are_told_by_name_and_only_where_they_differ(lines: list[str]) -> None:
     text = "\n".join(lines).encode()
-    assert resaving.differences(text, text) == []
-    assert resaving.differences(text, text + b"\nnew=7")[-1:] == ['new: nothing → "7"']
+    assert round_trip.differences(text, text) == []
+    assert round_trip.differences(text, text + b"\nnew=7")[-1:] == ['new: nothing → "7"']
 
 
 def test_what_is_neither_json_nor_text_is_only_told_to_differ(tmp_path: Path) -> None:
-    assert resaving.differences(b"\xff\xfe\x00", b"\xff\xfe\x01") == []
-    assert resaving.differences(b"{not json", b"{nor this") == [
+    assert round_trip.differences(b"\xff\xfe\x00", b"\xff\xfe\x01") == []
+    assert round_trip.differences(b"{not json", b"{nor this") == [
         '{not json: "" → nothing',
         '{nor this: nothing → ""',
     ]
@@ -201,18 +198,18 @@ def test_a_zip_is_told_by_its_members_whatever_folder_they_lie_in() -> None:
         return stream.getvalue()
 
     before, after = zipped("model", data=b"12345", pkl=b"x"), zipped("archive", data=b"1234", pkl=b"x")
-    assert resaving.differences(before, after) == ["data: 5 → 4 bytes"]
-    assert resaving.differences(before, before[:60]) == []
+    assert round_trip.differences(before, after) == ["data: 5 → 4 bytes"]
+    assert round_trip.differences(before, before[:60]) == []
 
 
 def test_a_large_file_is_told_to_be_the_same_or_not(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(resaving, "READ", 4)
+    monkeypatch.setattr(round_trip, "READ", 4)
     path = tmp_path / "model.json"
     path.write_text('{"a": 1}')
-    assert resaving.ask(lambda _, to: Path(to).write_bytes(path.read_bytes()), str(path)) == {
+    assert round_trip.ask(lambda _, to: Path(to).write_bytes(path.read_bytes()), str(path)) == {
         "status": "identical"
     }
-    assert resaving.ask(lambda _, to: Path(to).write_text("{}"), str(path))["differences"] == []
+    assert round_trip.ask(lambda _, to: Path(to).write_text("{}"), str(path))["differences"] == []
 
 
 def test_a_framework_that_refuses_to_save_is_a_finding(tmp_path: Path) -> None:
@@ -222,7 +219,7 @@ def test_a_framework_that_refuses_to_save_is_a_finding(tmp_path: Path) -> None:
     def save(_from: str, _to: str) -> None:
         raise RuntimeError("no such option\n" * 100)
 
-    found = resaving.ask(save, str(path))
+    found = round_trip.ask(save, str(path))
     assert found["status"] == "failed"
     assert found["reason"].startswith("RuntimeError: no such option")
     assert len(found["reason"]) <= 300

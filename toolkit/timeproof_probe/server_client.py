@@ -6,13 +6,9 @@ import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
-if TYPE_CHECKING:
-    from timeproof.probe import server, wire
-else:
-    import server
-    import wire
+from timeproof_probe import fork_server, wire
 
 # An import is no artifact's work, and on a cold disk takes longer than many an artifact may.
 IMPORT_SECONDS = 120.0
@@ -71,7 +67,7 @@ class Server:
         self.log_fd, log_end = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            server.serve(job, framework, theirs.fileno(), log_end)
+            fork_server.serve(job, framework, theirs.fileno(), log_end)
         theirs.close()
         os.close(log_end)
         os.set_blocking(self.log_fd, False)
@@ -85,7 +81,7 @@ class Server:
     def message(self) -> Dict[str, Any]:
         """Take the next packet; an empty object means that the server is gone."""
         try:
-            data = self.control.recv(server.PACKET)
+            data = self.control.recv(fork_server.PACKET)
         except OSError:
             data = b""
         return json.loads(data.decode("ascii")) if data else {}

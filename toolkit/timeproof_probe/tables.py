@@ -5,12 +5,9 @@ An artifact's option `sparse` says that its arrays are those of a sparse matrix:
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe.files import Refused
-else:
-    from files import Refused
+from timeproof_probe.file_checks import Refused
 
 _PARTS = 3  # data, indices, indptr
 

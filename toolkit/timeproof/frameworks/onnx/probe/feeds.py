@@ -7,14 +7,11 @@ input its `name`, its `kind` (tensor, sequence, none), how many arrays it takes 
 
 import ctypes
 import importlib
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import elements
-    from timeproof.probe.files import Refused
-else:
-    import elements
-    from files import Refused
+from timeproof_probe.file_checks import Refused
+
+from . import elements
 
 
 def assembled(inputs: List[Tuple[str, Any]], feeds: Any) -> Dict[str, Any]:

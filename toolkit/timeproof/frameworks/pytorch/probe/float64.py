@@ -5,19 +5,14 @@ left after rounding. So this answer holds where the native one can't.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import load_pytorch, tensors
-    from timeproof.probe.double_work import Work
-    from timeproof.probe.files import Refused
-else:
-    import load_pytorch
-    import tensors
-    from double_work import Work
-    from files import Refused
+from timeproof_probe.file_checks import Refused
+from timeproof_probe.work_limit import Work
 
-MODULES = load_pytorch.MODULES
+from . import load, tensors
+
+MODULES = load.MODULES
 
 # They hand values on, or round them: a float32 constant may pass through them, and is exact in float64; and
 # what float64 has computed may be rounded, as it is at the end. Only nothing may be computed in less.
@@ -120,10 +115,10 @@ def run(
     """
     torch: Any = importlib.import_module("torch")
 
-    build = load_pytorch.prepare(directory, model, options, threads, sizes)
-    given = load_pytorch.tensors_of(inputs, options)
+    build = load.prepare(directory, model, options, threads, sizes)
+    given = load.tensors_of(inputs, options)
     with torch.no_grad():
-        kinds = {name: tensor.dtype for name, tensor in load_pytorch.ask(build(), given, options)}
+        kinds = {name: tensor.dtype for name, tensor in load.ask(build(), given, options)}
     if torch.float64 in kinds.values() or torch.complex128 in kinds.values():
         raise Refused("an output is of float64 natively: there is nothing wider to round from")
     module = build().double()
@@ -133,7 +128,7 @@ def run(
     torch.set_default_dtype(torch.float64)
     try:
         with torch.no_grad(), watch:
-            answer = load_pytorch.ask(module, wide, options)
+            answer = load.ask(module, wide, options)
     finally:
         torch.set_default_dtype(before)
     if watch.narrow:

@@ -5,19 +5,14 @@ a model's bytes, so that only an import can hurt it.
 """
 
 import array
-import importlib
 import json
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import child, guard, wire
-else:
-    import child
-    import guard
-    import wire
+from timeproof_probe import child, loaders, prctl, wire
+from timeproof_probe.file_checks import Refused
 
 PACKET = 65536  # bytes; a packet holds a reason at most
 
@@ -71,9 +66,10 @@ def only_descriptors(keep: Dict[int, int]) -> None:
 
 def _warm(framework: str) -> Dict[str, Any]:
     try:
-        loader: Any = importlib.import_module("load_" + framework)
-        loader.warm()
+        loaders.load(framework).warm()
         child.warm()
+    except Refused as error:
+        return {"ready": False, "status": "refused", "reason": wire.plain("import: {}".format(error))}
     except MemoryError as error:
         return {"ready": False, "status": "out_of_memory", "reason": wire.plain(error)}
     except BaseException as error:
@@ -93,12 +89,12 @@ class _Score:
     SERVER, CHILD = b"500", b"1000"
 
     def __init__(self) -> None:
-        guard.readable()
+        prctl.readable()
         try:
             self._fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
             self._fd = -1
-        guard.private()
+        prctl.private()
         self.set(self.SERVER)
 
     def set(self, score: bytes) -> None:
@@ -112,7 +108,7 @@ def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> 
     """Warm `framework` and fork on demand, until the supervisor closes its end. Never returns."""
     try:
         os.setpgid(0, 0)
-        guard.die_with_parent()
+        prctl.die_with_parent()
         null = os.open(os.devnull, os.O_RDONLY)
         only_descriptors({0: null, 1: log_fd, 2: log_fd, 3: control_fd})
         control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, 3)
@@ -146,7 +142,7 @@ def _fork(
     if pid == 0:
         try:
             os.setpgid(0, 0)
-            guard.die_with_parent()
+            prctl.die_with_parent()
             only_descriptors({0: 0, 1: fds[1], 2: fds[1], 3: fds[0]})
             control.detach()
             child.main(framework, artifact, task, job["threads"], 3)

@@ -8,17 +8,10 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, List, Optional, Set
+from typing import Any, BinaryIO, Dict, List, Optional, Set
 
-if TYPE_CHECKING:
-    from timeproof.probe import child, resaving, server, wire
-    from timeproof.probe.warmed import Server, Tail, kill_group, oom_kills
-else:
-    import child
-    import resaving
-    import server
-    import wire
-    from warmed import Server, Tail, kill_group, oom_kills
+from timeproof_probe import child, fork_server, round_trip, wire
+from timeproof_probe.server_client import Server, Tail, kill_group, oom_kills
 
 _CHUNK = 1 << 20
 _F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ, which Python has since 3.10
@@ -74,7 +67,7 @@ def _clean_round_trip(told: Any) -> Dict[str, Any]:
         found["reason"] = wire.plain(told["reason"], 300)
     listed = told.get("differences")
     if isinstance(listed, list) and listed:
-        found["differences"] = [wire.plain(said, 300) for said in listed[: resaving.SHOWN + 1]]
+        found["differences"] = [wire.plain(said, 300) for said in listed[: round_trip.SHOWN + 1]]
     return found
 
 
@@ -103,7 +96,7 @@ class Run:
         except OSError:
             pass
         try:
-            server.send_with(warmed.control, {"artifact": index, "copy": copy}, [theirs, their_err])
+            fork_server.send_with(warmed.control, {"artifact": index, "copy": copy}, [theirs, their_err])
         except OSError:
             self._lost = True
         os.close(theirs)
@@ -255,7 +248,7 @@ class Run:
             pass
         if not self._lost:
             try:
-                server.send(self._server.control, {"reap": True})
+                fork_server.send(self._server.control, {"reap": True})
             except OSError:
                 self._lost = True
         os.close(self.data)

@@ -16,6 +16,7 @@ LOG_LIMIT = 8192  # bytes kept of what a child printed
 PAYLOAD_LIMIT = 2**53  # the largest integer that every JSON reader holds exactly
 
 WITNESSES = ("float64",)  # how else than natively a model can be asked; told in the first frame
+NO_LOADER = "the probe has no loader for"  # and the framework; so begins the reason of such a refusal
 STATUSES = ("ok", "refused", "altered", "crashed", "timeout", "out_of_memory", "too_large")
 
 _PREFIX = struct.Struct(">4sI")

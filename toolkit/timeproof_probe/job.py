@@ -1,15 +1,10 @@
 """Reading the job file: what the host asks for. Refuses everything that it doesn't know exactly."""
 
 import json
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
-if TYPE_CHECKING:
-    from timeproof.probe import wire
-else:
-    import wire
+from timeproof_probe import loaders, wire
 
-FRAMEWORKS = ("pytorch", "xgboost", "lightgbm", "onnx")
-DOUBLE = ("pytorch", "onnx")  # which of them can be asked in float64
 JOB_LIMIT = 256 * 2**20  # bytes
 
 
@@ -32,12 +27,14 @@ def _is_time(value: Any) -> bool:
 
 def _task(task: Any, where: str) -> None:
     _need(isinstance(task, dict), where + " is not an object")
-    _need(task.get("framework") in FRAMEWORKS, where + ".framework is none of " + ", ".join(FRAMEWORKS))
+    _need(loaders.is_name(task.get("framework")), where + ".framework is no framework's name")
     _need(isinstance(task.get("model"), str), where + ".model is not a path")
     _need(isinstance(task.get("options"), dict), where + ".options is not an object")
     witness = task.setdefault("witness", None)
     _need(witness is None or witness in wire.WITNESSES, where + ".witness is not known")
-    _need(witness is None or task["framework"] in DOUBLE, where + ".witness is not one of its framework")
+    framework = task["framework"]  # without a loader it is refused alone, later
+    offered = witness is None or not loaders.exists(framework) or loaders.offers(framework, witness)
+    _need(offered, where + ".witness is not one of its framework")
 
 
 def _artifact(artifact: Any, where: str) -> None:

@@ -6,15 +6,12 @@ import inspect
 import os
 import random
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import naming, tensors
-    from timeproof.probe.files import Refused
-else:
-    import naming
-    import tensors
-    from files import Refused
+from timeproof_probe import output_names
+from timeproof_probe.file_checks import Refused
+
+from . import tensors
 
 MODULES = ("torch", "numpy")
 
@@ -41,12 +38,7 @@ def _serve_source(root: str, listed: Set[str]) -> None:
             raise ImportError("not the artifact's source")
         return importlib.machinery.FileFinder(path, (Source, [".py"]))
 
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [root] + [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
-    # The probe's own modules step aside: a model's source may use the same names.
-    for name in os.listdir(here):
-        if name != "__main__.py":
-            sys.modules.pop(name.partition(".")[0], None)
+    sys.path.insert(0, root)
     sys.path_hooks.insert(0, hook)
     sys.path_importer_cache.clear()
     sys.dont_write_bytecode = True
@@ -153,7 +145,7 @@ def ask(module: Any, given: List[Any], options: Dict[str, Any]) -> List[Tuple[st
     named = [argument.get("parameter") for argument in call]
     positional = [tensor for name, tensor in zip(named, given) if name is None]  # noqa: B905 - Python 3.6
     by_name = {name: tensor for name, tensor in zip(named, given) if name is not None}  # noqa: B905
-    return naming.flatten(module(*positional, **by_name), torch.is_tensor)
+    return output_names.flatten(module(*positional, **by_name), torch.is_tensor)
 
 
 def run(

@@ -11,12 +11,9 @@ import os
 import shutil
 import tempfile
 import zipfile
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
-if TYPE_CHECKING:
-    from timeproof.probe import wire
-else:
-    import wire
+from timeproof_probe import wire
 
 SHOWN = 8  # differences that are told
 VALUE = 60  # characters of each side

@@ -7,19 +7,13 @@ nothing back.
 
 import faulthandler
 import hashlib
-import importlib
 import os
 import resource
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
-if TYPE_CHECKING:
-    from timeproof.probe import files, resaving, wire
-else:
-    import files
-    import resaving
-    import wire
+from timeproof_probe import file_checks, loaders, round_trip, wire
 
 OUTPUTS_LIMIT = 4096  # outputs of one artifact
 
@@ -67,14 +61,14 @@ def read_inputs(path: str, names: List[str]) -> List[Tuple[str, Any]]:
 
     if path.endswith(".npy"):
         if len(names) != 1:
-            raise files.Refused("an .npy file holds one input, not {}".format(len(names)))
+            raise file_checks.Refused("an .npy file holds one input, not {}".format(len(names)))
         return [(names[0], numpy.load(path, allow_pickle=False))]
     arrays = []
     with numpy.load(path, allow_pickle=False) as store:
         for k, name in enumerate(names):
             key = "input_{}".format(k)
             if key not in store.files:
-                raise files.Refused("{} holds no {}".format(os.path.basename(path), key))
+                raise file_checks.Refused("{} holds no {}".format(os.path.basename(path), key))
             arrays.append((name, numpy.array(store[key], order="C", copy=True)))
     return arrays
 
@@ -90,12 +84,12 @@ def _plan(outputs: List[Tuple[str, Any, str]]) -> List[Tuple[Dict[str, Any], Any
     import numpy
 
     if len(outputs) > OUTPUTS_LIMIT:
-        raise files.Refused("{} outputs, at most {}".format(len(outputs), OUTPUTS_LIMIT))
+        raise file_checks.Refused("{} outputs, at most {}".format(len(outputs), OUTPUTS_LIMIT))
     planned = []
     for index, (name, value, made_from) in enumerate(outputs):
         array = numpy.asarray(value)
         if array.dtype.hasobject:
-            raise files.Refused(
+            raise file_checks.Refused(
                 "the output {!r} holds Python objects, which have no bytes to compare".format(name)
             )
         if not array.flags.c_contiguous:
@@ -134,15 +128,15 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     Args:
         task: `model`, `options` and `witness`: the artifact's own, or one of its copies'.
     """
-    loader: Any = importlib.import_module(("load_" if task.get("witness") is None else "double_") + framework)
+    loader = loaders.load(framework, task.get("witness"))
     end: Dict[str, Any] = {"kind": "end", "status": "ok", "reason": ""}
     resave = False
     try:
         directory = artifact["directory"]
-        sizes = files.check(directory, artifact["files"])
+        sizes = file_checks.check(directory, artifact["files"])
         for needed in (task["model"], artifact["inputs"]["file"]):
             if needed not in sizes:
-                raise files.Refused("{} is not among the artifact's files".format(needed))
+                raise file_checks.Refused("{} is not among the artifact's files".format(needed))
         inputs = read_inputs(os.path.join(directory, artifact["inputs"]["file"]), artifact["inputs"]["names"])
         outputs = loader.run(directory, task["model"], inputs, task["options"], threads, sizes)
         planned = _plan(outputs)
@@ -154,9 +148,9 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
             for header, array in planned:
                 wire.write_frame(stream, header, _bytes_of(array))
             resave = hasattr(loader, "resave") and _answers_otherwise(planned, task.get("recorded"))
-    except files.Altered as error:
+    except file_checks.Altered as error:
         end.update(status="altered", reason=wire.plain(error), path=wire.plain(error.path))
-    except files.Refused as error:
+    except file_checks.Refused as error:
         end.update(status="refused", reason=wire.plain(error))
     except MemoryError as error:
         end.update(status="out_of_memory", reason=wire.plain("MemoryError: {}".format(error)))
@@ -166,7 +160,7 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     end["versions"] = versions(loader.MODULES)
     wire.write_frame(stream, dict(end, more=resave))
     if resave:
-        found = resaving.ask(loader.resave, os.path.join(directory, task["model"]))
+        found = round_trip.ask(loader.resave, os.path.join(directory, task["model"]))
         wire.write_frame(stream, {"kind": "facts", "round_trip": found})
 
 
