@@ -13,13 +13,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import onnx_bytes as ob
-from support import probing
 from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks import SaveOptions, adapter_named
 from timeproof.frameworks.onnx import OnnxOptions
 from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.testing import probing
 
 
 def graph_model(

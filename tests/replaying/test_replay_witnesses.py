@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.archive_making import IMAGE, X, break_hard_link, fill, flip, metadata_of, reseal
-from support.faking import FakeEngine, Script, answer, ended, frame, result_frame, stream
+from support.archive_making import X, break_hard_link, fill, flip, metadata_of, reseal
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
@@ -23,6 +22,8 @@ from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.schema.v1 import Witness
 from timeproof.store.verify import verify
+from timeproof.testing.archives import IMAGE
+from timeproof.testing.fake_engine import FakeEngine, Script, answer, ended, frame, result_frame, stream
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 NATIVE = {"y": np.array([[0.25, 0.75], [0.5, 0.125]], "<f4"), "margin": np.array([-1.5, 2.0], "<f4")}

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from support import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
 from timeproof.frameworks.registry import require_spec
+from timeproof.testing import probing
 
 
 @dataclass
