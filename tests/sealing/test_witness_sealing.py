@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, IMAGE
-from support.faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, result_frame
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts
@@ -17,6 +15,8 @@ from timeproof.sealing.flow import Request, archive_model
 from timeproof.store.layout import Archive
 from timeproof.store.reference import read
 from timeproof.store.verify import verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import DONE, HELLO, FakeEngine, Script, ended, frame, output, result_frame
 
 REF = "grid-size-8/onnx/v1"
 NATIVE = {"y": tiny_models.ROWS * 2}
