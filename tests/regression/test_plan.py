@@ -1,4 +1,4 @@
-"""What a regression will do, before anything runs: environments, packages, batches, what a cell stands for."""
+"""What a regression will do, before anything runs: environments, packages, batches, what cells stand for."""
 
 from __future__ import annotations
 
