@@ -11,8 +11,10 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 from support.archive_making import copy_archive, small_archive
 from support.distributions import all_but_models
+from support.tiers import needs_framework
 
 from timeproof.base.digests import Digest
 from timeproof.engines.docker import Containers, connect
@@ -24,6 +26,29 @@ from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.verify import read_environment
+
+settings.register_profile("full", deadline=None)  # how long an example takes is the machine's affair
+settings.register_profile("unit", settings.get_profile("full"), max_examples=20)
+settings.load_profile("full")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no framework where no test of one is asked for: none need be installed then."""
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    if is_test and "not framework" in config.option.markexpr and needs_framework(collection_path):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into the tiers that follow from what they import and which fixtures they ask for."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            if needs_framework(item.path):
+                item.add_marker("framework")
+            if "chromium" in item.fixturenames:
+                item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")
