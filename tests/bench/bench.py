@@ -33,7 +33,7 @@ from timing import Case, Measure, alternate, command, peak_memory, repeat, secon
 
 import timeproof
 from timeproof.base.digests import Digest
-from timeproof.engines.docker import Containers, connect
+from timeproof.engines.docker import DockerEngine, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
 from timeproof.environments.interpreter.inspection import inspect
@@ -41,7 +41,7 @@ from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.sealing.flow import Archived
-from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.layout import FIRST_TAGS, Archive, Ref
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
 from timeproof.store.verify import read_environment, read_metadata
 
@@ -87,7 +87,7 @@ class Bench:
     def __init__(self, folder: Path, rounds: int, console: Console) -> None:
         self.folder, self.rounds, self.console = folder, rounds, console
         self.archive = Archive(folder / "archive")
-        self.engine: Containers = connect()
+        self.engine: DockerEngine = connect()
         self.without = beyond_the_demo()
         self.measures: list[Measure] = []
         self.record: EnvironmentRecord | None = None
@@ -213,7 +213,7 @@ class Bench:
 
     def twenty(self) -> None:
         trees_only = self.clone("twenty-trees", [(Ref(8, "xgboost", 1), 20)])
-        mixed = self.clone("twenty-mixed", [(Ref(8, f, 1), 5) for f in SHORT])
+        mixed = self.clone("twenty-mixed", [(Ref(8, f, 1), 5) for f in FIRST_TAGS])
         for name, root, one in (
             ("20 XGBoost against one of them", trees_only, "xgboost"),
             ("5 of each framework against one PyTorch", mixed, "pytorch"),

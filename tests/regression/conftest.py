@@ -69,9 +69,9 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Opened]]:
         context.close()
 
 
-def _written(factory: pytest.TempPathFactory, name: str, text: str) -> Path:
+def _written(factory: pytest.TempPathFactory, name: str, page: bytes) -> Path:
     path = factory.mktemp("page") / f"{name}.html"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(page)
     return path
 
 

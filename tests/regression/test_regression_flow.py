@@ -16,10 +16,10 @@ from support.paths import child_environment
 from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.base.digests import Digest
-from timeproof.cli.render.grids import plan_json
+from timeproof.cli.render.plans import plan_json
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import EngineFailed, EngineLost, NotFound
-from timeproof.regression import baseline
+from timeproof.regression import judging
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
@@ -69,7 +69,7 @@ def test_every_artifact_meets_every_environment_that_holds_its_framework(archive
     assert fake.calls.count("run") == len(VERSIONS) + 1, "one container an environment"
     assert [s.title for s in report.environments] == [*(f"lightgbm-{v}" for v in VERSIONS), "xgboost-3.2.0"]
     assert report.artifacts[0].history == "identical from LightGBM 3.3.5 to 4.7.0"
-    assert baseline.judge(report, None, None, None).passed
+    assert judging.judge(report, None, None, None).passed
 
 
 def test_each_verdict_is_its_cells_alone(archive, tmp_path):
@@ -119,7 +119,7 @@ def test_a_container_that_the_engine_failed_is_tried_again_and_then_lost(archive
     assert len(tries) == ATTEMPTS
     assert found(report)[LGB2, "lightgbm-4.0.0"] == "lost"
     assert "could not be started" in report.cells[-1].reason
-    assert not baseline.judge(report, None, None, None).passed
+    assert not judging.judge(report, None, None, None).passed
 
     tries.clear()
 
@@ -232,8 +232,8 @@ def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
         wheel = Package.stored(**package, sha256=Digest.of(version.encode()), file_name=file)
         (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
     plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
-    assert [c.title for c in plan.columns] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
-    assert [len(c.missing) for c in plan.columns] == [1, 1]
+    assert [c.title for c in plan.environments] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
+    assert [len(c.missing) for c in plan.environments] == [1, 1]
 
 
 def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_locks(archive, tmp_path):
@@ -258,7 +258,7 @@ def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_loc
     path.write_bytes(b"1234567")
     plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
     assert plan_json(plan)["bytes_to_fetch"] == 350
-    assert [c.in_store for c in plan.columns] == [7, 0]
+    assert [c.in_store for c in plan.environments] == [7, 0]
 
 
 def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp
 def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
     archive = years(tmp_path / "archive", ["4.7.0"], artifacts=40)
     plan = make_plan(archive, ["lightgbm-4.7.0"])
-    column = plan.columns[0]
+    column = plan.environments[0]
     assert column.record is not None
     batches = batches_of(plan, {column.title: column.record}, lambda *_: True, 2)
     mine, theirs = (set(b.refs) for b in batches)

@@ -12,7 +12,7 @@ from support.faking import FakeEngine, answer, ended, result_frame, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
-from timeproof.regression.report import Cell
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.store.layout import Archive
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -78,3 +78,32 @@ def cell(
 
 def broken() -> dict[str, Any]:
     return {"y": np.array([7.0, -7.0])}
+
+
+LGB, OLD, NEW = "grid-size-8/lightgbm/v1", "lightgbm-3.3.5-0123456789ab", "lightgbm-4.0.0-0123456789ab"
+TITLES = {OLD: "lightgbm-3.3.5", NEW: "lightgbm-4.0.0"}
+
+
+def report(*cells: Cell, origin: str = "sealed") -> Report:
+    """A report of one LightGBM artifact in two environments, of which the newer is its own."""
+
+    def environment(name: str) -> ReportedEnvironment:
+        more: dict[str, Any] = {"dated": None, "created": "", "manifest": "", "platform": ""}
+        return ReportedEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
+
+    row: dict[str, Any] = {
+        "framework": "lightgbm",
+        "framework_version": "4.0.0",
+        "python": "3.11.7",
+        "environment": NEW,
+    }
+    return Report(
+        schema=1,
+        toolkit="0",
+        archive="a",
+        artifacts=[
+            ReportedArtifact(ref=LGB, profile="portable", created="", origin=origin, environment=NEW, **row)
+        ],
+        environments=[environment(OLD), environment(NEW)],
+        cells=list(cells),
+    )

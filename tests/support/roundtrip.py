@@ -10,6 +10,7 @@ import numpy as np
 from support import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
+from timeproof.frameworks.registry import require_spec
 
 
 @dataclass
@@ -44,7 +45,7 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     file = case.model if isinstance(case.model, Path) else None
     adapter = adapter_for(case.model) if file is None else adapter_for_file(file)
     inputs = read_inputs(adapter, case.model, case.inputs)
-    tag = f"{adapter.short}_v1"
+    tag = f"{require_spec(adapter.name).tag}_v1"
     if file is None:
         saved = adapter.save(case.model, inputs, folder, tag, case.options)
         if case.options.onnx:

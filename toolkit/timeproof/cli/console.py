@@ -31,6 +31,15 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
 ]
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT[:PATH]",
+        help="Write this report: json, html, junit, markdown or terminal; several. PATH - is stdout;"
+        " without PATH it is the format's own file.",
+    ),
+]
 RegistryOption = Annotated[
     str,
     typer.Option(
@@ -43,7 +52,7 @@ RegistryOption = Annotated[
 EngineOption = Annotated[
     str | None,
     typer.Option(
-        help="docker, podman (no daemon), or none (no engine: a weaker box). The default is what answers"
+        help="docker, podman (no daemon), or none (no engine: a weaker sandbox). The default is what answers"
         " at a Docker socket.",
         envvar="TIMEPROOF_ENGINE",
     ),

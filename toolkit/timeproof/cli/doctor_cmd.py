@@ -156,10 +156,24 @@ def _reap() -> dict[str, int]:
 
 
 def _cpu() -> list[Check]:
-    from timeproof.probe.machine import describe
     from timeproof.runs.capability import promises
+    from timeproof_probe.machine import describe
 
     return [Check(p.name, p.kept, p.found, needed=False, advice=p.advice) for p in promises(describe())]
+
+
+def _frameworks() -> list[Check]:
+    """Whether this process has what archives live models; and which plugin can't be used."""
+    from timeproof.frameworks.registry import read_registry
+
+    registry = read_registry()
+    checks = []
+    for spec in registry.specs.values():
+        installed = importlib.util.find_spec(spec.module) is not None
+        state = "installed" if installed else "not installed"
+        advice = f"needed only for {spec.needed_for or f'archiving live {spec.title} models'}"
+        checks.append(Check(spec.module, installed, state, False, advice))
+    return checks + [Check("plugin", False, e.message, False, e.advice) for e in registry.problems]
 
 
 def _tool(name: str, words: list[str], advice: str, *, needed: bool = True) -> Check:
@@ -189,16 +203,7 @@ def _examine(archive: Path) -> list[Check]:
         ),
         _tool("pip", [sys.executable, "-m", "pip", "--version"], "python -m ensurepip"),
     ]
-    for module, what in (
-        ("torch", "archiving live PyTorch models"),
-        ("xgboost", "archiving live XGBoost models"),
-        ("lightgbm", "archiving live LightGBM models"),
-        ("onnxruntime", "comparing ONNX models with this process"),
-    ):
-        there = importlib.util.find_spec(module) is not None
-        checks.append(
-            Check(module, there, "installed" if there else "not installed", False, f"needed only for {what}")
-        )
+    checks += _frameworks()
     folder = archive if archive.exists() else Path.cwd()
     free = shutil.disk_usage(folder).free
     checks.append(

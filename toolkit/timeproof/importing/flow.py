@@ -15,6 +15,7 @@ from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.registry import require_spec
 from timeproof.images.build import locate_environment
 from timeproof.importing import model_files as files
 from timeproof.importing.model_files import Kept
@@ -96,7 +97,7 @@ def import_models(
     framework, items = _items(request)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    with batch.batch(archive, grid_size, framework, len(items)) as made:
+    with batch.batch(archive, grid_size, framework, len(items), tag=require_spec(framework).tag) as made:
         done = _fill(archive, made, items, request, environment, profile, progress)
         progress.step("Publishing")
         return replace(done, refs=tuple(made.publish()))
@@ -188,7 +189,12 @@ def _fill(
                     created=utc_now(),
                     grid_size=made.grid_size,
                     version=made.next.version,
-                    framework=Framework(name=made.framework, version=None, python=python),  # type: ignore[arg-type]  # the schema checks it
+                    framework=Framework(
+                        name=made.framework,
+                        version=None,
+                        python=python,
+                        **require_spec(made.framework).described(),
+                    ),
                     model=Model(
                         file=kept.model,
                         module=None,
@@ -253,8 +259,8 @@ def _key(files: Iterable[FileEntry], tags: Mapping[str, str], lock: str, options
 
 def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[_Key, Ref, Metadata]]:
     """What was imported before."""
-    for version in archive.versions(grid_size, framework):
-        ref = Ref(grid_size, framework, version)
+    for version, tag in archive.tags(grid_size, framework).items():
+        ref = Ref(grid_size, framework, version, tag)
         try:
             told = read_metadata(archive, ref)
         except BadArchive:  # `verify` says so; here it is no one's double

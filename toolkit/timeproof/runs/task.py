@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timeproof.frameworks.registry import runs_code
 from timeproof.store.schema.v1 import ArraySpec, FileEntry
-
-# Its loader calls what the archive names, whether the archive brings the source of that or not.
-RUNS_CODE = frozenset({"pytorch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +38,10 @@ class Task:
 
     @property
     def runs_code(self) -> bool:
-        """Whether code that the archive brings or names may run: then it has a container of its own."""
-        return self.framework in RUNS_CODE or any(c.get("framework") in RUNS_CODE for c in self.copies)
+        """Whether code that the archive brings or names may run: then it has a container of its own.
+
+        The loader of some frameworks calls what the archive names, whether the archive brings the source of
+        that or not.
+        """
+        frameworks = (self.framework, *(str(copy.get("framework")) for copy in self.copies))
+        return any(runs_code(framework) for framework in frameworks)

@@ -27,17 +27,18 @@ from timeproof.frameworks.base import (
     answering,
     comes_from,
 )
+from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.inputs import Inputs
+from timeproof.frameworks.onnx import FRAMEWORK, traps
 from timeproof.frameworks.onnx import graph as onnx_graph
 from timeproof.frameworks.onnx import scores as onnx_scores
-from timeproof.frameworks.onnx import traps
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
-from timeproof.probe import onnxfile, tensors
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
+from timeproof.frameworks.sniffing import ModelFile
 
 
 class Onnx(AdapterDefaults):
-    name = "onnx"
-    short = "onnx"
+    name = FRAMEWORK.name
 
     def recognises(self, model: object) -> bool:
         if isinstance(model, (bytes, bytearray)):
@@ -105,7 +106,7 @@ class Onnx(AdapterDefaults):
             session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
             wanted = [item.name for item in session.get_outputs()]
             for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
-                found.update({flat: item for flat, item, _ in tensors.flatten_onnx(name, value)})
+                found.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
         return found
 
     def save_file(
@@ -191,6 +192,17 @@ def _described(value: onnxfile.Value) -> Json:
 def inspect_file(path: Path) -> onnxfile.OnnxFile:
     """Walk the file without reading tensors into memory. Raises NotFound and NotArchivable."""
     return _inspect(_mapped(path), str(path))
+
+
+def sniff(file: ModelFile) -> bool | Foreign:
+    """Say whether the bytes are those of a ModelProto with a graph: its first field is the IR's version."""
+    if len(file.head) < 4 or file.head[0] != 0x08 or not 1 <= file.head[1] <= 32:
+        return False
+    try:
+        model = inspect_file(file.path)
+    except NotArchivable:
+        return False
+    return bool(model.inputs or model.outputs)
 
 
 def _mapped(path: Path) -> memoryview:
