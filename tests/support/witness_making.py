@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from support.archive_making import X, fill, metadata_of
@@ -16,7 +16,12 @@ NATIVE = {"y": np.array([[0.25, 0.75], [0.5, 0.125]], "<f4"), "margin": np.array
 WIDE = {name: np.nextafter(array, np.float32(0)) for name, array in NATIVE.items()}
 
 
-def publish(archive: Archive, *kinds: str, framework: str = "onnx", **changed: Any) -> Ref:
+def publish(
+    archive: Archive,
+    *kinds: Literal["float64", "emulated", "margin"],
+    framework: str = "onnx",
+    **changed: Any,
+) -> Ref:
     """Publish one artifact with these witnesses."""
     with writer.draft(archive, 5, framework) as draft:
         files = fill(draft, b"a model", input=X, output=NATIVE)
