@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from support import probe_folder
+from support.waiting import HANG_SECONDS
 
 from timeproof_probe import wire
 
@@ -76,7 +77,7 @@ def artifact(
         "inputs": {"file": inputs, "names": list(names)},
         "options": {},
         "copies": [],
-        "timeout": 60.0,
+        "timeout": HANG_SECONDS / 2,
         "output_bytes": 2**24,
         **more,
     }
@@ -96,7 +97,7 @@ def run_raw(
         probe_folder.command(str(path), python=python, probe=probe),
         capture_output=True,
         env=probe_folder.environment(env),
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
