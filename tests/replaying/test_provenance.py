@@ -26,7 +26,7 @@ def publish(archive: Archive, framework: str, *, imported: bool) -> Ref:
         more = {"framework": named, "machine": {}, "seal": {}, "reference": origin}
     with writer.draft(archive, 5, framework) as draft:
         specs = reference.specs_of("output", Y, scores=dict.fromkeys(Y, True))
-        draft.publish_one(metadata_of(draft, fill(draft, b"a model"), outputs=specs, **more))
+        draft.publish(metadata_of(draft, fill(draft, b"a model"), outputs=specs, **more))
         return draft.ref
 
 

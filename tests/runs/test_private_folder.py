@@ -101,7 +101,7 @@ def test_only_what_is_asked_for_is_inside(small):
         for name, role in (("w.npz", "witness"), ("dump.json", "optional"), ("copy.onnx", "interchange")):
             (draft.folder / name).write_bytes(b"more")
             files.append(writer.entry(draft.folder, name, role, "f"))
-        draft.publish_one(metadata_of(draft, files))
+        draft.publish(metadata_of(draft, files))
     with PrivateFolder([task(small), task(small, draft.ref)]) as made:
         assert sorted(inside(made)) == [
             "0/model_xgb_v1.json",
@@ -131,7 +131,7 @@ def test_inputs_of_every_dtype_and_shape_are_copied_as_they_are(small):
     }
     with writer.draft(small, 5, "onnx") as draft:
         files = fill(draft, b"a graph", input=odd, output=Y)
-        draft.publish_one(metadata_of(draft, files, inputs=reference.specs_of("input", odd)))
+        draft.publish(metadata_of(draft, files, inputs=reference.specs_of("input", odd)))
     with PrivateFolder([task(small, draft.ref)]) as folder:
         assert folder.altered == {}
         assert inside(folder)["0/reference_onnx_v1.npz"] == written(input=odd)
@@ -199,7 +199,7 @@ def test_what_was_hashed_is_what_is_inside_though_the_source_is_swapped_all_the_
     """A file and its folder are renamed away and back, and the file rewritten, as fast as can be."""
     good, bad = os.urandom(1 << 21), os.urandom(1 << 21)
     with writer.draft(small, 8, "xgboost") as draft:
-        draft.publish_one(metadata_of(draft, fill(draft, good)))
+        draft.publish(metadata_of(draft, fill(draft, good)))
     asked = task(small, draft.ref)
     path = small.root / REF.folder / asked.model
     other = path.with_name("other")
@@ -254,7 +254,7 @@ def test_files_of_one_draft_that_is_being_sealed_are_taken_as_they_were_written(
 
 def big(archive: Archive, size: int = 20 << 20) -> Task:
     with writer.draft(archive, 9, "xgboost") as draft:
-        draft.publish_one(metadata_of(draft, fill(draft, os.urandom(1 << 20) * (size >> 20))))
+        draft.publish(metadata_of(draft, fill(draft, os.urandom(1 << 20) * (size >> 20))))
     return task(archive, draft.ref)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.archive_making import IMAGE, export, fill, metadata_of, publish, publish_environment
+from support.archive_making import fill, metadata_of, publish
 from support.disk_trace import tracing
 
 from timeproof.base import atomic
@@ -16,6 +16,7 @@ from timeproof.store import publish as writer
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.verify import verify
+from timeproof.testing.archives import IMAGE, export, publish_environment
 
 
 def is_metadata(path: str) -> bool:

@@ -10,13 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.archive_making import fill, metadata_of, publish, publish_environment, small_archive
+from support.archive_making import fill, metadata_of, publish, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import Exists, StorageFailed, UnsafePath
 from timeproof.store import publish as writer
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import verify
+from timeproof.testing.archives import publish_environment
 
 
 def _publish(root: Path, version: int | None, number: int) -> str:
@@ -101,7 +102,7 @@ def test_a_file_that_appears_while_an_artifact_is_made_is_not_overwritten(tmp_pa
         metadata = metadata_of(draft, fill(draft, b"a model"))
         (tmp_path / draft.ref.folder / name).write_bytes(b"somebody's own")
         with pytest.raises(Exists, match=name):
-            draft.publish_one(metadata)
+            draft.publish(metadata)
     assert [p.name for p in (tmp_path / "grid-size-8/xgboost").iterdir() if p.name != ".lock"] == [name]
     assert (tmp_path / "grid-size-8/xgboost" / name).read_bytes() == b"somebody's own"
 
@@ -116,7 +117,7 @@ def test_names_that_not_every_platform_holds_are_refused_when_archiving(tmp_path
         other = files[1].model_copy(update={"path": "source_xgb_v1/a.py"})
         metadata = metadata.model_copy(update={"files": [*files, entry, other]})
         with pytest.raises((UnsafePath, writer.Malformed)):
-            draft.publish_one(metadata)
+            draft.publish(metadata)
     assert nothing_but_locks(tmp_path)
 
 
@@ -151,7 +152,7 @@ def test_a_disk_that_refuses_at_any_step_leaves_nothing_published(tmp_path, call
                 with writer.draft(archive, 8, "xgboost") as draft:
                     metadata = metadata_of(draft, fill(draft, b"a model"))
                     refusing = Refusing(patch, call, when, code)
-                    draft.publish_one(metadata)
+                    draft.publish(metadata)
             except StorageFailed as error:
                 named = error.exit_code == 7 and str(root) in error.path
             else:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from support.archive_making import X, Y, metadata_of, publish, publish_environment, reseal
+from support.archive_making import X, Y, metadata_of, publish, reseal
 
 from timeproof.errors import Malformed, Missing, Unlisted
 from timeproof.store import publish as writer
@@ -16,6 +16,7 @@ from timeproof.store.layout import Archive, Ref
 from timeproof.store.read import check_artifact, read_metadata
 from timeproof.store.schema.v1 import Framework
 from timeproof.store.verify import verify
+from timeproof.testing.archives import publish_environment
 
 NAME = "cat_boost2"
 
@@ -30,7 +31,7 @@ def publish_unknown(archive: Archive, tag: str = "cb2") -> Ref:
         (draft.folder / names["reference"]).write_bytes(stream.getvalue())
         files = [writer.entry(draft.folder, path, role, "any") for role, path in names.items()]
         framework = Framework(name=NAME, version="1.2", python="3.11.7", tag=tag, distributions=["catboost"])
-        draft.publish_one(metadata_of(draft, files, framework=framework))
+        draft.publish(metadata_of(draft, files, framework=framework))
         return draft.ref
 
 

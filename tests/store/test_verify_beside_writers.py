@@ -12,17 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.archive_making import (
-    ENVIRONMENT,
-    IMAGE,
-    copy_archive,
-    export,
-    fill,
-    flip,
-    image_parts,
-    publish,
-    publish_environment,
-)
+from support.archive_making import copy_archive, fill, flip, publish
 from support.killing import run_killed
 from support.paths import child_environment
 from support.stepping import stepped
@@ -37,6 +27,7 @@ from timeproof.store.packages import PackageStore
 from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import ImageIdentity
 from timeproof.store.verify import verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE, export, image_parts, publish_environment
 
 
 def told(archive: Archive) -> list[str]:

@@ -53,7 +53,7 @@ def graft(
         for entry in value["files"]:
             listed = publish.entry(draft.folder, entry["path"], entry["role"], entry["format"])
             entry.update(size=listed.size, sha256=listed.sha256)
-        draft.publish_one(Metadata.model_validate(value))
+        draft.publish(Metadata.model_validate(value))
     return new
 
 

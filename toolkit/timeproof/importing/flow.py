@@ -26,6 +26,7 @@ from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
 from timeproof.store.read import read_metadata
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
     EnvironmentRef,
@@ -218,8 +219,8 @@ def _fill(
                     ),
                     profile=profile,
                     training=None,
-                    machine={},
-                    seal={},
+                    machine=Machine(),
+                    seal=SealFacts(),
                     tags=tags,
                     notes=[*known.notes, *kept.notes],
                     kept=list(kept.kept),

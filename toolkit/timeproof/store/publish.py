@@ -103,14 +103,19 @@ class Draft:
             if match and int(match[2]) == self.ref.version:
                 _remove(path)
 
-    def publish(self) -> list[Ref]:
+    def publish(self, *last: Metadata) -> list[Ref]:
         """Move everything into place, the metadata last. Returns what was published.
+
+        Args:
+            last: of artifacts that are to be added before; of the only one, mostly.
 
         Raises:
             Exists: a version of that number was published meanwhile.
             StorageFailed: the disk refuses.
-            In either case nothing was published.
+            In either case nothing was published. And what `add` raises.
         """
+        for metadata in last:
+            self.add(metadata)
         folder = self.archive.root / self._first.folder
         with atomic.storage(folder):
             self._open_to_readers()
@@ -123,15 +128,6 @@ class Draft:
 
     def _ref(self, number: int) -> Ref:
         return replace(self._first, version=self._first.version + number)
-
-    def publish_one(self, metadata: Metadata) -> Path:
-        """Add the only artifact of this draft, and publish it. Returns the path of its metadata.
-
-        Raises what `add` and `publish` raise.
-        """
-        ref = self.add(metadata)
-        self.publish()
-        return self.archive.root / ref.metadata
 
     def _open_to_readers(self) -> None:
         """Let the container's user read all files, whatever the umask is."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadArchive, DigestMismatch, Malformed
 from timeproof.store.schema import migrations
+from timeproof.store.schema.records import Record
 
 _ZEROS = "0" * 64
 _CHECKSUM = re.compile(rb'"checksum": "sha256:([0-9a-f]{64})"')
@@ -28,14 +29,6 @@ Positive = Annotated[int, Field(ge=1, le=LIMITS.integer)]
 Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 Name = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonObject = dict[str, Any]
-
-
-class Record(BaseModel):
-    """The base of all: strict types, frozen, and what a later toolkit adds is kept."""
-
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="constants"
-    )  # NaN is refused when it is spelled; pydantic would make it null
 
 
 class Document(Record):

@@ -20,8 +20,16 @@ from timeproof.store.schema.document import (
     Name,
     OciDigest,
     Positive,
-    Record,
     Sha256,
+)
+from timeproof.store.schema.records import (
+    ArrayDistance,
+    Distance,
+    Machine,
+    Record,
+    SealFacts,
+    WitnessFacts,
+    WitnessOptions,
 )
 
 Threshold = Literal["rounding", "drift", "drift_16bit", "row", "few", "few_of", "broken"]
@@ -83,7 +91,7 @@ class Copy(Record):
     file: str
     options: JsonObject
     facts: JsonObject
-    distance: JsonObject
+    distance: Distance
 
 
 class Witness(Record):
@@ -96,8 +104,8 @@ class Witness(Record):
     kind: Literal["float64", "emulated", "margin"]
     file: str  # the .npz that holds its outputs
     outputs: list[ArraySpec]
-    options: JsonObject = {}  # how it is made: what the probe is told, or which CPU is simulated
-    facts: JsonObject = {}  # what was found when it was sealed
+    options: WitnessOptions = WitnessOptions()
+    facts: WitnessFacts = WitnessFacts()
 
 
 class Origin(Record):
@@ -150,7 +158,7 @@ class Proof(Record):
     emulator: Sha256 | None  # of an entry of `emulators`; None where the CPU was the machine's own
     verdict: Name  # the worst of its outputs', or why there are none
     reason: str
-    outputs: dict[str, JsonObject]
+    outputs: dict[str, ArrayDistance]
     seconds: float
 
 
@@ -189,9 +197,9 @@ class Metadata(Document):
     copies: list[Copy]
     environment: EnvironmentRef
     profile: ProfileRecord
-    training: JsonObject | None  # how far the training process's own outputs are
-    machine: JsonObject
-    seal: JsonObject
+    training: Distance | None  # how far the training process's own outputs are
+    machine: Machine
+    seal: SealFacts
     tags: dict[str, str]
     notes: list[str]
     kept: list[Name] = []  # what was kept only on request: inexact, random, saturating
