@@ -29,8 +29,8 @@ from timeproof.images.base_rootfs import one_base
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 
 IMAGE_WAS_THERE = "image-was-there"
 

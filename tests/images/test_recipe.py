@@ -18,8 +18,8 @@ from timeproof.errors import BadArchive, DigestMismatch, ManyFindings, Missing, 
 from timeproof.images import buildx, recipe
 from timeproof.images.replay_instructions import replay_md
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 from timeproof.testing.archives import ENVIRONMENT
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,12}[A-Za-z0-9])?", fullmatch=True)

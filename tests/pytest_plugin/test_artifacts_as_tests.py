@@ -22,7 +22,7 @@ from timeproof.errors import EngineMissing
 from timeproof.replaying import flow
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, stream
 

@@ -22,7 +22,8 @@ from timeproof.images.dockerfile import check_dockerfile
 from timeproof.images.named_profiles import BUILT_IN, env_file
 from timeproof.images.probe_files import ENTRYPOINT
 from timeproof.images.resources import bake_file, image_file
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import PackageEntry
 
 PREFIX = "opt/env"
