@@ -33,10 +33,11 @@ from timing import Case, Measure, alternate, command, peak_memory, repeat, secon
 
 import timeproof
 from timeproof.base.digests import Digest
-from timeproof.engines.docker import Containers, connect
+from timeproof.engines.docker import DockerEngine, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
 from timeproof.environments.interpreter.inspection import inspect
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
@@ -87,7 +88,7 @@ class Bench:
     def __init__(self, folder: Path, rounds: int, console: Console) -> None:
         self.folder, self.rounds, self.console = folder, rounds, console
         self.archive = Archive(folder / "archive")
-        self.engine: Containers = connect()
+        self.engine: DockerEngine = connect()
         self.without = beyond_the_demo()
         self.measures: list[Measure] = []
         self.record: EnvironmentRecord | None = None
@@ -133,7 +134,7 @@ class Bench:
                 "PyTorch model with its ONNX copy",
                 made["model"],
                 made["inputs"],
-                {"init_args": made["init_args"]},
+                {"options": PyTorchOptions(init_args=made["init_args"])},
                 8.0,
             ),
         ]

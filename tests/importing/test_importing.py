@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT
 from support.paths import child_environment
 
 from timeproof.base.paths import list_tree
@@ -21,6 +20,7 @@ from timeproof.store.layout import Archive, Ref
 from timeproof.store.reference import read as read_reference
 from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.verify import read_metadata, verify
+from timeproof.testing.archives import ENVIRONMENT
 
 onnx = pytest.importorskip("onnx")
 
@@ -321,7 +321,7 @@ def test_requests_that_make_no_sense_are_refused_before_anything_is_written(smal
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from support.archive_making import ENVIRONMENT
+from timeproof.testing.archives import ENVIRONMENT
 from support.paths import child_environment
 from timeproof.store.layout import Archive
 from timeproof.importing.flow import Request, import_models

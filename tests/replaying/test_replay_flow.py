@@ -8,19 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archive_making import (
-    ENVIRONMENT,
-    IMAGE,
-    X,
-    Y,
-    break_hard_link,
-    fill,
-    flip,
-    metadata_of,
-    publish,
-    reseal,
-)
-from support.faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, result_frame
+from support.archive_making import X, Y, break_hard_link, fill, flip, metadata_of, publish, reseal
 
 from timeproof.base.digests import Digest
 from timeproof.compare.verdict import Verdict
@@ -34,6 +22,18 @@ from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_environment
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import (
+    DONE,
+    HELLO,
+    FakeEngine,
+    Script,
+    answer,
+    answering,
+    ended,
+    frame,
+    result_frame,
+)
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
@@ -408,5 +408,5 @@ def test_an_image_of_another_platform_than_recorded_is_refused_on_every_engine(s
 
 
 def test_a_weaker_engine_says_so_in_the_notes(small, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "caveats", lambda self: ("run in a weaker box",))
-    assert everything(small, engine()).to_json()["notes"] == ["run in a weaker box"]
+    monkeypatch.setattr(FakeEngine, "caveats", lambda self: ("run in a weaker sandbox",))
+    assert everything(small, engine()).to_json()["notes"] == ["run in a weaker sandbox"]

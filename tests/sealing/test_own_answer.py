@@ -13,18 +13,20 @@ import pytest
 import torch
 from support import tiny_models
 from support.archive_making import small_archive
-from support.local_sealing import modules_in, nothing_published, seal, with_onnxruntime
+from support.local_sealing import modules_in, nothing_published, with_onnxruntime
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.sealing.own_answer import OwnAnswer, agrees, measure
 from timeproof.store.layout import Archive
 from timeproof.store.reference import read
 from timeproof.store.verify import verify
+from timeproof.testing.archives import seal
 
-NO_COPY = SaveOptions(onnx=False)
-BARE = SaveOptions(onnx=False, init_args={})
+NO_COPY = SaveOptions(PyTorchOptions(onnx=False))
+BARE = SaveOptions(PyTorchOptions(onnx=False, init_args={}))
 RNG = np.random.default_rng(11)
 LEFT = RNG.normal(size=(7, 4)).astype(np.float32)
 RIGHT = RNG.normal(size=(7, 4)).astype(np.float32)

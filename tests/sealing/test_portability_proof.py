@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, IMAGE
 from support.emulator_making import STATIC, emulator
-from support.faking import FakeEngine, answer, answering, ended, result_frame, saying, stream
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts, RunResult, RunSpec
@@ -28,6 +26,8 @@ from timeproof.store.portability import held_by, promise
 from timeproof.store.schema.records import ArrayDistance
 from timeproof.store.schema.v1 import Proof
 from timeproof.store.verify import read_metadata, verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, saying, stream
 
 REF = "grid-size-8/onnx/v1"
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)

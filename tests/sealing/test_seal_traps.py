@@ -16,12 +16,14 @@ import onnx
 import pytest
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
-from support.local_sealing import seal, with_onnxruntime
+from support.local_sealing import with_onnxruntime
 
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
+from timeproof.testing.archives import seal
 
 ROWS = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
 WIDE = ROWS.astype(np.float64)
@@ -64,7 +66,7 @@ def net(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
         del sys.modules[name]
 
 
-NO_COPY = SaveOptions(onnx=False)
+NO_COPY = SaveOptions(PyTorchOptions(onnx=False))
 
 
 # --- chance ---------------------------------------------------------------------------------

@@ -10,17 +10,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.archive_making import (
-    ENVIRONMENT,
-    IMAGE,
-    LOCK_SHA256,
-    X,
-    Y,
-    metadata_of,
-    publish,
-    publish_environment,
-    spell,
-)
+from support.archive_making import X, Y, metadata_of, publish, spell
 
 from timeproof.base import strictjson
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NewerSchema
@@ -49,6 +39,7 @@ from timeproof.store.schema.v1 import (
     Threshold,
     Witness,
 )
+from timeproof.testing.archives import ENVIRONMENT, IMAGE, LOCK_SHA256, publish_environment
 
 SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

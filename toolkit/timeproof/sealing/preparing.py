@@ -15,8 +15,8 @@ from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import Adapter, NoRuntime, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
-from timeproof.frameworks.inputs import narrow_types, read_inputs
-from timeproof.frameworks.pytorch import quantised
+from timeproof.frameworks.inputs import read_inputs
+from timeproof.frameworks.options import options_of
 from timeproof.frameworks.registry import frameworks_of, require_spec
 from timeproof.runs.container_run import Task
 from timeproof.sealing import recording, witnesses
@@ -66,16 +66,15 @@ class Preparation:
         self.own_answer: OwnAnswer | None = None
         self.options = replace(
             request.options,
+            framework=options_of(self.spec.options, request.options.framework),
             timestamp=utc_now(),
-            named=isinstance(request.inputs, Mapping),
-            narrow=narrow_types(request.inputs, self.inputs),
         )
 
     def save(self, draft: publish.Draft) -> None:
         """Write the model's own files into the draft. Raises NotArchivable."""
         save = self.adapter.save_file if self.from_file else self.adapter.save
         saved = save(self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options)  # type: ignore[arg-type]  # a path where from_file
-        saved = quantised.check(saved, self.profile, keep=self.options.keep_saturating)
+        saved = self.adapter.check_profile(saved, self.profile, keep=self.options.keep_saturating)
         inexact = self.request.keep_inexact
         self.saved = with_copies(
             saved,
@@ -104,15 +103,18 @@ class Preparation:
 
     def interchange(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
         """Export a copy of our own, where the environment can say how far it is from the model."""
-        if not self.options.onnx or self.request.copies or self.from_file:
+        if self.request.copies or self.from_file or not self.adapter.wants_export(self.options):
             return
-        if "onnx" in frameworks_of(environment):
+        runner = require_spec(self.adapter.exports)
+        if runner.name in frameworks_of(environment):
             self.progress.step("Exporting a copy in another format")
             self.saved = self.adapter.interchange(
                 self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options, self.saved
             )
-        elif self.adapter.exports:
-            self._note("there is no onnx copy: the environment holds no onnxruntime to measure it with")
+        else:
+            self._note(
+                f"there is no {runner.name} copy: the environment holds no {runner.module} to measure it with"
+            )
 
     def scores(self, outputs: Arrays) -> dict[str, bool]:
         """Which outputs hold class scores, as far as the adapter or the user says. Raises BadRequest."""

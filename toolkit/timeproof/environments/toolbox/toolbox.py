@@ -7,21 +7,16 @@ any root filesystem, an empty one included. Nothing else of this machine is moun
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import ssl
-import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timeproof.base.digests import Digest
-from timeproof.engines import platforms, single_layer_image
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
-from timeproof.environments.conda.package_format import tar_entry
 from timeproof.environments.toolbox.frames import PLACE, REQUEST
 from timeproof.environments.toolbox.host_runtime import Interpreter, libraries, own_interpreter, sites
 from timeproof.errors import EngineFailed
@@ -87,15 +82,15 @@ def program_of(number: int, interpreter: Interpreter) -> str:
     return f"{PLACE}/python/{number}/bin/{interpreter.program.name}"
 
 
-def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
+def prepare(folder: Path, further: tuple[Interpreter, ...] = ()) -> Toolbox:
     """Lay out what the mounts show, in `folder`: an empty one of the caller's own.
 
     Args:
-        others: further interpreters of this machine, for a program of ours to run.
+        further: interpreters of this machine, for a program of ours to run.
 
     Raises EngineFailed where the interpreter is not a program of Linux.
     """
-    interpreters = (own_interpreter(), *others)
+    interpreters = (own_interpreter(), *further)
     try:
         loader, needed = libraries(interpreters)
     except (OSError, ValueError) as error:
@@ -111,8 +106,8 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     started.chmod(0o755)
     _own_code(folder / "own")
     shutil.copyfile(certificates(), folder / "lib" / _CERTIFICATES)
-    for made in (folder / "lib", folder / "own"):
-        open_to_all(made)
+    make_readable(folder / "lib")
+    make_readable(folder / "own")
     mounts = [Mount(folder / "lib", f"{PLACE}/lib"), Mount(folder / "own", f"{PLACE}/own")]
     for number, interpreter in enumerate(interpreters):
         root = f"{PLACE}/python/{number}"
@@ -122,7 +117,13 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     for number, site in enumerate(sites()):
         mounts.append(Mount(site, f"{PLACE}/site/{number}"))
         packages.append(f"{PLACE}/site/{number}")
-    env = {
+    words = (f"{PLACE}/lib/{started.name}", "--library-path", f"{PLACE}/lib", program_of(0, interpreters[0]))
+    return Toolbox(tuple(mounts), _variables(packages), words)
+
+
+def _variables(packages: Sequence[str]) -> dict[str, str]:
+    """The environment variables of the toolkit's interpreter inside."""
+    return {
         "PATH": f"{PLACE}/python/0/bin",
         "HOME": "/tmp",  # noqa: S108  the container's own
         "LC_ALL": "C.UTF-8",
@@ -132,33 +133,12 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    words = (f"{PLACE}/lib/{started.name}", "--library-path", f"{PLACE}/lib", program_of(0, interpreters[0]))
-    return Toolbox(tuple(mounts), env, words)
 
 
-def open_to_all(folder: Path) -> None:
+def make_readable(folder: Path) -> None:
     """Let the container's user read a folder of ours, whatever the user's umask is."""
-    for here, _, names in os.walk(folder):
-        os.chmod(here, 0o755)  # noqa: S103  a container's other user reads it
+    for parent, _, names in os.walk(folder):
+        os.chmod(parent, 0o755)  # noqa: S103  a container's other user reads it
         for name in names:
-            path = os.path.join(here, name)
+            path = os.path.join(parent, name)
             os.chmod(path, os.stat(path).st_mode | 0o444)
-
-
-def empty_image(engine: Engine) -> str:
-    """The id of an image with nothing in it but /tmp, and the name by which programs ask for their loader."""
-    loader, _ = libraries((own_interpreter(),))
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        tmp = tar_entry("tmp", kind=tarfile.DIRTYPE)
-        tmp.mode = 0o1777  # Docker gives what it mounts there the same mode
-        tar.addfile(tmp)
-        *folders, name = loader.strip("/").split("/")
-        for depth in range(1, len(folders) + 1):
-            tar.addfile(tar_entry("/".join(folders[:depth]), kind=tarfile.DIRTYPE))
-        link = tar_entry(loader.strip("/"), kind=tarfile.SYMTYPE)
-        link.linkname = f"{PLACE}/lib/{name}"
-        tar.addfile(link)
-    data = out.getvalue()
-    platform = f"linux/{platforms.architecture(os.uname().machine)}"
-    return single_layer_image.provide(engine, "timeproof/empty", data, Digest.of(data), platform)

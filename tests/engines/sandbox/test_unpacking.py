@@ -120,6 +120,64 @@ def test_what_leads_out_or_is_no_file_is_refused(tmp_path, outside, members):
         lay(tmp_path / "root", layer(*members))
 
 
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", **pax: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.pax_headers = kind, link, dict(pax)
+    return info
+
+
+def sparse_layer(size: int) -> bytes:
+    """A tar of one block whose only file says that it has `size` bytes, all of them holes."""
+    header = bytearray(entry("holes", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
+    return bytes(header) + bytes(1024)
+
+
+HOSTILE = {
+    "a time that is no number": [entry("a", mtime="nan")],
+    "an infinite time": [entry("a", mtime="inf")],
+    "a time beyond all clocks": [entry("a", mtime="1e300")],
+    "a hard link to nothing": [entry("a", HARD, "b")],
+    "a hard link to a folder that is not there": [entry("a", HARD, "b/c")],
+    "a hard link to itself": [entry("a", HARD, "a")],
+    "a hard link to itself by another spelling": [entry("a"), entry("./a", HARD, "a")],
+    "a hard link to the root": [entry("a", HARD, ".")],
+    "a hard link into what it replaces": [entry("a/b"), entry("a", HARD, "a/b")],
+    "a whiteout of its own folder": [entry("a/x"), entry("a/.wh..")],
+    "a whiteout of nothing": [entry("a/x"), entry("a/.wh.")],
+    "a link to nowhere": [entry("a", LINK, path="a", linkpath="")],
+    "a link with a zero byte": [entry("a", LINK, linkpath="x\0y")],
+    "a link that is too long": [entry("a", LINK, "x" * 5000)],
+    "a name with a zero byte": [entry("a", path="x\0y")],
+    "a name that is too long": [entry("n" * 300)],
+    "a path that is too long": [entry("/".join(["n" * 100] * 60))],
+    "too many folders": [entry("a/" * 400 + "b")],
+    "a file below a file": [entry("a"), entry("a/b")],
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_member_that_can_not_be_made_condemns_the_layer(tmp_path, outside, case):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for info in HOSTILE[case]:
+            tar.addfile(info)
+    with pytest.raises(BadArchive):
+        lay(tmp_path / "root", stream.getvalue())
+
+
+def test_a_hard_link_makes_no_folder_that_the_image_lacks(tmp_path):
+    with pytest.raises(UnsafePath):
+        lay(tmp_path / "root", layer(("a", (HARD, "b/c/d"))))
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_file_of_holes_does_not_fill_the_disk(tmp_path):
+    with pytest.raises(Malformed, match="neither a plain file"):
+        lay(tmp_path / "root", sparse_layer(1 << 30))
+
+
 def test_a_folder_over_a_link_replaces_the_link_and_not_what_it_points_to(tmp_path, outside):
     root = lay(
         tmp_path / "root",
