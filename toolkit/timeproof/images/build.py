@@ -84,10 +84,10 @@ def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRe
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
-        known = read_lock(path.read_bytes(), path)
-        if (known.packages, known.platforms) != wanted or known.probe != probe:
+        existing = read_lock(path.read_bytes(), path)
+        if (existing.packages, existing.platforms) != wanted or existing.probe != probe:
             continue
-        if lock.base in (None, known.base):
+        if lock.base in (None, existing.base):
             same.append(read_environment(archive, folder))
     return max(same, key=lambda r: r.created, default=None)
 
@@ -115,8 +115,8 @@ def build_environment(
     """
     check_name(name)
     with atomic.lock(archive.environments, f".{name}.lock"):
-        if there := locate_environment(archive, name, lock):
-            return there
+        if record := locate_environment(archive, name, lock):
+            return record
         chosen = lock.for_platform(platform)
         if not any(p.manager == "conda" and p.name == "python" for p in chosen):
             raise LockFailed(f"the lock of {name} holds no python for {platform}")
@@ -184,8 +184,8 @@ def _first_build(
         baked = buildx.bake(
             contexts, name, output=buildx.to_layout(exported), platform=platform, progress=progress
         )
-        known = [read_environment(archive, n).image for n in archive.environment_names()]
-        image = oci_layout.add(archive.images, exported, baked.manifest, known)
+        images = [read_environment(archive, n).image for n in archive.environment_names()]
+        image = oci_layout.add(archive.images, exported, baked.manifest, images)
     if image.config != baked.config:
         raise WrongImage("config", baked.config, image.config)
     if image.platform != platform:

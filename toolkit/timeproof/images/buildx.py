@@ -68,9 +68,9 @@ def bake(
     """
     target = f"environment-{environment.replace('.', '_')}"
     with tempfile.TemporaryDirectory(prefix="timeproof-bake-") as scratch:
-        told = Path(scratch) / "metadata.json"
+        report = Path(scratch) / "metadata.json"
         words = ["docker", "buildx", "bake", "--builder", "default", "--progress", "plain"]
-        words += ["--file", str(bake_file()), "--metadata-file", str(told)]
+        words += ["--file", str(bake_file()), "--metadata-file", str(report)]
         words += ["--set", f"{target}.output={output}", "--set", f"{target}.tags="]
         words += ["--no-cache"] if no_cache else []
         settings = {
@@ -82,8 +82,8 @@ def bake(
         }
 
         def show(line: str) -> None:
-            if found := _STEP.match(line):
-                progress.detail(found[1].replace("wheel-", "").split(" ")[0])
+            if match := _STEP.match(line):
+                progress.detail(match[1].replace("wheel-", "").split(" ")[0])
             elif "exporting" in line or "unpacking" in line:
                 progress.detail("writing the image")
 
@@ -99,7 +99,7 @@ def bake(
                 build()
         except ToolFailed as error:
             raise _why(error) from error
-        result = strictjson.loads(told.read_bytes(), told)
+        result = strictjson.loads(report.read_bytes(), report)
     try:
         entry = result[target]
         return Baked(str(entry["containerimage.digest"]), str(entry["containerimage.config.digest"]))
@@ -133,6 +133,6 @@ def _why(error: ToolFailed) -> Exception:
 
 def builder_versions() -> dict[str, str]:
     """What builds here: buildx's version, for the record."""
-    told = proc.run(["docker", "buildx", "version"], timeout=60.0, advice=_ADVICE)
-    words = told.stdout.decode("utf-8", "replace").split()
+    answer = proc.run(["docker", "buildx", "version"], timeout=60.0, advice=_ADVICE)
+    words = answer.stdout.decode("utf-8", "replace").split()
     return {"buildx": words[1] if len(words) > 1 else "?"}

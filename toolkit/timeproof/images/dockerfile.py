@@ -41,7 +41,7 @@ def check_dockerfile(text: str, path: object) -> None:
         elif copy := _COPY.fullmatch(line):
             if copy[1] not in stages - {"scratch"}:
                 issues.append(f"line {number} copies from {copy[1]!r}, which is no stage before it")
-        elif not any(known.fullmatch(line) for known in _OTHERS):
+        elif not any(pattern.fullmatch(line) for pattern in _OTHERS):
             issues.append(f"line {number} is none that a recipe holds: {line[:80]!r}")
     if issues:
         raise Malformed(path, issues)

@@ -58,24 +58,24 @@ def _install(wheel: PackageEntry, tools: str) -> str:
     return f"RUN --network=none {mounts} {strictjson.compact(words)}"
 
 
-def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
+def dockerfile(ingredients: Ingredients, tools: str, probe: str) -> str:
     """Write the Dockerfile: one stage and one linked layer a wheel.
 
     Args:
         tools: the context folder of the script that installs a wheel, named by its content.
         probe: the context file of the probe's tar, named by its content.
     """
-    largest_first = sorted(what.wheels, key=lambda w: (-w.size, w.name))
+    largest_first = sorted(ingredients.wheels, key=lambda w: (-w.size, w.name))
     alone = {w.sha256 for w in largest_first[:LAYERS]}
-    together = [w for w in what.wheels if w.sha256 not in alone]
+    together = [w for w in ingredients.wheels if w.sha256 not in alone]
     lines = [
         "# Made from the lock, and frozen. Every file of the context is named by its SHA-256.",
         "FROM scratch AS python",
-        f"ADD {what.base.sha256}.tar /",
-        f"ADD {what.conda_part.sha256}.tar /",
+        f"ADD {ingredients.base.sha256}.tar /",
+        f"ADD {ingredients.conda_part.sha256}.tar /",
     ]
     stages = []
-    for wheel in what.wheels:
+    for wheel in ingredients.wheels:
         if wheel.sha256 in alone:
             stages.append(_stage_name(wheel))
             lines += ["", f"FROM python AS {stages[-1]}", _install(wheel, tools)]
@@ -86,8 +86,8 @@ def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
     lines += [
         "",
         "FROM scratch",
-        f"ADD --link {what.base.sha256}.tar /",
-        f"ADD --link {what.conda_part.sha256}.tar /",
+        f"ADD --link {ingredients.base.sha256}.tar /",
+        f"ADD --link {ingredients.conda_part.sha256}.tar /",
     ]
     lines += [f"COPY --link --from={stage} /out/ /" for stage in stages]
     lines += [
@@ -99,23 +99,23 @@ def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, what: Ingredients) -> None:
+def write(folder: Path, ingredients: Ingredients) -> None:
     """Make the recipe in `folder`, which is empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     script = image_file("environment/install_wheel.py").read_bytes()
-    probe = Digest.of(what.probe).hex
+    probe = Digest.of(ingredients.probe).hex
     tools = Digest.of(script).hex
     recipe = {
         "schema": 1,
         "tools": {"folder": tools, "files": ["install_wheel.py"]},
         "probe": {"file": "probe.tar", "sha256": probe},
-        "packages": [p.model_dump() for p in (what.base, what.conda_part, *what.wheels)],
+        "packages": [p.model_dump() for p in (ingredients.base, ingredients.conda_part, *ingredients.wheels)],
     }
     files = {
-        "Dockerfile": dockerfile(what, tools, f"{probe}.tar").encode(),
+        "Dockerfile": dockerfile(ingredients, tools, f"{probe}.tar").encode(),
         "docker-bake.hcl": bake_file().read_bytes(),
         "install_wheel.py": script,
-        "probe.tar": what.probe,
+        "probe.tar": ingredients.probe,
         "recipe.json": strictjson.dumps(recipe),
         # For `docker run --env-file`; the build doesn't read them.
         **{f"profile-{name}.env": env_file(name) for name in BUILT_IN},
@@ -137,9 +137,9 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
         Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere; or the Dockerfile
             says what no recipe of ours says.
     """
-    told = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
+    document = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
     try:
-        tools, probe = told["tools"], told["probe"]
+        tools, probe = document["tools"], document["probe"]
         folder, sha256 = Digest(str(tools["folder"])).hex, Digest(str(probe["sha256"])).hex
         names = [check_file_name(str(n)) for n in tools["files"]]
     except (KeyError, TypeError, ValueError) as error:
@@ -151,8 +151,8 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
     (context / folder).mkdir()
     _copy(recipe, names, context / folder)
     data = _read(recipe, "probe.tar")
-    if (found := Digest.of(data)).hex != sha256:
-        raise DigestMismatch(recipe / "probe.tar", sha256, found)
+    if (actual := Digest.of(data)).hex != sha256:
+        raise DigestMismatch(recipe / "probe.tar", sha256, actual)
     (context / f"{sha256}.tar").write_bytes(data)
     findings: list[BadArchive] = []
     for package in packages:
