@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import probe_folder
-from support.waiting import HANG_SECONDS
 
+from timeproof.testing import probe_folder
 from timeproof_probe import wire
+
+HANG_SECONDS = 600.0  # a guard against a hang, and no measure: many times what a slow machine needs
 
 
 @dataclass
