@@ -240,7 +240,8 @@ containers.connect = connect
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadgroup", "loadscope", "loadfile"])
+@pytest.mark.slow
+@pytest.mark.parametrize("dist", ["load"])  # what -n alone chooses
 def test_xdist_gives_an_environment_to_one_worker(
     pytester: pytest.Pytester, small: Archive, dist: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
