@@ -55,6 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             fixtures = {tier for name, tier in BY_FIXTURE.items() if name in item.fixturenames}
             for tier in tiers_of(item.path) | fixtures:
                 item.add_marker(tier)
+    # What waits for containers begins first; what only computes fills the rest of the time.
+    waiting = {item.path for item in items if item.get_closest_marker("container")}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 @pytest.fixture(scope="session")

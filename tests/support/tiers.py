@@ -30,11 +30,8 @@ BY_FIXTURE = {"chromium": "browser", "server": "server"}
 def tiers_of(path: Path) -> frozenset[str]:
     """Give the markers that follow from what this file imports, directly or through the tests' helpers."""
     names = set(_imports(ast.parse(path.read_bytes())))
-    tiers = {
-        tier
-        for tier, modules in BY_MODULE.items()
-        if any(name.partition(".")[0] in modules for name in names)
-    }
+    packages = {name.partition(".")[0] for name in names}
+    tiers = {tier for tier, modules in BY_MODULE.items() if packages & modules}
     # `from support.x import y` gives support.x and support.x.y: of the two, the file is what counts.
     for name in names:
         for helper in ((TESTS / name.replace(".", "/")).with_suffix(".py"), path.with_name(f"{name}.py")):
