@@ -17,6 +17,8 @@ from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import DigestMismatch, FetchFailed, Missing, NotRegular, UnsafePath
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 
 def a_file(folder: Path, data: bytes = b"wheel", name: str = "x-1-py3-none-any.whl") -> Path:
     path = folder / name

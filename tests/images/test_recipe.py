@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.archive_making import break_hard_link, flip
+from support.laws import examples
 
 from timeproof.base import proc
 from timeproof.base.digests import Digest
@@ -61,7 +62,7 @@ def test_the_largest_wheels_have_layers_of_their_own():
 
 
 @given(st.lists(NAMES, min_size=1, max_size=8, unique_by=lambda n: re.sub(r"[-_.]+", "-", n).lower()))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_every_stage_has_a_name_of_its_own_that_docker_takes(names):
     made = text(*(package("wheel", n) for n in names))
     stages = re.findall(r"^FROM \S+ AS (\S+)$", made, re.MULTILINE)
