@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.probe_jobs import adder, python_model
-from support.probing import run
 
-from timeproof.probe import leftovers
+from timeproof.testing.probing import run
+from timeproof_probe import leftovers
 
 DETACHED = """
 if os.fork() == 0:

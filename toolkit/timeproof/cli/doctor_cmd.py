@@ -156,8 +156,8 @@ def _reap() -> dict[str, int]:
 
 
 def _cpu() -> list[Check]:
-    from timeproof.probe.machine import describe
     from timeproof.runs.capability import promises
+    from timeproof_probe.machine import describe
 
     return [Check(p.name, p.kept, p.found, needed=False, advice=p.advice) for p in promises(describe())]
 

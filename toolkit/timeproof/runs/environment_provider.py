@@ -13,7 +13,7 @@ from timeproof.environments.lock.document import Lock
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.images.build import build_environment, check_name, locate_environment
-from timeproof.images.recipe import probe_digest
+from timeproof.images.probe_files import holds_present_probe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import EnvironmentRecord
@@ -80,7 +80,7 @@ def captured(
     """
     target = python or Path(sys.executable)
     progress.step("Looking at the environment")
-    mark = f"{fingerprint.fingerprint(target)} {probe_digest().hex}"
+    mark = fingerprint.fingerprint(target)
     known = fingerprint.known_capture(mark, name, without)
     if known is not None:
         for folder in archive.environment_names():
@@ -88,9 +88,10 @@ def captured(
                 continue
             try:
                 record = read_environment(archive, folder)
-            except BadArchive:
+                lock, _ = read_lock_folder(archive.environments / folder)
+            except (BadArchive, LockFailed):
                 continue
-            if record.lock_sha256 == known:
+            if record.lock_sha256 == known and holds_present_probe(lock):
                 return record
     found = capture.capture(
         target, PackageStore(archive.packages), name=name, without=without, progress=progress

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from timeproof.frameworks.base import Saved
+from timeproof_probe import wire
 
 _DRAWS = re.compile(
     r"\b(?:dropout[123]?d?|alpha_dropout|rand(?:n|int|perm|_like|n_like|int_like)?|normal_?|uniform_?"
@@ -46,6 +47,7 @@ def named(found: Sequence[str]) -> str:
 
 
 _NO_MODULE = re.compile(r"No module named '([A-Za-z0-9_]+)([A-Za-z0-9_.]*)")
+_NO_LOADER = re.compile(wire.NO_LOADER + r" '([a-z][a-z0-9_]*)'")
 _NO_FILE = re.compile(r"(?:No such file or directory|can't find resource)[^']*'([^']+)'")
 
 
@@ -83,10 +85,12 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
     for pattern, text in _ADVICE:
         if pattern.search(reason):
             return f"{text}. Nothing was published"
-    found = _NO_MODULE.search(reason)
-    if found is None:
+    if (loader := _NO_LOADER.search(reason)) is not None:
+        return f"archive it into an environment that holds {loader[1]}, or install that into this one"
+    absent = _NO_MODULE.search(reason)
+    if absent is None:
         return "nothing was published; what the container printed stands above"
-    module = found[1]
+    module = absent[1]
     if module == "timeproof":
         return (
             "the file that defines the model imports timeproof, which is not in the container: define the"
@@ -98,7 +102,7 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
     if saved is not None and any(
         Path(p).stem == module or module in Path(p).parts for p in saved.source_files
     ):
-        whole = found[1] + found[2]
+        whole = absent[1] + absent[2]
         return (
             f"{whole} is a module of yours that is imported by a name made at run time, which can't be"
             f" followed: add a plain 'import {whole}' to the model's module"

@@ -1,6 +1,11 @@
 """ONNX: the file as it is, its graph and its traps, its data files and cases."""
 
+from pathlib import Path
+
+from timeproof.frameworks.onnx.options import OnnxOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "OnnxOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="onnx",
@@ -10,6 +15,8 @@ FRAMEWORK = FrameworkSpec(
     runtime="onnxruntime",
     distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
     adapter="timeproof.frameworks.onnx.adapter:Onnx",
+    options=OnnxOptions,
+    probe=Path(__file__).resolve().parent / "probe",
     takes="an ONNX file",
     files="an .onnx file",
     extensions=(".onnx",),

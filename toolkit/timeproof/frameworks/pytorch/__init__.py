@@ -1,6 +1,11 @@
 """PyTorch: the state, the class's own source, the way it is called, the ONNX export."""
 
+from pathlib import Path
+
+from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "PyTorchOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="pytorch",
@@ -9,6 +14,8 @@ FRAMEWORK = FrameworkSpec(
     module="torch",
     distributions=("torch", "pytorch", "pytorch-cpu"),
     adapter="timeproof.frameworks.pytorch.adapter:PyTorch",
+    options=PyTorchOptions,
+    probe=Path(__file__).resolve().parent / "probe",
     takes="a torch.nn.Module",
     sniff="timeproof.frameworks.pytorch.files:sniff",
     needed_for="archiving live PyTorch models",
