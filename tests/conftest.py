@@ -18,8 +18,8 @@ from timeproof.base.digests import Digest
 from timeproof.engines.docker import DockerEngine, connect
 from timeproof.environments.conda.layer import BaseRoot
 from timeproof.errors import EngineMissing
-from timeproof.images import build
-from timeproof.images.base_rootfs import one_base
+from timeproof.images.base_rootfs import shared_base
+from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
@@ -41,7 +41,7 @@ def real_engine() -> DockerEngine:
 def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
     store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
-    rootfs = one_base(store)
+    rootfs = shared_base(store)
     digest = Digest(rootfs.sha256)
     return BaseRoot(store.verified(digest, rootfs.file), digest)
 
@@ -81,7 +81,7 @@ def sealed(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) 
             done.append(timeproof.archive(*pair, **more))
     environment = done[0].metadata.environment.name
     yield Sealed(Archive(root), tuple(str(d.ref) for d in done), environment)
-    if build.tag(environment) not in before:
+    if tag(environment) not in before:
         image_provider.drop(real_engine, read_environment(Archive(root), environment))
 
 
