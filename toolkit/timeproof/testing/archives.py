@@ -16,6 +16,7 @@ from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.engines.protocol import ImageFacts
 from timeproof.images import recipe
+from timeproof.images.ingredients import Ingredients
 from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.sealing.flow import Archived, Request, archive_model
 from timeproof.store import oci_layout
@@ -100,7 +101,7 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
     with atomic.Staging(archive.environments, name) as staging:
         base, part, thing = packages
         probe = pack_probe(gather_probe({}))
-        recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, (thing,), probe))
+        recipe.write(staging.path / "recipe", Ingredients(base, part, (thing,), probe))
         (staging.path / "conda-lock.yml").write_bytes(lock)
         (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
         names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
