@@ -209,7 +209,7 @@ def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, 
             *tiny_models.leaves(), grid_size=3, root=archive.root, environment=sealed.environment
         )
     assert str(done.ref) == "grid-size-3/lightgbm/v2"
-    assert done.metadata.training["verdict"] == "identical"
+    assert done.metadata.training.verdict == "identical"
     assert timeproof.replay("grid-size-3/lightgbm", root=archive.root).passes()
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from support import onnx_bytes, probe_folder, probing
+from support import onnx_bytes
 from support.probe_jobs import adder, python_model
-from support.probing import artifact, run, same, write_inputs
+
+from timeproof.testing import probe_folder, probing
+from timeproof.testing.probing import artifact, run, same, write_inputs
 
 TABLE = np.linspace(-1, 1, 80, dtype=np.float64).reshape(20, 4)
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from support.archive_making import flip, publish
-from support.faking import FakeEngine, answering, ended, output, stream
-from support.faking import result_frame as said
 from support.paths import child_environment
 from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
@@ -27,6 +25,8 @@ from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_metadata
+from timeproof.testing.fake_engine import FakeEngine, answering, ended, output, stream
+from timeproof.testing.fake_engine import result_frame as said
 
 LGB1, LGB2, XGB = "grid-size-8/lightgbm/v1", "grid-size-8/lightgbm/v2", "grid-size-8/xgboost/v1"
 

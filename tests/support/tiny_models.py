@@ -15,11 +15,13 @@ def net() -> dict[str, Any]:
     import torch
     from tiny_net import TinyNet
 
+    from timeproof.frameworks.pytorch import PyTorchOptions
+
     torch.manual_seed(0)
     return {
         "model": TinyNet(4, 3).eval(),
         "inputs": {"x": ROWS},
-        "init_args": {"inputs": 4, "classes": 3},
+        "options": PyTorchOptions(init_args={"inputs": 4, "classes": 3}),
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,9 @@ from timeproof.cli.console import (
 )
 from timeproof.cli.user_code import load, read_arrays
 from timeproof.errors import BadRequest
+
+if TYPE_CHECKING:
+    from timeproof.frameworks.options import FrameworkOptions
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "archive"
@@ -43,8 +46,6 @@ timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused whe
 
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    how far is the conversion?
 """
-
-_OPTIONS = ("init_args", "optimizer", "epoch", "format", "onnx", "graph_optimization")
 
 
 def command(
@@ -122,18 +123,9 @@ def command(
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        if graph_optimization not in {"disable", "basic", "extended", "all"}:
-            raise BadRequest(f"{graph_optimization!r} is no graph optimisation level")
-        options = SaveOptions(
-            format=format,
-            onnx=onnx,
-            graph_optimization=graph_optimization,  # type: ignore[arg-type]  # checked above
-            keep_saturating=keep_saturating,
-        )
         model, arrays, more = load(target, inputs)
-        known = {k: v for k, v in more.items() if k in _OPTIONS}
-        if unknown := set(more) - set(known) - {"tags"}:
-            raise BadRequest(f"{target} gives {', '.join(sorted(unknown))}, which nobody knows")
+        flags = {"format": format, "onnx": onnx, "graph_optimization": graph_optimization}
+        options = framework_options(target, model, flags, {k: v for k, v in more.items() if k != "tags"})
         request = Request(
             model=model,
             inputs=arrays,
@@ -146,7 +138,7 @@ def command(
             witness=witness,
             thresholds=dict(_threshold(t) for t in threshold or ()),
             tags={**more.get("tags", {}), **tags},
-            options=replace(options, **known),
+            options=SaveOptions(options, keep_saturating=keep_saturating),
             copies=key_values(copy, "copy", "onnx=PATH"),
             expected=None if expected is None else read_arrays(expected),
             scores=scores or (),
@@ -174,15 +166,15 @@ def command(
             out.print("  [dim]no answer of your own was compared: hand one in with --expected[/dim]")
         for remark in done.remarks:
             out.print(f"  [yellow]{escape(remark)}[/yellow]")
-        for made in done.metadata.copies:
-            told = made.distance.get("summary") or made.distance.get("reason") or ""
-            out.print(f"  {escape(made.name)} copy: {made.distance.get('verdict')}: {escape(str(told))}")
+        for record in done.metadata.copies:
+            distance = f"{record.distance.verdict}: {record.distance.sentence}"
+            out.print(f"  {escape(record.name)} copy: {escape(distance)}")
         if done.metadata.proofs:
             out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
         for second in done.metadata.witnesses:
-            distance = second.facts.get("distance")
-            told = f": the answer {distance['summary']}" if distance else ""
-            out.print(f"  {second.kind} witness{escape(told)}")
+            measured = second.facts.distance
+            summary = f": the answer {measured.summary}" if measured else ""
+            out.print(f"  {second.kind} witness{escape(summary)}")
         for kept in done.metadata.kept:
             out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
         for note in [n for n in done.metadata.notes if n not in done.remarks]:
@@ -190,6 +182,34 @@ def command(
         return 0
 
     run_command(json, work)
+
+
+def framework_options(
+    target: str, model: object, flags: Mapping[str, object], named: Mapping[str, object]
+) -> FrameworkOptions:
+    """Build the options record of the model's framework.
+
+    Args:
+        flags: of the command line; those that the framework's record does not have say nothing to it.
+        named: what the user's function gives beside the model, which goes before the flags: fields of the
+            record, or the whole record as `options`.
+
+    Raises BadRequest.
+    """
+    from timeproof.frameworks.choose import spec_for_either
+    from timeproof.frameworks.options import FrameworkOptions
+
+    if isinstance(whole := named.get("options"), FrameworkOptions):
+        flags, named = dict(whole), {name: value for name, value in named.items() if name != "options"}
+    spec = spec_for_either(model)
+    fields = spec.options.model_fields
+    if unknown := sorted(set(named) - set(fields)):
+        raise BadRequest(
+            f"{target} gives {', '.join(unknown)}, which is no option of {spec.title} models",
+            advice=f"beside the model, the inputs and tags it gives any of: {', '.join(fields)}",
+        )
+    values: dict[str, Any] = {name: flags[name] for name in fields if name in flags} | dict(named)
+    return spec.options(**values)
 
 
 def key_values(given: list[str] | None, what: str, form: str) -> dict[str, str]:

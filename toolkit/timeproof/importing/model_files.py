@@ -9,7 +9,7 @@ from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotImportable
-from timeproof.frameworks.base import Adapter, GraphOptimization, SaveOptions
+from timeproof.frameworks.base import Adapter, SaveOptions
 from timeproof.frameworks.choose import adapter_for_file
 from timeproof.frameworks.onnx import signature as graph
 from timeproof.frameworks.onnx.adapter import Looked
@@ -19,6 +19,7 @@ from timeproof.frameworks.onnx.probe import onnxfile
 from timeproof.frameworks.onnx.probe.elements import widened
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.options import FrameworkOptions, GraphOptimization
 from timeproof.importing import array_files
 from timeproof.importing.features import described, named_features
 from timeproof.importing.fitting import fit_answer, fit_input
@@ -211,7 +212,12 @@ def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOp
     renamed = external_names(path, found, tag)
     # Whoever imports a model compares its answers with the third party's: weights that saturate are no trap
     # that one must be kept from, but they are told.
-    looked = Looked.at(found, data, path.parent, SaveOptions(graph_optimization=level, keep_saturating=True))
+    looked = Looked.at(
+        found,
+        data,
+        path.parent,
+        SaveOptions(FrameworkOptions(graph_optimization=level), keep_saturating=True),
+    )
     options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **known.options}
     if not renamed:
         entry = made.write(f"model_{tag}.onnx", data, "model", "onnx")

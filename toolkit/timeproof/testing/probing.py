@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import probe_folder
 
+from timeproof.testing import probe_folder
 from timeproof_probe import wire
 
 
