@@ -145,6 +145,7 @@ def test_what_can_not_be_asked_is_told_before_anything_runs(small, tmp_path, mor
     assert verify(small).artifacts == 2
 
 
+@pytest.mark.framework
 def test_trees_have_margins_and_nothing_wider(small):
     model, rows = tiny_models.forest()
     with pytest.raises(BadRequest, match="raw margins"):
@@ -155,6 +156,7 @@ def test_trees_have_margins_and_nothing_wider(small):
         )
 
 
+@pytest.mark.framework
 def test_the_margins_of_a_tree_are_its_witness(small):
     model, rows = tiny_models.forest()
     given = {"predict_proba": model.predict_proba(rows), "margin": model.predict(rows, output_margin=True)}
