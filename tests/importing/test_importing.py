@@ -18,6 +18,7 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
 from timeproof.importing.flow import Request, import_models
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.reference import read as read_reference
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.verify import read_metadata, verify
 from timeproof.testing.archives import ENVIRONMENT
 
@@ -78,7 +79,7 @@ def test_every_data_set_of_a_tree_is_an_artifact(small, tree):
     assert cases == [("bf16", "0"), ("node/relu", "0"), ("node/relu", "1"), ("node/sequence", "0")]
     for metadata in told:
         assert (metadata.reference.origin, metadata.reference.source) == ("imported", "a zoo")
-        assert metadata.seal == metadata.machine == {}
+        assert (metadata.seal, metadata.machine) == (SealFacts(), Machine())
         assert metadata.framework.version is None
         assert metadata.training is None
         assert metadata.tags["run"] == "3"

@@ -25,6 +25,7 @@ from timeproof.errors import (
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store import reference
 from timeproof.store.layout import Archive
+from timeproof.store.schema.records import Machine
 from timeproof.store.verify import check_artifact, verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import (
@@ -70,12 +71,12 @@ def test_what_replays_twice_the_same_is_published_with_its_answer(small, tmp_pat
     assert done.path == small.root / done.ref.metadata
     assert fake.calls.count("run") == 2
     assert done.metadata.tags == {"run": "42"}
-    assert done.metadata.seal["runs"] == 2
+    assert done.metadata.seal.runs == 2
     seeds = [job["artifacts"][0]["options"]["seed"] for job in fake.jobs]
-    assert sorted(seeds) == sorted(done.metadata.seal["seeds"])
+    assert sorted(seeds) == sorted(done.metadata.seal.seeds)
     assert len(set(seeds)) == 2, "one seed for both would hide a model that draws random numbers"
     assert done.metadata.environment.image == IMAGE
-    assert done.metadata.machine == {"cpu": "a CPU"}
+    assert done.metadata.machine == Machine(cpu="a CPU")
     assert check_artifact(small, done.ref) == done.metadata.model_copy(
         update={"checksum": check_artifact(small, done.ref).checksum}
     )

@@ -242,10 +242,10 @@ def test_the_exported_copy_takes_inputs_by_name_too(small: Archive, nets: Module
     there = with_onnxruntime(small)
     done = seal(small, nets.ByName(), {"qty": RIGHT, "price": LEFT}, environment=there)
     (copy,) = done.metadata.copies
-    assert copy.distance["verdict"] in {"identical", "rounding"}
+    assert copy.distance.verdict in {"identical", "rounding"}
     inputs = {"qty": RIGHT, "shift": LEFT[:, :3], "price": LEFT}
     shifted = seal(small, nets.ByName(), inputs, environment=there)
-    assert [c.distance["verdict"] for c in shifted.metadata.copies] in (["identical"], ["rounding"])
+    assert [c.distance.verdict for c in shifted.metadata.copies] in (["identical"], ["rounding"])
 
 
 # --- another answer is refused ----------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_a_model_whose_container_answers_otherwise_is_refused_with_the_reason(
     kept = seal(small, model, LEFT, options=options, keep_different=True)
     assert kept.metadata.kept == ["different"]
     assert kept.metadata.training is not None
-    assert kept.metadata.training["verdict"] == "broken"
+    assert kept.metadata.training.verdict == "broken"
     assert any("your process and the container differ: broken" in r for r in kept.remarks)
     assert verify(small).ok
 
@@ -417,7 +417,7 @@ def test_a_module_of_another_type_answers_in_it(small: Archive, nets: ModuleType
     archived = answer_of(small, done)["output"]
     np.testing.assert_allclose(archived, mine.to(torch.float32 if kind == "bfloat16" else dtype), rtol=1e-2)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding", "drift"}
+    assert done.metadata.training.verdict in {"identical", "rounding", "drift"}
     assert archived.dtype == {"bfloat16": "float32"}.get(kind, kind)
 
 
@@ -428,7 +428,7 @@ def test_a_mixture_of_types_and_a_complex_weight_are_restored(small: Archive, ne
     model.phase = torch.nn.Parameter(torch.randn(3, dtype=torch.complex128))
     done = seal(small, model, LEFT, options=NO_COPY)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding"}
+    assert done.metadata.training.verdict in {"identical", "rounding"}
     assert [o.dtype for o in done.metadata.outputs] == ["<f8", "<f8"]
 
 
@@ -439,7 +439,7 @@ def test_the_process_s_default_type_is_restored(small: Archive, nets: ModuleType
     finally:
         torch.set_default_dtype(torch.float32)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding"}
+    assert done.metadata.training.verdict in {"identical", "rounding"}
     assert done.metadata.outputs[0].dtype == "<f8"
 
 
@@ -473,7 +473,7 @@ def test_an_expected_answer_must_agree_for_a_model_file(small: Archive, tmp_path
     right = tiny_models.ROWS * 2
     done = seal(small, path, inputs, expected={"y": right})
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] == "identical"
+    assert done.metadata.training.verdict == "identical"
     with pytest.raises(SealFailed, match="answers otherwise than the expected answer: broken"):
         seal(small, path, inputs, expected=-right)
     kept = seal(small, path, inputs, expected=-right, keep_different=True)

@@ -166,15 +166,15 @@ def command(
             out.print("  [dim]no answer of your own was compared: hand one in with --expected[/dim]")
         for remark in done.remarks:
             out.print(f"  [yellow]{escape(remark)}[/yellow]")
-        for made in done.metadata.copies:
-            told = made.distance.get("summary") or made.distance.get("reason") or ""
-            out.print(f"  {escape(made.name)} copy: {made.distance.get('verdict')}: {escape(str(told))}")
+        for record in done.metadata.copies:
+            distance = f"{record.distance.verdict}: {record.distance.sentence}"
+            out.print(f"  {escape(record.name)} copy: {escape(distance)}")
         if done.metadata.proofs:
             out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
         for second in done.metadata.witnesses:
-            distance = second.facts.get("distance")
-            told = f": the answer {distance['summary']}" if distance else ""
-            out.print(f"  {second.kind} witness{escape(told)}")
+            measured = second.facts.distance
+            summary = f": the answer {measured.summary}" if measured else ""
+            out.print(f"  {second.kind} witness{escape(summary)}")
         for kept in done.metadata.kept:
             out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
         for note in [n for n in done.metadata.notes if n not in done.remarks]:

@@ -55,7 +55,7 @@ def _table(changes: tuple[Change, ...]) -> Table:
     for heading in ("package", "change", "was", "is now"):
         table.add_column(heading, overflow="fold")
     for change in changes:
-        was, now = change.shown()
+        was, now = change.labels()
         colour = {"added": "green", "removed": "red"}.get(change.kind, "yellow")
         name = f"{change.package.name} [dim]{escape(change.package.platform)}[/dim]"
         table.add_row(name, f"[{colour}]{change.kind}[/{colour}]", escape(was), escape(now))
@@ -92,7 +92,8 @@ def command(
         from timeproof.base import atomic
         from timeproof.environments.lock.difference import differences
         from timeproof.environments.solve.allowed import Allowed
-        from timeproof.environments.solve.flow import lock_from_interpreter, solve
+        from timeproof.environments.solve.flow import solve
+        from timeproof.environments.solve.from_interpreter import lock_from_interpreter
         from timeproof.errors import BadRequest, NotFound
         from timeproof.store.layout import Archive
         from timeproof.store.packages import PackageStore
@@ -126,7 +127,7 @@ def command(
             "platforms": list(lock.platforms),
             "packages": len(lock.packages),
             "written": not check,
-            "changes": None if changes is None else [change.told() for change in changes],
+            "changes": None if changes is None else [change.to_json() for change in changes],
         }
         if json:
             print_json(told)

@@ -109,11 +109,11 @@ def command(
         if metadata.training is not None:
             table.add_row(
                 "training process",
-                escape(str(metadata.training.get("summary", metadata.training.get("verdict")))),
+                escape(metadata.training.summary or metadata.training.verdict),
             )
         for copy in metadata.copies:
-            told = copy.distance.get("summary", copy.distance.get("reason", ""))
-            table.add_row(f"{copy.name} copy", escape(f"{copy.distance.get('verdict')}: {told}"))
+            distance = f"{copy.distance.verdict}: {copy.distance.sentence}"
+            table.add_row(f"{copy.name} copy", escape(distance))
         for witness in metadata.witnesses:
             table.add_row(f"{witness.kind} witness", escape(_near(witness)))
         for threshold, figure in metadata.thresholds.items():
@@ -121,7 +121,7 @@ def command(
         if metadata.reference.origin == "imported":
             table.add_row("answers", escape(f"imported from {metadata.reference.source}; never sealed here"))
         else:
-            table.add_row("sealed on", escape(str(metadata.machine.get("cpu", "?"))))
+            table.add_row("sealed on", escape(metadata.machine.cpu or "?"))
         for key, value in metadata.tags.items():
             table.add_row(f"tag {escape(key)}", escape(value))
         for kept in metadata.kept:
@@ -142,10 +142,10 @@ def command(
 
 def _near(witness: Witness) -> str:
     """How far the answer is from it; margins are part of the answer."""
-    distance = witness.facts.get("distance")
-    if not isinstance(distance, dict):
+    distance = witness.facts.distance
+    if distance is None:
         return ", ".join(spec.name for spec in witness.outputs)
-    return f"the answer's distance from it: {distance.get('verdict')}: {distance.get('summary')}"
+    return f"the answer's distance from it: {distance.verdict}: {distance.summary}"
 
 
 def _facts() -> Table:

@@ -25,6 +25,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import batch, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
     EnvironmentRef,
@@ -217,8 +218,8 @@ def _fill(
                     ),
                     profile=profile,
                     training=None,
-                    machine={},
-                    seal={},
+                    machine=Machine(),
+                    seal=SealFacts(),
                     tags=tags,
                     notes=[*known.notes, *kept.notes],
                     kept=list(kept.kept),

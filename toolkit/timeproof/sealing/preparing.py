@@ -63,7 +63,7 @@ class Preparation:
         self.inputs = read_inputs(self.adapter, request.model, request.inputs)
         for input_name, array in self.inputs.items():
             reference.spec_of(input_name, "input_0", array)  # refuses what no file holds
-        self.own: OwnAnswer | None = None
+        self.own_answer: OwnAnswer | None = None
         self.options = replace(
             request.options,
             framework=options_of(self.spec.options, request.options.framework),
@@ -96,7 +96,7 @@ class Preparation:
             if self.request.expected is None and not self.from_file:
                 self._note(f"there is no answer of your own to compare with: {error.message}")
             return
-        self.own = OwnAnswer(outputs)
+        self.own_answer = OwnAnswer(outputs)
 
     def _note(self, text: str) -> None:
         self.saved = replace(self.saved, notes=(*self.saved.notes, text))
@@ -123,8 +123,8 @@ class Preparation:
                 f"{', '.join(strange)} is no output of the model",
                 advice=f"--scores takes one of: {', '.join(outputs)}",
             )
-        known = {name: mark for name, mark in self.saved.scores.items() if name in outputs}
-        return known | dict.fromkeys(self.request.scores, True)
+        marks = {name: mark for name, mark in self.saved.scores.items() if name in outputs}
+        return marks | dict.fromkeys(self.request.scores, True)
 
     def task(self, draft: publish.Draft, more: Sequence[Mapping[str, Any]]) -> Task:
         recording.write_reference(draft, input=self.inputs)
