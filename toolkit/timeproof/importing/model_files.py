@@ -15,7 +15,7 @@ from timeproof.frameworks.onnx import signature as graph
 from timeproof.frameworks.onnx.adapter import Looked
 from timeproof.frameworks.onnx.case_folders import Arrays, Known, read_file
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, wire_format
 from timeproof.frameworks.onnx.probe.elements import widened
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData
@@ -103,7 +103,7 @@ def _read(path: Path, name: str, dtype: str) -> tuple[dict[str, Array], tuple[st
 def _of_graph(source: Path, inputs: Path, expected: Path) -> Known:
     try:
         told = graph.read(read_file(source.parent, source.name))
-    except (BadData, onnxfile.BadOnnx) as error:
+    except (BadData, wire_format.BadOnnx) as error:
         raise NotImportable(source, [str(error)]) from None
     wanted = [p for p in told.inputs if p.name not in told.initialised]
     given, taken = _of_ports(inputs, wanted, "inputs", bits=True)
@@ -126,7 +126,7 @@ def table_inputs(source: Path, table: Path) -> dict[str, Array]:
     if framework == "onnx":
         try:
             ports = graph.read(read_file(source.parent, source.name))
-        except (BadData, onnxfile.BadOnnx) as error:
+        except (BadData, wire_format.BadOnnx) as error:
             raise NotImportable(source, [str(error)]) from None
         wanted = [p for p in ports.inputs if p.name not in ports.initialised]
         return _of_ports(table, wanted, "inputs", bits=True)[0].arrays
@@ -206,7 +206,7 @@ def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOp
     """Write an ONNX model's bytes, and its external data where it has any. Raises BadData and BadModel."""
     try:
         found = onnxfile.inspect(data)
-    except onnxfile.BadOnnx as error:
+    except wire_format.BadOnnx as error:
         raise BadData(f"{path.name}: {error}") from None
     tag = made.next.tag
     renamed = external_names(path, found, tag)

@@ -35,7 +35,7 @@ from timeproof.frameworks.onnx import scores as onnx_scores
 from timeproof.frameworks.onnx.copies import add_copy, require_onnx
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
 from timeproof.frameworks.onnx.options import OnnxOptions
-from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile, wire_format
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.sniffing import ModelFile
 
@@ -234,7 +234,7 @@ def _mapped(path: Path) -> memoryview:
 def _inspect(data: bytes | memoryview, what: str) -> onnxfile.OnnxFile:
     try:
         return onnxfile.inspect(data)
-    except onnxfile.BadOnnx as error:
+    except wire_format.BadOnnx as error:
         raise NotArchivable(f"{what}: {error}", advice="give an .onnx file as it was exported") from None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import SavedFile, copy_bytes
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, wire_format
 
 
 def keep_copy(
@@ -42,7 +42,7 @@ def external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, 
             continue
         try:
             onnxfile.check_location(item.location)
-        except onnxfile.BadOnnx as error:
+        except wire_format.BadOnnx as error:
             raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
         source = path.parent / item.location
         here = path.parent
@@ -61,7 +61,7 @@ def external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, 
         sizes[item.location] = source.stat().st_size
     try:
         onnxfile.check_external(found, sizes)
-    except onnxfile.BadOnnx as error:
+    except wire_format.BadOnnx as error:
         raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
     return renamed
 
