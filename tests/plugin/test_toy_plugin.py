@@ -158,7 +158,7 @@ def test_the_plugin_archives_replays_and_regresses_with_a_real_engine(
     )
     ref = archive.locate(f"grid-size-3/{NAME}")
     environment = read_metadata(archive, ref).environment.name
-    words = ["regress", "--archive", archive.root, "--artifact", f"*/{NAME}/*", "--env", environment]
+    words = ["regress", archive.root, "--artifact", f"*/{NAME}/*", "--env", environment]
     document = installed.run("-m", "timeproof", *words, "--out", tmp_path / "out", "--json")
     assert [cell["verdict"] for cell in json.loads(document)["cells"]] == ["identical"]
     # From here on without the plugin: this process does not hold it.

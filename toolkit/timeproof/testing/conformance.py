@@ -203,7 +203,7 @@ class FrameworkTests:
             assert record.distributions == list(self.framework.distributions), name
         assert verify(archive).ok
         result = replay(archive, list(archive.refs()), archives.engine())
-        assert {str(one.ref): str(one.verdict) for one in result.replayed} == {
+        assert {str(artifact.ref): str(artifact.verdict) for artifact in result.replayed} == {
             str(ref): "identical" for ref in archive.refs()
         }
 

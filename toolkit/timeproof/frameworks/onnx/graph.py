@@ -77,14 +77,14 @@ def read(data: bytes | memoryview, folder: Path | None = None) -> Graph:
     return Graph(tuple(nodes), weights, prepacked)
 
 
-def _keep(weights: dict[str, Weights], found: Weights | None, name: str | None = None) -> None:
+def _keep(weights: dict[str, Weights], tensor: Weights | None, name: str | None = None) -> None:
     """Add a tensor; of two with one name, in different graphs, the one with the larger values counts."""
-    if found is None:
+    if tensor is None:
         return
-    key = name or found.name
+    key = name or tensor.name
     before = weights.get(key)
-    if before is None or (before.largest is not None and (found.largest or 999) > before.largest):
-        weights[key] = Weights(key, found.largest)
+    if before is None or (before.largest is not None and (tensor.largest or 999) > before.largest):
+        weights[key] = Weights(key, tensor.largest)
 
 
 def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
@@ -122,12 +122,12 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
 
 def _entries(view: memoryview) -> dict[str, str]:
     """Read where a tensor's external data lies; none where it has none."""
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for number, _, item in wire_format.fields(view):
         if number == 13 and isinstance(item, memoryview):
             pair = {part: wire_format.text(v) for part, _, v in wire_format.fields(item) if part in (1, 2)}
-            found[pair.get(1, "")] = pair.get(2, "")
-    return found
+            entries[pair.get(1, "")] = pair.get(2, "")
+    return entries
 
 
 def _is_prepacked(view: memoryview) -> bool:
@@ -136,7 +136,7 @@ def _is_prepacked(view: memoryview) -> bool:
 
 def _int8(view: memoryview, folder: Path | None) -> Weights | None:
     """Give a tensor's largest |value| where it is int8; None where it is something else."""
-    kind, name, largest, held = 0, "", 0, False
+    kind, name, largest, inside = 0, "", 0, False
     for number, _, item in wire_format.fields(view):
         if number == 2 and isinstance(item, int):
             kind = item
@@ -146,12 +146,12 @@ def _int8(view: memoryview, folder: Path | None) -> Weights | None:
         return None
     for number, _, item in wire_format.fields(view):
         if number == 9 and isinstance(item, memoryview):
-            largest, held = max(largest, _largest(item)), True
+            largest, inside = max(largest, _largest(item)), True
         elif number == 5:  # int32_data: packed, or one by one
-            held = True
+            inside = True
             for value in _varints(item):
                 largest = max(largest, abs(value - 2**64 if value >= 2**63 else value))
-    if held:
+    if inside:
         return Weights(name, largest)
     places = _entries(view)
     if not places or folder is None:
