@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.laws import examples
 from support.paths import child_environment
 from support.regress_making import cell
 
@@ -43,7 +44,7 @@ def test_what_was_added_comes_back(tmp_path):
     assert journal.entries[0].machine == MACHINE
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 10**6), st.booleans())
 def test_a_cut_or_damaged_line_costs_that_cell_alone(tmp_path_factory, where, cut):
     folder = tmp_path_factory.mktemp("journal")

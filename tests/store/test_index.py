@@ -7,9 +7,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from support.archive_making import flip, publish, reseal, small_archive
+from support.laws import examples
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
@@ -144,7 +145,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return data[: found.start(1)] + Digest.of(blank).hex.encode() + data[found.end(1) :]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damaged())
 def test_a_damaged_document_gives_the_row_or_the_finding_of_the_slow_parser(tmp_path, data):
     ref = Ref(6, "xgboost", 1)

@@ -13,8 +13,9 @@ from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
-from timeproof.images.build import build_environment, check_name, locate_environment
+from timeproof.images.build import build_environment, locate_environment
 from timeproof.images.probe_files import holds_present_probe
+from timeproof.images.tags import check_name
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.read import read_environment

@@ -64,7 +64,7 @@ def _rebuilt(
         raise BuildFailed(
             f"the engine {engine.name} can't build images", advice="take the stored copy: --image stored"
         )
-    from timeproof.images.build import rebuild  # with all of the builder's code: only a rebuild needs it
+    from timeproof.images.rebuild import rebuild  # with all of the builder's code: only a rebuild needs it
 
     rebuild(archive, record, no_cache=no_cache, progress=progress)
     found = locate(engine, record.image)

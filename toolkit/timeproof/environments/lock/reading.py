@@ -96,8 +96,8 @@ def load_yaml(data: bytes, path: object, *, limit: int = LIMITS.lock_bytes) -> A
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Malformed(path, [" ".join(str(error).split())]) from None
-    except UnicodeError as error:
-        raise Malformed(path, [str(error)]) from None
+    except (AttributeError, LookupError) as error:  # PyYAML's own, for a tag that its value does not fit
+        raise Malformed(path, [f"a value does not fit its tag: {error!r:.80}"]) from None
 
 
 class _Reader:
