@@ -233,7 +233,7 @@ class _Executors:
         """The executor, and the version of this machine's engine ("" where a cluster runs the plan)."""
         if self.scheduler:
             from timeproof.regression.executors.dask.executor import Cluster
-            from timeproof.store.remote.mirror import address_of
+            from timeproof.store.remote.address import address_of
 
             address = address_of(self.archive) or str(self.archive.resolve())
             with Cluster(
