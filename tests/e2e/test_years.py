@@ -23,7 +23,7 @@ from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import read_lock_folder
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}

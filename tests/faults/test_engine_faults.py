@@ -25,7 +25,8 @@ from timeproof.images.ingredients import Ingredients
 from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, verify
+from timeproof.store.read import read_environment
+from timeproof.store.verify import verify
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

@@ -22,7 +22,7 @@ from support.private_engine import PrivateEngine
 from timeproof.images import recipe
 from timeproof.images.ingredients import Ingredients
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.archive_making import break_hard_link, flip
+from support.laws import examples
 
 from timeproof.base import proc
 from timeproof.base.digests import Digest
@@ -20,8 +21,8 @@ from timeproof.images.dockerfile import LAYERS, write_dockerfile
 from timeproof.images.ingredients import Ingredients
 from timeproof.images.replay_instructions import replay_md
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 from timeproof.testing.archives import ENVIRONMENT
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,12}[A-Za-z0-9])?", fullmatch=True)
@@ -63,7 +64,7 @@ def test_the_largest_wheels_have_layers_of_their_own():
 
 
 @given(st.lists(NAMES, min_size=1, max_size=8, unique_by=lambda n: re.sub(r"[-_.]+", "-", n).lower()))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_every_stage_has_a_name_of_its_own_that_docker_takes(names):
     made = text(*(package("wheel", n) for n in names))
     stages = re.findall(r"^FROM \S+ AS (\S+)$", made, re.MULTILINE)

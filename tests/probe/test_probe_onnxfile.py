@@ -239,6 +239,7 @@ def external(home: Path, **entries: str) -> dict[str, object]:
     return artifact(home, "onnx", "model.onnx", names=["x"], name=home.name)
 
 
+@pytest.mark.framework
 def test_external_data_is_checked_before_onnxruntime_opens_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"\x00" * 8)
     above = external(tmp_path / "above", location="../secret", length="8")
@@ -263,6 +264,7 @@ def test_external_data_is_checked_before_onnxruntime_opens_it(tmp_path: Path) ->
     assert replay.outputs["good", "native"]["y"].tolist() == [[1.0, 2.0]]
 
 
+@pytest.mark.framework
 def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
     told = external(tmp_path / "cut", **EXTERNAL)
     path = tmp_path / "cut" / "model.onnx"

@@ -24,7 +24,7 @@ from timeproof.regression.plan import batches_of, make_plan
 from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.fake_engine import FakeEngine, answering, ended, output, stream
 from timeproof.testing.fake_engine import result_frame as said
 
@@ -211,7 +211,7 @@ def test_many_artifacts_of_one_environment_go_into_several_containers(tmp_path):
 
 
 def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
-    from support.archive_making import publish_environment
+    from timeproof.testing.archives import publish_environment
 
     publish_environment(archive, "lightgbm-4.0.0", "lightgbm-4.0.0.post1")
     names = [n for n in archive.environment_names() if n.startswith("lightgbm-4.0.0-")]

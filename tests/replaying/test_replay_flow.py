@@ -21,7 +21,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import (
     DONE,

@@ -27,6 +27,8 @@ from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 from timeproof.errors import BuildFailed, LockFailed, NotCapturable
 
+pytestmark = pytest.mark.slow
+
 # What the base image holds; an interpreter must not need anything else.
 BASE = {
     "libbz2-1.0", "libc6", "libcrypt1", "libexpat1", "libffi8", "libgcc-s1", "libgomp1", "liblzma5",

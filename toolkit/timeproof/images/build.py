@@ -21,8 +21,8 @@ from timeproof.images.tags import check_name
 from timeproof.store import oci_layout, publish
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, ImageIdentity, PackageEntry
-from timeproof.store.verify import read_environment
 from timeproof.version import VERSION
 
 PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}

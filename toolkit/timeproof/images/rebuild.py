@@ -14,8 +14,8 @@ from timeproof.images import buildx, recipe
 from timeproof.images.tags import tag
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import package_claims
 from timeproof.store.schema.v1 import EnvironmentRecord
-from timeproof.store.verify import package_claims
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from timeproof.images.dockerfile import check_dockerfile, write_dockerfile
 from timeproof.images.ingredients import Ingredients
 from timeproof.images.named_profiles import BUILT_IN, env_file
 from timeproof.images.resources import bake_file, image_file
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import PackageEntry
 
 

@@ -22,9 +22,10 @@ from timeproof.importing.model_files import Kept
 from timeproof.replaying.scores import marked, scores_of
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
 from timeproof.runs.profiles import profile_named
-from timeproof.store import batch, reference
+from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
@@ -36,7 +37,6 @@ from timeproof.store.schema.v1 import (
     Origin,
     ProfileRecord,
 )
-from timeproof.store.verify import read_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class _Item:
 
     name: str
     tags: Mapping[str, str]
-    keep: Callable[[batch.Batch], tuple[Kept, Known]]
+    keep: Callable[[publish.Draft], tuple[Kept, Known]]
 
 
 def import_models(
@@ -90,7 +90,7 @@ def import_models(
     Raises:
         BadGridSize / BadRequest / NotImportable: nothing was published.
         BadEnvironment / EngineFailed: the environment can't be made.
-        StorageFailed: what was published by then is whole.
+        StorageFailed: the disk refuses; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
@@ -98,10 +98,11 @@ def import_models(
     framework, items = _items(request)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    with batch.batch(archive, grid_size, framework, len(items), tag=require_spec(framework).tag) as made:
-        done = _fill(archive, made, items, request, environment, profile, progress)
+    tag = require_spec(framework).tag
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
+        done = _fill(archive, draft, items, request, environment, profile, progress)
         progress.step("Publishing")
-        return replace(done, refs=tuple(made.publish()))
+        return replace(done, refs=tuple(draft.publish()))
 
 
 def _environment(
@@ -134,25 +135,25 @@ def _items(request: Request) -> tuple[str, list[_Item]]:
     adapter = files.adapter_of(request.source)
     known = files.known(request.source, adapter.name, request.inputs, request.expected, request.trees)
 
-    def keep(made: batch.Batch) -> tuple[Kept, Known]:
-        return files.keep_file(made, request.source, adapter, known, request.graph_optimization), known
+    def keep(draft: publish.Draft) -> tuple[Kept, Known]:
+        return files.keep_file(draft, request.source, adapter, known, request.graph_optimization), known
 
     return adapter.name, [_Item(request.source.name, {}, keep)]
 
 
 def _case(found: case_folders.Found, request: Request) -> _Item:
-    def keep(made: batch.Batch) -> tuple[Kept, Known]:
+    def keep(draft: publish.Draft) -> tuple[Kept, Known]:
         data = case_folders.read_file(found.root, found.model)
         known = case_folders.known(found, data)
         path = found.root / found.model
-        return files.keep_onnx(made, path, data, known, request.graph_optimization), known
+        return files.keep_onnx(draft, path, data, known, request.graph_optimization), known
 
     return _Item(f"{found.case or found.root}/{Path(found.data_set).name}", found.tags, keep)
 
 
 def _fill(
     archive: Archive,
-    made: batch.Batch,
+    draft: publish.Draft,
     items: Iterable[_Item],
     request: Request,
     environment: EnvironmentRecord,
@@ -160,7 +161,7 @@ def _fill(
     progress: Progress,
 ) -> Imported:
     before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
-    for key, ref, metadata in _before(archive, made.grid_size, made.framework):
+    for key, ref, metadata in _before(archive, draft.ref.grid_size, draft.ref.framework):
         before.setdefault(key, []).append((ref, metadata))
     there: list[Ref] = []
     problems: list[tuple[str, str]] = []
@@ -171,8 +172,8 @@ def _fill(
     for item in items:
         progress.detail(item.name)
         try:
-            kept, known = item.keep(made)
-            entries = [*kept.files, _reference(made, known)]
+            kept, known = item.keep(draft)
+            entries = [*kept.files, _reference(draft, known)]
             tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
             named = [name for name in request.scores if name in known.outputs.arrays]
             unseen.difference_update(named)
@@ -182,19 +183,19 @@ def _fill(
             alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
             if alike:
                 there.append(alike[0])
-                made.forget()
+                draft.discard()
                 continue
-            made.add(
+            draft.add(
                 Metadata(
                     schema=1,
                     created=utc_now(),
-                    grid_size=made.grid_size,
-                    version=made.next.version,
+                    grid_size=draft.ref.grid_size,
+                    version=draft.ref.version,
                     framework=Framework(
-                        name=made.framework,
+                        name=draft.ref.framework,
                         version=None,
                         python=python,
-                        **require_spec(made.framework).described(),
+                        **require_spec(draft.ref.framework).described(),
                     ),
                     model=Model(
                         file=kept.model,
@@ -228,8 +229,8 @@ def _fill(
             )
         except (BadData, BadModel, BadArchive) as error:
             problems.append((item.name, str(error)))
-            made.forget()
-    if problems and not (request.skip_bad and (made.count or there)):
+            draft.discard()
+    if problems and not (request.skip_bad and (draft.count or there)):
         raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
     if unseen and not problems:
         raise BadRequest(
@@ -244,10 +245,10 @@ def _marks(metadata: Metadata) -> set[str]:
     return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
-def _reference(made: batch.Batch, known: Known) -> FileEntry:
+def _reference(draft: publish.Draft, known: Known) -> FileEntry:
     stream = io.BytesIO()
     reference.write(stream, input=known.inputs.arrays, output=known.outputs.arrays)
-    return made.write(f"reference_{made.next.tag}.npz", stream.getbuffer(), "reference", "npz")
+    return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
 
 
 _Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]

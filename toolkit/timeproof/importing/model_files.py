@@ -24,7 +24,6 @@ from timeproof.importing import array_files
 from timeproof.importing.features import described, named_features
 from timeproof.importing.fitting import fit_answer, fit_input
 from timeproof.store import publish
-from timeproof.store.batch import Batch
 from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import FileEntry
 
@@ -188,27 +187,29 @@ def _fitted(
         raise NotImportable(path, [str(error)]) from None
 
 
-def keep_file(made: Batch, source: Path, adapter: Adapter, known: Known, level: GraphOptimization) -> Kept:
+def keep_file(
+    draft: publish.Draft, source: Path, adapter: Adapter, known: Known, level: GraphOptimization
+) -> Kept:
     """Copy a model file, by the framework's adapter where it is not ONNX's. Raises BadData and BadModel."""
     if adapter.name == "onnx":
-        return keep_onnx(made, source, read_file(source.parent, source.name), known, level)
-    saved = adapter.save_file(source, known.inputs.arrays, made.folder, made.next.tag, SaveOptions())
+        return keep_onnx(draft, source, read_file(source.parent, source.name), known, level)
+    saved = adapter.save_file(source, known.inputs.arrays, draft.folder, draft.ref.tag, SaveOptions())
     names = named_features(source, adapter.name) if known.columns else ()
     signature = described(saved.signature, known.columns, names)
-    entries = tuple(publish.entry(made.folder, f.path, f.role, f.format) for f in saved.files)
+    entries = tuple(publish.entry(draft.folder, f.path, f.role, f.format) for f in saved.files)
     cut = known.options.get("iteration_range") is not None
     notes = tuple(n for n in saved.notes if not (cut and "with all" in n and "trees" in n))
     options = {**saved.options, **known.options}
     return Kept(entries, saved.model, options, notes, saved.kept, saved.scores, signature)
 
 
-def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOptimization) -> Kept:
+def keep_onnx(draft: publish.Draft, path: Path, data: bytes, known: Known, level: GraphOptimization) -> Kept:
     """Write an ONNX model's bytes, and its external data where it has any. Raises BadData and BadModel."""
     try:
         found = onnxfile.inspect(data)
     except onnxfile.BadOnnx as error:
         raise BadData(f"{path.name}: {error}") from None
-    tag = made.next.tag
+    tag = draft.ref.tag
     renamed = external_names(path, found, tag)
     # Whoever imports a model compares its answers with the third party's: weights that saturate are no trap
     # that one must be kept from, but they are told.
@@ -220,8 +221,8 @@ def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOp
     )
     options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **known.options}
     if not renamed:
-        entry = made.write(f"model_{tag}.onnx", data, "model", "onnx")
+        entry = draft.write(f"model_{tag}.onnx", data, "model", "onnx")
         return Kept((entry,), entry.path, dict(options), looked.notes, looked.kept, looked.scores)
-    saved, notes = keep_copy(path, renamed, made.folder, tag)
-    entries = tuple(publish.entry(made.folder, f.path, f.role, f.format) for f in saved)
+    saved, notes = keep_copy(path, renamed, draft.folder, tag)
+    entries = tuple(publish.entry(draft.folder, f.path, f.role, f.format) for f in saved)
     return Kept(entries, entries[0].path, dict(options), notes + looked.notes, looked.kept, looked.scores)

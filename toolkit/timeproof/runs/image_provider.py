@@ -23,8 +23,8 @@ from timeproof.errors import (
 from timeproof.images.tags import tag
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
+from timeproof.store.read import check_environment, fetch_image
 from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
-from timeproof.store.verify import check_environment, fetch_image
 
 Source = Literal["engine", "registry", "rebuilt", "stored"]
 MODES = ("auto", "ready", "registry", "rebuild", "stored")

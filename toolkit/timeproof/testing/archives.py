@@ -7,6 +7,7 @@ An engine that believes its image to be there (`fake_engine`) and the real probe
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ LOCK_SHA256 = Digest.of(LOCK).hex
 ENVIRONMENT = f"small-{LOCK_SHA256[:12]}"
 
 
-def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
-    """A tiny OCI image: its identity, and its blobs by digest."""
-    layers = [b"layer one", b"layer two, a little longer"]
+def image_parts(layer: bytes = b"layer two, a little longer") -> tuple[ImageIdentity, dict[str, bytes]]:
+    """A tiny OCI image: its identity, and its blobs by digest. Another `layer` makes another image."""
+    layers = [b"layer one", layer]
     diff_ids = [str(Digest.of(b"unpacked " + layer)) for layer in layers]
     config = json.dumps(
         {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -59,10 +60,10 @@ def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
 IMAGE, BLOBS = image_parts()
 
 
-def export(folder: Path) -> Path:
-    """Lay the tiny image out as a builder would."""
+def export(folder: Path, blobs: Mapping[str, bytes] = BLOBS) -> Path:
+    """Lay a tiny image out as a builder would."""
     (folder / "blobs/sha256").mkdir(parents=True)
-    for digest, data in BLOBS.items():
+    for digest, data in blobs.items():
         (folder / oci_layout.blob(digest)).write_bytes(data)
     return folder
 
@@ -74,7 +75,6 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
         wheel: NAME-VERSION of the one wheel in it.
     """
     lock = LOCK if (name, wheel) == ("small", "thing-1.0") else LOCK + f"# {name} {wheel}\n".encode()
-    archive.environments.mkdir(parents=True, exist_ok=True)
     store = PackageStore(archive.packages)
     packages = []
     for kind, file in (

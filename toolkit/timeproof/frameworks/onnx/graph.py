@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, protobuf
 
 _INT8 = 3  # TensorProto.DataType.INT8
 _CHUNK = 1 << 20
@@ -95,23 +95,23 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
     seeded = False
     axis: int | None = None
     tensor: memoryview | None = None
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in protobuf.fields(view):
         if not isinstance(item, memoryview):
             continue
         if number == 1:
-            inputs.append(onnxfile.text(item))
+            inputs.append(protobuf.text(item))
         elif number == 2:
-            outputs.append(onnxfile.text(item))
+            outputs.append(protobuf.text(item))
         elif number == 4:
-            kind = onnxfile.text(item)
+            kind = protobuf.text(item)
         elif number == 7:
-            domain = onnxfile.text(item)
+            domain = protobuf.text(item)
         elif number == 5:
-            attribute = {part: value for part, _, value in onnxfile.fields(item)}
+            attribute = {part: value for part, _, value in protobuf.fields(item)}
             name = bytes(attribute[1]) if isinstance(attribute.get(1), memoryview) else b""
             seeded = seeded or name == b"seed"
             if name == b"axis" and isinstance(attribute.get(3, 0), int):
-                axis = onnxfile.signed(attribute.get(3, 0))
+                axis = protobuf.signed(attribute.get(3, 0))
             if isinstance(attribute.get(5), memoryview):
                 tensor = attribute[5]
     domain = "" if domain == "ai.onnx" else domain
@@ -123,9 +123,9 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
 def _entries(view: memoryview) -> dict[str, str]:
     """Read where a tensor's external data lies; none where it has none."""
     found: dict[str, str] = {}
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in protobuf.fields(view):
         if number == 13 and isinstance(item, memoryview):
-            pair = {part: onnxfile.text(v) for part, _, v in onnxfile.fields(item) if part in (1, 2)}
+            pair = {part: protobuf.text(v) for part, _, v in protobuf.fields(item) if part in (1, 2)}
             found[pair.get(1, "")] = pair.get(2, "")
     return found
 
@@ -137,14 +137,14 @@ def _is_prepacked(view: memoryview) -> bool:
 def _int8(view: memoryview, folder: Path | None) -> Weights | None:
     """Give a tensor's largest |value| where it is int8; None where it is something else."""
     kind, name, largest, held = 0, "", 0, False
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in protobuf.fields(view):
         if number == 2 and isinstance(item, int):
             kind = item
         elif number == 8 and isinstance(item, memoryview):
-            name = onnxfile.text(item)
+            name = protobuf.text(item)
     if kind != _INT8:
         return None
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in protobuf.fields(view):
         if number == 9 and isinstance(item, memoryview):
             largest, held = max(largest, _largest(item)), True
         elif number == 5:  # int32_data: packed, or one by one
@@ -165,7 +165,7 @@ def _varints(item: int | memoryview) -> Iterator[int]:
         return
     at = 0
     while at < len(item):
-        value, at = onnxfile.varint(item, at)
+        value, at = protobuf.varint(item, at)
         yield value
 
 

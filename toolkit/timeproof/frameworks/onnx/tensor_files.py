@@ -27,7 +27,7 @@ from timeproof.frameworks.onnx.probe.elements import (
     Element,
     unpacked,
 )
-from timeproof.frameworks.onnx.probe.onnxfile import (
+from timeproof.frameworks.onnx.probe.protobuf import (
     BYTES,
     FIXED32,
     FIXED64,

@@ -2,15 +2,17 @@
 
 Finds every tensor whose data lies in another file, wherever it hides, so that it can be checked before
 a runtime opens it. The field numbers are those of onnx.proto (https://github.com/onnx/onnx, IR 13);
-the encoding is https://protobuf.dev/programming-guides/encoding/.
+`protobuf` reads the encoding.
 """
 
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+
+from .protobuf import BYTES, VARINT, fields, signed, text
+from .protobuf import BadOnnx as BadOnnx  # who inspects a file catches it
 
 Dim = Union[int, str, None]
 
 _DEPTH = 100  # nested messages; protobuf's own parsers stop there, too
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
 
 # Which fields of which message hold which message. Only what may lead to a tensor, or is reported.
@@ -27,8 +29,7 @@ _BELOW: Dict[str, Dict[int, str]] = {
 }
 
 
-class BadOnnx(Exception):
-    """The file is not an ONNX model, or refers to data that it may not have."""
+_DOMAIN_FIELDS = {"node": 7, "function": 10}
 
 
 class Value(NamedTuple):
@@ -60,57 +61,6 @@ class OnnxFile(NamedTuple):
     external: Tuple[External, ...]
 
 
-def varint(data: memoryview, at: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise BadOnnx("not an ONNX file: a number is cut off or too long")
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value & 0xFFFFFFFFFFFFFFFF, at
-        shift += 7
-
-
-def fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
-    """Give each field's number, wire type and value: an int, or a memoryview for bytes."""
-    at = 0
-    while at < len(data):
-        key, at = varint(data, at)
-        number, wire = key >> 3, key & 7
-        if number == 0:
-            raise BadOnnx("not an ONNX file: field number 0")
-        if wire == VARINT:
-            value, at = varint(data, at)
-            yield number, wire, value
-            continue
-        if wire == BYTES:
-            size, at = varint(data, at)
-        elif wire == FIXED64:
-            size = 8
-        elif wire == FIXED32:
-            size = 4
-        else:
-            raise BadOnnx("not an ONNX file: wire type {}".format(wire))
-        if size > len(data) - at:
-            raise BadOnnx("not an ONNX file: it is cut off")
-        yield number, wire, data[at : at + size]
-        at += size
-
-
-def text(view: memoryview) -> str:
-    """Decode a name. Raises BadOnnx."""
-    try:
-        return bytes(view).decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadOnnx("not an ONNX file: a name is not UTF-8")
-
-
-def signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
-
-
 def _entry(view: memoryview) -> Tuple[str, str]:
     key = value = ""
     for number, wire, item in fields(view):
@@ -121,9 +71,9 @@ def _entry(view: memoryview) -> Tuple[str, str]:
     return key, value
 
 
-def _size(text: str, what: str, tensor: str) -> int:
+def _size(text: str, entry: str, tensor: str) -> int:
     if not text or len(text) > 19 or any(c not in "0123456789" for c in text):
-        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, what, text[:40]))
+        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, entry, text[:40]))
     return int(text)
 
 
@@ -174,18 +124,18 @@ def _value(view: memoryview) -> Value:
                     if field == 1 and wire_2 == VARINT:
                         elem_type = below
                     elif field == 2 and wire_2 == BYTES:
-                        dims = [_dim(dim) for one, w, dim in fields(below) if one == 1 and w == BYTES]
+                        dims = [_dim(dim) for at, w, dim in fields(below) if at == 1 and w == BYTES]
     return Value(name, elem_type, None if dims is None else tuple(dims))
 
 
 def _dim(view: memoryview) -> Dim:
-    found: Dim = None
+    dim: Dim = None
     for number, wire, item in fields(view):
         if number == 1 and wire == VARINT:
-            found = signed(item)
+            dim = signed(item)
         elif number == 2 and wire == BYTES:
-            found = text(item)
-    return found
+            dim = text(item)
+    return dim
 
 
 def _tensor_name(view: memoryview) -> str:
@@ -212,58 +162,87 @@ def messages(data: Union[bytes, memoryview]) -> Iterator[Tuple[str, int, memoryv
                 stack.append((_BELOW[kind][number], depth + 1, item))
 
 
+class _Contents:
+    """What the messages of one file have said so far."""
+
+    def __init__(self) -> None:
+        self.ir_version = 0
+        self.producer = ""
+        self.graphs = 0
+        self.opsets: Dict[str, int] = {}
+        self.inputs: List[Value] = []
+        self.outputs: List[Value] = []
+        self.initialised: Set[str] = set()
+        self.domains: Set[str] = set()
+        self.external: List[External] = []
+
+    def add(self, kind: str, depth: int, view: memoryview) -> None:
+        """Read one message, of which fields deeper down are read with messages of their own."""
+        if kind == "tensor":
+            place = _external(view)
+            if place is not None:
+                self.external.append(place)
+        elif kind == "model":
+            self._add_model(view)
+        elif kind == "graph" and depth == 1:
+            self._add_graph(view)
+        elif kind == "opset":
+            self._add_opset(view, reported=depth == 1)
+        elif kind in _DOMAIN_FIELDS:
+            for number, wire, item in fields(view):
+                if wire == BYTES and number == _DOMAIN_FIELDS[kind]:
+                    self.domains.add(text(item))
+
+    def _add_model(self, view: memoryview) -> None:
+        for number, wire, item in fields(view):
+            if number == 1 and wire == VARINT:
+                self.ir_version = signed(item)
+            elif number == 2 and wire == BYTES:
+                self.producer = text(item)
+            elif number == 7 and wire == BYTES:
+                self.graphs += 1
+
+    def _add_graph(self, view: memoryview) -> None:
+        for number, wire, item in fields(view):
+            if wire != BYTES:
+                continue
+            if number == 5:
+                self.initialised.add(_tensor_name(item))
+            elif number == 11:
+                self.inputs.append(_value(item))
+            elif number == 12:
+                self.outputs.append(_value(item))
+
+    def _add_opset(self, view: memoryview, *, reported: bool) -> None:
+        domain, version = "", 0
+        for number, wire, item in fields(view):
+            if number == 1 and wire == BYTES:
+                domain = text(item)
+            elif number == 2 and wire == VARINT:
+                version = signed(item)
+        if reported:
+            self.opsets["" if domain == "ai.onnx" else domain] = version
+
+
 def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
-    """Read an ONNX file's bytes. Time is linear, memory is that of the answer, nesting is bounded.
+    """Read an ONNX file's bytes. Time is linear, memory is that of the result, nesting is bounded.
 
     Raises:
         BadOnnx: it isn't one, or external data has no sensible place.
     """
-    ir_version, producer = 0, ""
-    opsets: Dict[str, int] = {}
-    inputs: List[Value] = []
-    outputs: List[Value] = []
-    domains: Set[str] = set()
-    initialised: Set[str] = set()
-    external: List[External] = []
-    graphs = 0
+    contents = _Contents()
     for kind, depth, view in messages(data):
-        if kind == "tensor":
-            place = _external(view)
-            if place is not None:
-                external.append(place)
-            continue
-        domain, version = "", 0
-        for number, wire, item in fields(view):
-            if kind == "model":
-                if number == 1 and wire == VARINT:
-                    ir_version = signed(item)
-                elif number == 2 and wire == BYTES:
-                    producer = text(item)
-                elif number == 7 and wire == BYTES:
-                    graphs += 1
-            elif kind == "graph" and depth == 1 and wire == BYTES:
-                if number == 5:
-                    initialised.add(_tensor_name(item))
-                elif number in (11, 12):
-                    (inputs if number == 11 else outputs).append(_value(item))
-            elif wire == BYTES and (kind, number) in (("node", 7), ("function", 10)):
-                domains.add(text(item))
-            elif kind == "opset" and number == 1 and wire == BYTES:
-                domain = text(item)
-            elif kind == "opset" and number == 2 and wire == VARINT:
-                version = signed(item)
-        if kind == "opset" and depth == 1:
-            opsets["" if domain == "ai.onnx" else domain] = version
-    if not graphs or ir_version <= 0:
+        contents.add(kind, depth, view)
+    if not contents.graphs or contents.ir_version <= 0:
         raise BadOnnx("not an ONNX file: it holds no graph or no IR version")
     return OnnxFile(
-        ir_version,
-        producer,
-        opsets,
-        tuple(value for value in inputs if value.name not in initialised),
-        tuple(outputs),
-        tuple(sorted(domains)),
-        tuple(sorted(external, key=lambda e: (e.location, e.offset, e.tensor))),
+        contents.ir_version,
+        contents.producer,
+        contents.opsets,
+        tuple(value for value in contents.inputs if value.name not in contents.initialised),
+        tuple(contents.outputs),
+        tuple(sorted(contents.domains)),
+        tuple(sorted(contents.external, key=lambda e: (e.location, e.offset, e.tensor))),
     )
 
 
@@ -274,7 +253,7 @@ def check_location(location: str) -> None:
         raise BadOnnx("external data at {!r}: not a plain relative path".format(location))
 
 
-def check_external(found: OnnxFile, listed: Mapping[str, int]) -> None:
+def check_external(model: OnnxFile, listed: Mapping[str, int]) -> None:
     """Refuse external data that doesn't lie wholly inside one of the `listed` files.
 
     Args:
@@ -283,7 +262,7 @@ def check_external(found: OnnxFile, listed: Mapping[str, int]) -> None:
     Raises:
         BadOnnx: with the tensor's name and place.
     """
-    for item in found.external:
+    for item in model.external:
         check_location(item.location)
         size = listed.get(item.location)
         if size is None:
