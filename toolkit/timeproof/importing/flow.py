@@ -12,13 +12,12 @@ from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
-from timeproof.frameworks.onnx import case_folders
-from timeproof.frameworks.onnx.case_folders import Known
-from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.frameworks.registry import require_spec
+from timeproof.frameworks.base import Saved
+from timeproof.frameworks.choose import spec_for_file
+from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, importer_of
+from timeproof.frameworks.registry import require_spec, specs
 from timeproof.images.build import locate_environment
-from timeproof.importing import model_files as files
-from timeproof.importing.model_files import Kept
+from timeproof.importing.model_files import entries_of
 from timeproof.replaying.scores import marked, scores_of
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
 from timeproof.runs.profiles import profile_named
@@ -73,7 +72,7 @@ class _Item:
 
     name: str
     tags: Mapping[str, str]
-    keep: Callable[[publish.Draft], tuple[Kept, Known]]
+    save: Callable[[publish.Draft], tuple[Saved, KnownAnswers]]
 
 
 def import_models(
@@ -121,34 +120,39 @@ def _environment(
 
 def _items(request: Request) -> tuple[str, list[_Item]]:
     if request.source.is_dir():
-        if request.inputs is not None or request.expected is not None:
-            raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
-        if request.trees is not None:
-            raise BadRequest("ONNX models have no boosting rounds", advice="leave --trees out")
-        found = case_folders.find(request.source)
-        return "onnx", [_case(one, request) for one in found]
+        return _cases(request)
     if request.inputs is None or request.expected is None:
         raise BadRequest(
             f"{request.source} is no folder of cases, so its inputs and its answers are needed",
             advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
         )
-    adapter = files.adapter_of(request.source)
-    known = files.known(request.source, adapter.name, request.inputs, request.expected, request.trees)
+    spec = spec_for_file(request.source)
+    importer = importer_of(spec)
+    answers = importer.read_answers(request.source, request.inputs, request.expected, request.trees)
 
-    def keep(draft: publish.Draft) -> tuple[Kept, Known]:
-        return files.keep_file(draft, request.source, adapter, known, request.graph_optimization), known
+    def save(draft: publish.Draft) -> tuple[Saved, KnownAnswers]:
+        level = request.graph_optimization
+        return importer.save(request.source, answers, draft.folder, draft.ref.tag, level), answers
 
-    return adapter.name, [_Item(request.source.name, {}, keep)]
+    return spec.name, [_Item(request.source.name, {}, save)]
 
 
-def _case(found: case_folders.Found, request: Request) -> _Item:
-    def keep(draft: publish.Draft) -> tuple[Kept, Known]:
-        data = case_folders.read_file(found.root, found.model)
-        known = case_folders.known(found, data)
-        path = found.root / found.model
-        return files.keep_onnx(draft, path, data, known, request.graph_optimization), known
+def _cases(request: Request) -> tuple[str, list[_Item]]:
+    """Find the cases of a folder: of the first framework that knows such folders."""
+    if request.inputs is not None or request.expected is not None:
+        raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+    for spec in (spec for spec in specs() if spec.imports):
+        cases = importer_of(spec).find_cases(request.source)
+        if cases is None:
+            continue
+        if request.trees is not None:
+            raise BadRequest(f"{spec.name} models have no boosting rounds", advice="leave --trees out")
+        return spec.name, [_Item(case.name, case.tags, _saver(case, request)) for case in cases]
+    raise BadRequest(f"{request.source} is a folder, and no framework here imports one")
 
-    return _Item(f"{found.case or found.root}/{Path(found.data_set).name}", found.tags, keep)
+
+def _saver(case: ModelCase, request: Request) -> Callable[[publish.Draft], tuple[Saved, KnownAnswers]]:
+    return lambda draft: case.save(draft.folder, draft.ref.tag, request.graph_optimization)
 
 
 def _fill(
@@ -172,14 +176,14 @@ def _fill(
     for item in items:
         progress.detail(item.name)
         try:
-            kept, known = item.keep(draft)
-            entries = [*kept.files, _reference(draft, known)]
+            saved, answers = item.save(draft)
+            entries = [*entries_of(saved, draft.folder), _reference(draft, answers)]
             tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
-            named = [name for name in request.scores if name in known.outputs.arrays]
+            named = [name for name in request.scores if name in answers.outputs.arrays]
             unseen.difference_update(named)
-            scores = marked(named, known.outputs.arrays, kept.scores)
-            notes += known.notes
-            key = _key(entries, tags, environment.lock_sha256, kept.options)
+            scores = marked(named, answers.outputs.arrays, saved.scores)
+            notes += answers.notes
+            key = _key(entries, tags, environment.lock_sha256, dict(saved.options))
             alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
             if alike:
                 there.append(alike[0])
@@ -198,18 +202,18 @@ def _fill(
                         **require_spec(draft.ref.framework).described(),
                     ),
                     model=Model(
-                        file=kept.model,
+                        file=saved.model,
                         module=None,
                         qualname=None,
                         init_args={},
-                        options=kept.options,
+                        options=dict(saved.options),
                         source=[],
-                        signature=dict(kept.signature),
+                        signature=dict(saved.signature),
                     ),
                     files=entries,
-                    inputs=reference.specs_of("input", known.inputs.arrays, known.inputs.elements),
+                    inputs=reference.specs_of("input", answers.inputs.arrays, answers.inputs.elements),
                     outputs=reference.specs_of(
-                        "output", known.outputs.arrays, known.outputs.elements, scores
+                        "output", answers.outputs.arrays, answers.outputs.elements, scores
                     ),
                     copies=[],
                     environment=EnvironmentRef(
@@ -222,8 +226,8 @@ def _fill(
                     machine=Machine(),
                     seal=SealFacts(),
                     tags=tags,
-                    notes=[*known.notes, *kept.notes],
-                    kept=list(kept.kept),
+                    notes=[*answers.notes, *saved.notes],
+                    kept=list(saved.kept),
                     reference=origin,
                 )
             )
@@ -245,9 +249,9 @@ def _marks(metadata: Metadata) -> set[str]:
     return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
-def _reference(draft: publish.Draft, known: Known) -> FileEntry:
+def _reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
     stream = io.BytesIO()
-    reference.write(stream, input=known.inputs.arrays, output=known.outputs.arrays)
+    reference.write(stream, input=answers.inputs.arrays, output=answers.outputs.arrays)
     return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
 
 

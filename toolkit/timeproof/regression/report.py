@@ -1,7 +1,7 @@
 """The one result of a regression, `report.json`: every other report renders it. No IO here.
 
 `Report.parse(r.to_bytes()) == r`. A cell stands only where the environment holds the artifact's
-framework; every other pair is `not_applicable`, and is not written down.
+framework; every other pair is `not_applicable`, and has no cell.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Report(Record):
         return strictjson.dumps(self.model_dump(mode="json", by_alias=True))
 
     def stable(self) -> dict[str, Any]:
-        """What two runs of one plan must agree on: all but times, attempts and who ran it."""
+        """What two runs of one plan must agree on: all but times, attempts and the machine."""
         plain: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"run", "machines"})
         for cell in plain["cells"]:
             for volatile in ("seconds", "attempts", "machine", "log"):

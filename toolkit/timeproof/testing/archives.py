@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.engines.protocol import ImageFacts
+from timeproof.environments.lock.document import Lock
 from timeproof.images import recipe
 from timeproof.images.ingredients import Ingredients
 from timeproof.images.probe_files import gather_probe, pack_probe
@@ -27,7 +29,11 @@ from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, PackageE
 from timeproof.testing import local_probe
 from timeproof.testing.fake_engine import FakeEngine
 
-LOCK = b"version: 1\nmetadata: {}\npackage: []\n"
+LOCK = (
+    Lock(packages=(), platforms=("linux-64",), channels=(), sources=(), content_hash=(), custom=())
+    .with_probe(Digest.of(pack_probe(gather_probe({}))))
+    .to_bytes()
+)
 LOCK_SHA256 = Digest.of(LOCK).hex
 ENVIRONMENT = f"small-{LOCK_SHA256[:12]}"
 
@@ -120,10 +126,14 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
     return record
 
 
-def engine() -> FakeEngine:
-    """An engine that holds the small environment's image, and whose containers are the probe, run here."""
+def engine(probe: Path | None = None) -> FakeEngine:
+    """An engine that holds the small environment's image, and whose containers are the probe, run here.
+
+    Args:
+        probe: the folder that the image would hold; None for that of this process's frameworks.
+    """
     image = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
-    return FakeEngine(local_probe.run, [image])
+    return FakeEngine(partial(local_probe.run, probe=probe), [image])
 
 
 def seal(archive: Archive, model: object, inputs: object, **more: Any) -> Archived:

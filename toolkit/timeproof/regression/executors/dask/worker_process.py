@@ -38,9 +38,9 @@ Say = Callable[[Mapping[str, Any]], None]
 
 
 def run_request(request: Mapping[str, Any], engine: Engine, say: Say) -> None:
-    """Run one request: provide the image, run the batch, say each cell.
+    """Run one request: provide the image, run the batch, write each cell.
 
-    What is said: `{"provided": …}`, `{"cell": …, "machine": …}`; and where it ends early, `{"failed": …}`
+    It says `{"provided": …}`, `{"cell": …, "machine": …}`, and where it ends early `{"failed": …}`
     with `at`: `image` (the environment can't be had here), `engine`, or `batch`.
     """
     at = "batch"

@@ -1,11 +1,11 @@
-"""The encoding of protobuf messages, as far as ONNX files need it: field by field, standard library only.
+"""The encoding of ONNX's files, which is that of protocol buffers: fields by number. Standard library only.
 
 https://protobuf.dev/programming-guides/encoding/
 """
 
 from typing import Any, Iterator, Tuple
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
 class BadOnnx(Exception):
