@@ -17,6 +17,8 @@ import pytest
 from timeproof.testing import probe_folder, probing
 from timeproof_probe import wire
 
+pytestmark = pytest.mark.slow
+
 MINORS = range(6, 14)
 FRAMEWORKS = ("lightgbm", "xgboost", "pytorch", "onnx")
 

@@ -71,6 +71,7 @@ def ask(folder: Path, told: Any, **env: str) -> tuple[int, dict[str, bytes], str
     return done.returncode, found, done.stderr.decode("utf-8", "replace")
 
 
+@pytest.mark.framework
 def test_the_answers_are_plain_bytes_under_the_recorded_profile(tmp_path, metadata):
     code, found, said = ask(tmp_path, metadata)
     assert code == 0, said
@@ -81,6 +82,7 @@ def test_the_answers_are_plain_bytes_under_the_recorded_profile(tmp_path, metada
     assert "output_0: doubled, <f4 [2, 3]" in said
 
 
+@pytest.mark.framework
 def test_a_changed_file_gives_no_answer_and_says_why(tmp_path, metadata):
     metadata["files"][0]["sha256"] = hashlib.sha256(b"other").hexdigest()
     code, found, said = ask(tmp_path, metadata)
@@ -88,6 +90,7 @@ def test_a_changed_file_gives_no_answer_and_says_why(tmp_path, metadata):
     assert "altered" in said
 
 
+@pytest.mark.framework
 def test_a_model_that_fails_gives_no_answer(tmp_path, metadata):
     metadata["model"]["options"]["qualname"] = "Nobody"
     code, found, said = ask(tmp_path, metadata)
@@ -100,10 +103,11 @@ def test_what_is_no_metadata_is_named(tmp_path, told):
     (tmp_path / "artifact").mkdir()
     code, found, said = ask(tmp_path, told)
     assert (code, found) == (2, {})
-    assert "can't be asked" in said
+    assert "can't be run" in said
     assert "Traceback" not in said
 
 
+@pytest.mark.framework
 def test_a_probe_whose_host_is_gone_ends_by_itself(tmp_path):
     """The host's own time limit is told in the job; nothing else ends this model."""
     (tmp_path / "source").mkdir()

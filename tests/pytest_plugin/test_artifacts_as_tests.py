@@ -20,7 +20,7 @@ from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import EngineMissing
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, stream
 
@@ -171,14 +171,14 @@ containers.connect = connect
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadgroup", "loadscope", "loadfile"])
+@pytest.mark.slow
 def test_xdist_gives_an_environment_to_one_worker(
-    pytester: pytest.Pytester, small: Archive, dist: str, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, small: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", child_environment()["PYTHONPATH"])
     pytester.makeconftest(CONFTEST.format(a=A, b=B))
     pytester.makepyfile("def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass")
-    words = ["-m", "pytest", "-n", "2", "--dist", dist, "--timeproof-archive", str(small.root)]
+    words = ["-m", "pytest", "-n", "2", "--timeproof-archive", str(small.root)]
     result = pytester.run(sys.executable, *words, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=5)
     assert (pytester.path / "connected").read_text() == "once\n"

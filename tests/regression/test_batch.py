@@ -22,7 +22,7 @@ from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, frame, output, stream
 from timeproof.testing.fake_engine import result_frame as said
 

@@ -17,7 +17,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store.index import contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 XGB = "grid-size-8/xgboost/v1"
 

@@ -154,7 +154,7 @@ def test_lost_cells_are_tried_again_when_resumed(archive, tmp_path):
 
 
 def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
-    from support.archive_making import publish_environment
+    from timeproof.testing.archives import publish_environment
 
     publish_environment(archive, "lightgbm-4.0.0", "lightgbm-4.0.0.post1")
     names = [n for n in archive.environment_names() if n.startswith("lightgbm-4.0.0-")]

@@ -29,17 +29,17 @@ def publish(archive: Archive, *kinds: Kind, framework: str = "onnx", **changed: 
     with writer.draft(archive, 5, framework) as draft:
         files = fill(draft, b"a model", input=X, output=NATIVE)
         specs = reference.specs_of("output", NATIVE)
-        made = []
+        witnesses = []
         for kind in kinds:
             if kind == "margin":
-                made.append(Witness(kind="margin", file=files[2].path, outputs=specs[1:]))
+                witnesses.append(Witness(kind="margin", file=files[2].path, outputs=specs[1:]))
                 continue
             name = f"witness_{draft.ref.tag}_{kind}.npz"
             with (draft.folder / name).open("xb") as sink:
                 reference.write(sink, output=WIDE)
             files.append(writer.entry(draft.folder, name, "witness", "npz"))
-            made.append(Witness(kind=kind, file=name, outputs=reference.specs_of("output", WIDE)))
-        draft.publish(metadata_of(draft, files, outputs=specs, witnesses=made, **changed))
+            witnesses.append(Witness(kind=kind, file=name, outputs=reference.specs_of("output", WIDE)))
+        draft.publish(metadata_of(draft, files, outputs=specs, witnesses=witnesses, **changed))
         return draft.ref
 
 

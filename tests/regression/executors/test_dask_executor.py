@@ -36,7 +36,7 @@ from timeproof.cli.main import make_app
 from timeproof.engines.docker import connect
 from timeproof.regression.report import Report
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.laws import examples
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.batch import Batch
@@ -83,7 +84,7 @@ KILLERS = st.sets(st.integers(0, 19))
 FATES = st.lists(st.sampled_from(["run", "return", "fail", "die", "no image"]), max_size=60)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=5), KILLERS, FATES, st.randoms())
 def test_every_artifact_ends_as_known_or_lost_whatever_happens(sizes, killers, fates, random):
     """Artifacts whose number is among `killers` always take their worker with them."""

@@ -26,8 +26,8 @@ from timeproof.runs.parallel import run_shared
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_artifact
 from timeproof.store.schema.v1 import Metadata, ProfileRecord
-from timeproof.store.verify import read_artifact
 
 OnCell = Callable[[Cell, Mapping[str, Any]], None]
 """Called with each cell as soon as it is judged, and with the container's facts about its machine."""

@@ -26,8 +26,8 @@ from timeproof.store.environment_contents import versions
 from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
-from timeproof.store.verify import read_metadata
 
 LOCKFILES = Path("lockfiles")
 _WORTH_SHARING = (

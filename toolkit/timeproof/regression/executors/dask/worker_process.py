@@ -26,9 +26,9 @@ from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell
 from timeproof.runs import image_provider
 from timeproof.store.layout import Ref
+from timeproof.store.read import read_environment
 from timeproof.store.remote.mirror import open_archive
 from timeproof.store.schema.v1 import ProfileRecord
-from timeproof.store.verify import read_environment
 from timeproof.version import VERSION
 
 _LOOK = 0.5  # seconds between looks at who our parent is, and between signs of life

@@ -14,6 +14,8 @@ from support.environment_making import run
 from timeproof.environments.capture.flow import fingerprint, known_capture, remember_capture
 from timeproof.environments.interpreter.inspection import ask, inspect
 
+pytestmark = pytest.mark.slow
+
 Venv = Callable[..., Path]
 
 

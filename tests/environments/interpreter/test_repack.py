@@ -19,6 +19,8 @@ from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import FetchFailed, InterpreterAbsent
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 run = CliRunner()
 
