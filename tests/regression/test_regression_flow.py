@@ -12,6 +12,7 @@ import pytest
 from support.archive_making import flip, publish
 from support.paths import child_environment
 from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.digests import Digest
 from timeproof.errors import EngineFailed, EngineLost
@@ -248,7 +249,7 @@ def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
 
     def die(name: str) -> None:
         if name in theirs:
-            assert begun.wait(30)
+            assert begun.wait(HANG_SECONDS)
             raise EngineLost("it went away")
 
     given: list[str] = []
@@ -257,7 +258,7 @@ def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
     def deliver(cell: Cell, _: object) -> None:
         given.append(cell.artifact)
         begun.set()
-        assert local._stop.wait(30)
+        assert local._stop.wait(HANG_SECONDS)
 
     with pytest.raises(EngineLost):
         local.run(batches, {column.record.folder: column.record}, deliver, lambda *_: None)
