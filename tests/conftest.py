@@ -24,13 +24,13 @@ from timeproof.engines.protocol import Engine
 from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.environments.conda.layer import BaseRoot
 from timeproof.errors import EngineMissing
-from timeproof.images import build
-from timeproof.images.base_rootfs import one_base
+from timeproof.images.base_rootfs import shared_base
+from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 
 IMAGE_WAS_THERE = "image-was-there"
 
@@ -95,7 +95,7 @@ def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactor
     """A base root filesystem, made once: what conda packages are laid out on."""
 
     def make(folder: Path) -> None:
-        entry = one_base(PackageStore(folder / "packages"))
+        entry = shared_base(PackageStore(folder / "packages"))
         (folder / "entry.json").write_text(entry.model_dump_json())
 
     folder = made_once(tmp_path_factory, "base", make)
@@ -146,7 +146,7 @@ def _seal(folder: Path, engine: DockerEngine) -> None:
         more = {"grid_size": 3, "root": root, "environment": first.metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
             timeproof.archive(*pair, **more)
-    if build.tag(first.metadata.environment.name) in before:
+    if tag(first.metadata.environment.name) in before:
         (folder / IMAGE_WAS_THERE).touch()
 
 

@@ -143,7 +143,7 @@ def test_what_is_no_regular_file_is_refused_by_its_kind(tmp_path: Path, kind: st
     KINDS[kind](tmp_path / "x")
     with pytest.raises(NotRegular) as caught:
         open_regular(tmp_path, "x")
-    assert caught.value.what == kind
+    assert caught.value.nature == kind
     assert caught.value.path == str(tmp_path / "x")
 
 

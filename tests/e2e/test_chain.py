@@ -21,7 +21,8 @@ from timeproof.replaying.flow import Result, replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, read_metadata, verify
+from timeproof.store.read import read_environment, read_metadata
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 

@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as hnp
 from support.laws import examples
 from support.onnx_bytes import message, number, text, varint
 
+from timeproof.frameworks.imports import BadData
 from timeproof.frameworks.onnx import tensor_files
 from timeproof.frameworks.onnx.probe import elements
-from timeproof.frameworks.onnx.tensor_files import BadData
 
 onnx = pytest.importorskip("onnx")
 ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -104,7 +104,7 @@ def test_what_is_no_metadata_is_named(tmp_path, told):
     (tmp_path / "artifact").mkdir()
     code, found, said = ask(tmp_path, told)
     assert (code, found) == (2, {})
-    assert "can't be asked" in said
+    assert "can't be run" in said
     assert "Traceback" not in said
 
 

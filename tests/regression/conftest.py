@@ -97,3 +97,10 @@ def large_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def huge_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _written(tmp_path_factory, "huge", render_html(large(2500, 8)))
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no lockfiles/ lie, and with a cache of one's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

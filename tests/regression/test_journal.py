@@ -68,6 +68,18 @@ def test_a_cut_or_damaged_line_costs_that_cell_alone(tmp_path_factory, where, cu
     assert keys(folder) == [*found, "key 9"], "a line after a cut one is a line of its own"
 
 
+def test_a_cut_that_takes_the_line_end_alone_costs_no_cell(tmp_path):
+    """It was counted as lost, and came back once the next run had written the line end."""
+    write(tmp_path, 2)
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert keys(tmp_path) == ["key 0", "key 1"]
+    journal = Journal(tmp_path, resume=True, again=False)
+    journal.add("key 2", cell(), MACHINE)
+    journal.close()
+    assert keys(tmp_path) == ["key 0", "key 1", "key 2"]
+
+
 def test_an_interrupted_run_is_not_overwritten_by_accident(tmp_path):
     write(tmp_path, 2)
     with pytest.raises(BadRequest, match="2 cells are done") as caught:

@@ -25,7 +25,7 @@ from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.archives import publish_environment
 from timeproof.testing.fake_engine import (
     DONE,

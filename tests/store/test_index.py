@@ -18,7 +18,7 @@ from timeproof.errors import BadArchive
 from timeproof.store import index as module
 from timeproof.store.index import contents, summary_of
 from timeproof.store.layout import Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 # What a line of a document is altered by.
 PIECES = [b"NaN", b"1e999", b"0", b"-1", b"9007199254740993", b'"a"', b"null", b"[]", b"{}", b"[" * 65]

@@ -236,7 +236,7 @@ def test_a_document_from_the_future_asks_for_a_newer_toolkit(papers, which):
     value = strictjson.loads(data, "d.json") | {"schema": 99, "framework": "of another shape"}
     with pytest.raises(NewerSchema, match="needs a newer toolkit") as caught:
         kind.parse(spell(value), "d.json")
-    assert caught.value.found == 99
+    assert caught.value.version == 99
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Which piece goes where, and what becomes of those whose worker dies: rows 42 and 43, without a network."""
+"""Which batch goes where, and what becomes of those whose worker dies: rows 42 and 43, without a network."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_image_that_nobody_can_get_loses_its_cells_with_the_reason():
     assert queue.take("w1").environment == "other"
 
 
-def test_a_piece_that_fails_is_tried_a_bounded_number_of_times():
+def test_a_batch_that_fails_is_tried_a_bounded_number_of_times():
     queue = BatchQueue([batch("a")])
     for _ in range(ATTEMPTS - 1):
         assert queue.failed(queue.take("w"), "the engine failed") == []

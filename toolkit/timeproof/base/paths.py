@@ -155,17 +155,24 @@ def _open(at: int, name: str, root: Path, here: str, wanted: str) -> int:
 def list_tree(root: Path) -> list[str]:
     """List everything below `root` that is not a folder, as sorted relative POSIX paths.
 
-    Links are listed, never followed. Raises nothing for odd names: they come back as they are.
+    Links are listed, never followed. Raises nothing for odd names: they come back as they are. Folders that
+    others remove meanwhile are left out; FileNotFoundError only where `root` itself is absent.
     """
-    found: list[str] = []
+    paths: list[str] = []
     stack = [("", root)]
     while stack:
         prefix, folder = stack.pop()
-        with os.scandir(folder) as entries:
+        try:
+            entries = os.scandir(folder)
+        except FileNotFoundError:
+            if not prefix:
+                raise
+            continue
+        with entries:
             for entry in entries:
                 name = prefix + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     stack.append((name + "/", Path(entry.path)))
                 else:
-                    found.append(name)
-    return sorted(found)
+                    paths.append(name)
+    return sorted(paths)

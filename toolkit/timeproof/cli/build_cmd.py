@@ -42,7 +42,7 @@ def command(
 ) -> None:
     def build(name: str, progress: TerminalProgress) -> dict[str, str]:
         from timeproof.engines.docker import connect
-        from timeproof.images.build import stage_context
+        from timeproof.images.build_context import stage_context
         from timeproof.runs import image_provider
         from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
         from timeproof.store.layout import Archive

@@ -31,8 +31,8 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
     def work(progress: TerminalProgress) -> int:
         from timeproof.errors import BadArchive
         from timeproof.store.index import contents
+        from timeproof.store.read import read_environment
         from timeproof.store.remote.mirror import open_archive
-        from timeproof.store.verify import read_environment
 
         there = open_archive(archive, progress=progress)
         there.require()

@@ -102,6 +102,14 @@ def command(
     scheduler: Annotated[
         str, typer.Option(help="A Dask scheduler, tcp://HOST:PORT: the plan runs on its workers.")
     ] = "",
+    await_cleanup: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds that the end of a run on a cluster waits for a machine whose worker died to be"
+            " cleaned up; 30 by default.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="No witness makes good for a native answer on another CPU.")
     ] = False,
@@ -130,7 +138,9 @@ def command(
             progress.close()
             _show_plan(planned, json)
             return 0
-        limits = LIMITS.bounded(artifact_seconds=timeout, container_mebibytes=memory)
+        limits = LIMITS.bounded(
+            artifact_seconds=timeout, container_mebibytes=memory, cluster_cleanup=await_cleanup
+        )
         executor = _Executors(archive, scheduler, registry, engine, workers, limits, progress)
         cells = _run(planned, lambda: Journal(out, resume=resume, again=again), executor)
         named = str(baseline) if baseline is not None and before is not None else None

@@ -47,8 +47,8 @@ def command(
     def work(progress: TerminalProgress) -> int:
         from timeproof.replaying.provenance import versioned
         from timeproof.store.portability import held_by, promise
+        from timeproof.store.read import read_environment, read_metadata
         from timeproof.store.remote.mirror import open_archive
-        from timeproof.store.verify import read_environment, read_metadata
 
         there = open_archive(archive, progress=progress)
         there.require()

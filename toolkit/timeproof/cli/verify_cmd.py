@@ -43,9 +43,6 @@ def command(
         chosen = [there.locate(r) for r in refs] if refs else None
         with there.whole(chosen, progress) as every:
             report = verify(every, chosen, progress=progress)
-            for finding in report.findings:  # a copy is named after what it is a copy of
-                finding.message = finding.message.replace(str(every.root), there.name)
-                finding.path = finding.path.replace(str(every.root), there.name)
         took = time.monotonic() - begun
         progress.close()
         if json:
@@ -65,8 +62,8 @@ def command(
             out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
         if report.leftovers:
             out.print(
-                f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers of interrupted writers, harmless;"
-                " the next writer removes them"
+                f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, harmless: of interrupted writers,"
+                " which the next writer removes, or packages and images that no environment names yet"
             )
         told = (
             f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"

@@ -261,9 +261,9 @@ def json_values(value: object, where: str, notes: list[str]) -> Json:
     raise _no_json(where, f"a {type(value).__module__}.{type(value).__qualname__}")
 
 
-def _no_json(where: str, what: str) -> NotArchivable:
+def _no_json(where: str, value: str) -> NotArchivable:
     return NotArchivable(
-        f"{where} is {what}: JSON can't hold it",
+        f"{where} is {value}: JSON can't hold it",
         advice="give only None, booleans, numbers, strings, lists and dictionaries of those; "
         "build anything else from them inside the class",
     )

@@ -12,19 +12,19 @@ from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
-from timeproof.frameworks.onnx import case_folders
-from timeproof.frameworks.onnx.case_folders import Known
-from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.frameworks.registry import require_spec
+from timeproof.frameworks.base import Saved
+from timeproof.frameworks.choose import spec_for_file
+from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, importer_of
+from timeproof.frameworks.registry import require_spec, specs
 from timeproof.images.build import locate_environment
-from timeproof.importing import model_files as files
-from timeproof.importing.model_files import Kept
+from timeproof.importing.model_files import entries_of
 from timeproof.replaying.scores import marked, scores_of
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
 from timeproof.runs.profiles import profile_named
-from timeproof.store import batch, reference
+from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
@@ -36,7 +36,6 @@ from timeproof.store.schema.v1 import (
     Origin,
     ProfileRecord,
 )
-from timeproof.store.verify import read_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class _Item:
 
     name: str
     tags: Mapping[str, str]
-    keep: Callable[[batch.Batch], tuple[Kept, Known]]
+    save: Callable[[publish.Draft], tuple[Saved, KnownAnswers]]
 
 
 def import_models(
@@ -90,7 +89,7 @@ def import_models(
     Raises:
         BadGridSize / BadRequest / NotImportable: nothing was published.
         BadEnvironment / EngineFailed: the environment can't be made.
-        StorageFailed: what was published by then is whole.
+        StorageFailed: the disk refuses; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
@@ -98,10 +97,11 @@ def import_models(
     framework, items = _items(request)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    with batch.batch(archive, grid_size, framework, len(items), tag=require_spec(framework).tag) as made:
-        done = _fill(archive, made, items, request, environment, profile, progress)
+    tag = require_spec(framework).tag
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
+        done = _fill(archive, draft, items, request, environment, profile, progress)
         progress.step("Publishing")
-        return replace(done, refs=tuple(made.publish()))
+        return replace(done, refs=tuple(draft.publish()))
 
 
 def _environment(
@@ -120,39 +120,44 @@ def _environment(
 
 def _items(request: Request) -> tuple[str, list[_Item]]:
     if request.source.is_dir():
-        if request.inputs is not None or request.expected is not None:
-            raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
-        if request.trees is not None:
-            raise BadRequest("ONNX models have no boosting rounds", advice="leave --trees out")
-        found = case_folders.find(request.source)
-        return "onnx", [_case(one, request) for one in found]
+        return _cases(request)
     if request.inputs is None or request.expected is None:
         raise BadRequest(
             f"{request.source} is no folder of cases, so its inputs and its answers are needed",
             advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
         )
-    adapter = files.adapter_of(request.source)
-    known = files.known(request.source, adapter.name, request.inputs, request.expected, request.trees)
+    spec = spec_for_file(request.source)
+    importer = importer_of(spec)
+    answers = importer.read_answers(request.source, request.inputs, request.expected, request.trees)
 
-    def keep(made: batch.Batch) -> tuple[Kept, Known]:
-        return files.keep_file(made, request.source, adapter, known, request.graph_optimization), known
+    def save(draft: publish.Draft) -> tuple[Saved, KnownAnswers]:
+        level = request.graph_optimization
+        return importer.save(request.source, answers, draft.folder, draft.ref.tag, level), answers
 
-    return adapter.name, [_Item(request.source.name, {}, keep)]
+    return spec.name, [_Item(request.source.name, {}, save)]
 
 
-def _case(found: case_folders.Found, request: Request) -> _Item:
-    def keep(made: batch.Batch) -> tuple[Kept, Known]:
-        data = case_folders.read_file(found.root, found.model)
-        known = case_folders.known(found, data)
-        path = found.root / found.model
-        return files.keep_onnx(made, path, data, known, request.graph_optimization), known
+def _cases(request: Request) -> tuple[str, list[_Item]]:
+    """Find the cases of a folder: of the first framework that knows such folders."""
+    if request.inputs is not None or request.expected is not None:
+        raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+    for spec in (spec for spec in specs() if spec.imports):
+        cases = importer_of(spec).find_cases(request.source)
+        if cases is None:
+            continue
+        if request.trees is not None:
+            raise BadRequest(f"{spec.name} models have no boosting rounds", advice="leave --trees out")
+        return spec.name, [_Item(case.name, case.tags, _saver(case, request)) for case in cases]
+    raise BadRequest(f"{request.source} is a folder, and no framework here imports one")
 
-    return _Item(f"{found.case or found.root}/{Path(found.data_set).name}", found.tags, keep)
+
+def _saver(case: ModelCase, request: Request) -> Callable[[publish.Draft], tuple[Saved, KnownAnswers]]:
+    return lambda draft: case.save(draft.folder, draft.ref.tag, request.graph_optimization)
 
 
 def _fill(
     archive: Archive,
-    made: batch.Batch,
+    draft: publish.Draft,
     items: Iterable[_Item],
     request: Request,
     environment: EnvironmentRecord,
@@ -160,7 +165,7 @@ def _fill(
     progress: Progress,
 ) -> Imported:
     before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
-    for key, ref, metadata in _before(archive, made.grid_size, made.framework):
+    for key, ref, metadata in _before(archive, draft.ref.grid_size, draft.ref.framework):
         before.setdefault(key, []).append((ref, metadata))
     there: list[Ref] = []
     problems: list[tuple[str, str]] = []
@@ -171,44 +176,44 @@ def _fill(
     for item in items:
         progress.detail(item.name)
         try:
-            kept, known = item.keep(made)
-            entries = [*kept.files, _reference(made, known)]
+            saved, answers = item.save(draft)
+            entries = [*entries_of(saved, draft.folder), _reference(draft, answers)]
             tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
-            named = [name for name in request.scores if name in known.outputs.arrays]
+            named = [name for name in request.scores if name in answers.outputs.arrays]
             unseen.difference_update(named)
-            scores = marked(named, known.outputs.arrays, kept.scores)
-            notes += known.notes
-            key = _key(entries, tags, environment.lock_sha256, kept.options)
+            scores = marked(named, answers.outputs.arrays, saved.scores)
+            notes += answers.notes
+            key = _key(entries, tags, environment.lock_sha256, dict(saved.options))
             alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
             if alike:
                 there.append(alike[0])
-                made.forget()
+                draft.discard()
                 continue
-            made.add(
+            draft.add(
                 Metadata(
                     schema=1,
                     created=utc_now(),
-                    grid_size=made.grid_size,
-                    version=made.next.version,
+                    grid_size=draft.ref.grid_size,
+                    version=draft.ref.version,
                     framework=Framework(
-                        name=made.framework,
+                        name=draft.ref.framework,
                         version=None,
                         python=python,
-                        **require_spec(made.framework).described(),
+                        **require_spec(draft.ref.framework).described(),
                     ),
                     model=Model(
-                        file=kept.model,
+                        file=saved.model,
                         module=None,
                         qualname=None,
                         init_args={},
-                        options=kept.options,
+                        options=dict(saved.options),
                         source=[],
-                        signature=dict(kept.signature),
+                        signature=dict(saved.signature),
                     ),
                     files=entries,
-                    inputs=reference.specs_of("input", known.inputs.arrays, known.inputs.elements),
+                    inputs=reference.specs_of("input", answers.inputs.arrays, answers.inputs.elements),
                     outputs=reference.specs_of(
-                        "output", known.outputs.arrays, known.outputs.elements, scores
+                        "output", answers.outputs.arrays, answers.outputs.elements, scores
                     ),
                     copies=[],
                     environment=EnvironmentRef(
@@ -221,15 +226,15 @@ def _fill(
                     machine=Machine(),
                     seal=SealFacts(),
                     tags=tags,
-                    notes=[*known.notes, *kept.notes],
-                    kept=list(kept.kept),
+                    notes=[*answers.notes, *saved.notes],
+                    kept=list(saved.kept),
                     reference=origin,
                 )
             )
         except (BadData, BadModel, BadArchive) as error:
             problems.append((item.name, str(error)))
-            made.forget()
-    if problems and not (request.skip_bad and (made.count or there)):
+            draft.discard()
+    if problems and not (request.skip_bad and (draft.count or there)):
         raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
     if unseen and not problems:
         raise BadRequest(
@@ -244,10 +249,10 @@ def _marks(metadata: Metadata) -> set[str]:
     return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
-def _reference(made: batch.Batch, known: Known) -> FileEntry:
+def _reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
     stream = io.BytesIO()
-    reference.write(stream, input=known.inputs.arrays, output=known.outputs.arrays)
-    return made.write(f"reference_{made.next.tag}.npz", stream.getbuffer(), "reference", "npz")
+    reference.write(stream, input=answers.inputs.arrays, output=answers.outputs.arrays)
+    return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
 
 
 _Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]

@@ -27,8 +27,8 @@ from timeproof.base.paths import open_parent
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BadArchive, StorageFailed
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Metadata
-from timeproof.store.verify import read_metadata
 
 _SCHEMA = 1
 _MANY = 2000  # unknown rows, from which on several processes read them

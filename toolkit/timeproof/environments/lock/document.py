@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from timeproof.base.digests import Digest
-from timeproof.store.packages import check_file_name, place
+from timeproof.store.package_paths import check_file_name, package_path
 
 STORE = "${TIMEPROOF_STORE}"
 BASE_KEY = "timeproof-base"
@@ -73,7 +73,7 @@ class Package:
             version=version,
             manager=manager,
             platform=platform,
-            url=f"{STORE}/{place(sha256, check_file_name(file_name))}",
+            url=f"{STORE}/{package_path(sha256, check_file_name(file_name))}",
             sha256=sha256,
             file_name=file_name,
             dependencies=tuple(sorted(dependencies)),

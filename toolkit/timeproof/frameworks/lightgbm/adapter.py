@@ -31,7 +31,13 @@ from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.meanings import features_of, signature_of
-from timeproof.frameworks.trees.tables import asked, categorical_columns, hyper_parameters, plain, read_table
+from timeproof.frameworks.trees.tables import (
+    categorical_columns,
+    hyper_parameters,
+    plain,
+    question_of,
+    read_table,
+)
 
 _FORMATS = ("text", "txt", "json")
 # What decides on the answer of a wrapper, or of a Booster.
@@ -63,12 +69,12 @@ class LightGBM(AdapterDefaults):
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
         return None
 
-    def inputs(self, model: Any, given: object) -> Inputs:
+    def inputs(self, model: Any, original: object) -> Inputs:
         """Read the one table, and ask the model with it as its user does: what it refuses, is refused here.
 
         Raises NotArchivable, in LightGBM's words where they are LightGBM's.
         """
-        inputs = read_table(given, "a LightGBM", lambda frame: _trained(model, frame))
+        inputs = read_table(original, "a LightGBM", lambda frame: _trained(model, frame))
         if not isinstance(model, Path):
             self._ask(model, inputs)
         return inputs
@@ -79,7 +85,7 @@ class LightGBM(AdapterDefaults):
         """Write `model_<tag>.txt`, and beside it `.json` on request. Raises NotArchivable and BadRequest."""
         form = options_of(LightGBMOptions, options.framework).format
         _check_format(form)
-        _, table = asked(inputs, "a LightGBM")
+        _, table = question_of(inputs, "a LightGBM")
         booster = _booster(model)
         notes: list[str] = []
         file = f"model_{tag}.txt"
@@ -104,7 +110,7 @@ class LightGBM(AdapterDefaults):
             model=file,
             class_module=type(model).__module__,
             class_name=type(model).__qualname__,
-            init_args=hyper_parameters(_given(model, booster), notes),
+            init_args=hyper_parameters(_parameters(model, booster), notes),
             options={**settings, **_of_table(table)},
             copies=(),
             source_files=(),
@@ -124,7 +130,7 @@ class LightGBM(AdapterDefaults):
         Raises NotArchivable.
         """
         if isinstance(model, Path):
-            return model_files.answers(self.name, model, asked(inputs, "a LightGBM")[0], saved.options)
+            return model_files.answers(self.name, model, question_of(inputs, "a LightGBM")[0], saved.options)
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
@@ -132,32 +138,32 @@ class LightGBM(AdapterDefaults):
         return overrides.differences(model, "lightgbm", _METHODS)
 
     def _ask(self, model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        given, _ = asked(inputs, "a LightGBM")
+        table, _ = question_of(inputs, "a LightGBM")
         booster = _booster(model)
         with answering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a wrapper that was fitted on a table with names
             if booster is model:
                 return {
-                    "predict": np.asarray(model.predict(given)),
-                    "raw_score": np.asarray(model.predict(given, raw_score=True)),
+                    "predict": np.asarray(model.predict(table)),
+                    "raw_score": np.asarray(model.predict(table, raw_score=True)),
                 }
-            found: dict[str, Array] = {}
+            outputs: dict[str, Array] = {}
             classifies = hasattr(model, "predict_proba")
             method = "predict_proba" if classifies else "predict"
-            found[method] = np.asarray(getattr(model, method)(given))
+            outputs[method] = np.asarray(getattr(model, method)(table))
             library: Any = next(kind for kind in type(model).__mro__ if kind.__name__ == "LGBMModel")
             if classifies and overrides.replaced(model, "lightgbm", "predict"):
-                labels = np.asarray(model.predict(given))
-                if not np.array_equal(labels, _labels(model, library.predict(model, given))):
-                    found["predict"] = labels
-            found["raw_score"] = np.asarray(library.predict(model, given, raw_score=True))
-            return found
+                labels = np.asarray(model.predict(table))
+                if not np.array_equal(labels, _labels(model, library.predict(model, table))):
+                    outputs["predict"] = labels
+            outputs["raw_score"] = np.asarray(library.predict(model, table, raw_score=True))
+            return outputs
 
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a text model file."""
-        _, table = asked(inputs, "a LightGBM")
+        _, table = question_of(inputs, "a LightGBM")
         if options_of(LightGBMOptions, options.framework).format not in {None, "text", "txt"}:
             raise BadRequest(
                 f"{path} is kept as it is, as text",
@@ -196,16 +202,17 @@ def _trained(model: Any, frame: Any) -> Mapping[int, list[Any]]:
     columns = categorical_columns(frame)
     if not columns:
         return {}
-    kept = categories_of(model) if isinstance(model, Path) else _booster(model).pandas_categorical
-    if kept is None:  # trained on an array: LightGBM takes the numbers that the table's own categories have
+    categories = categories_of(model) if isinstance(model, Path) else _booster(model).pandas_categorical
+    if categories is None:  # trained on an array: the numbers are those of the table's own categories
         return {}
     # LightGBM takes the columns of categories in their order, whatever they are called.
-    if len(kept) != len(columns):
+    if len(categories) != len(columns):
         raise NotArchivable(
-            f"the table has {len(columns)} columns of categories, the model was trained with {len(kept)}",
+            f"the table has {len(columns)} columns of categories, the model was trained with"
+            f" {len(categories)}",
             advice="give a table with the columns and the types that the model was trained with",
         )
-    return dict(zip(columns, kept, strict=True))
+    return dict(zip(columns, categories, strict=True))
 
 
 def _labels(model: Any, values: Any) -> Array:
@@ -253,14 +260,14 @@ def _settings(model: Any, booster: Any, notes: list[str], *, linear: bool) -> di
 def _predicting(model: Any) -> dict[str, Json]:
     """The wrapper's parameters that change how it predicts, where it has some."""
     parameters = model.get_params() if hasattr(model, "get_params") else {}
-    found = {name: plain(parameters[name]) for name in _PREDICTING if parameters.get(name) is not None}
-    return {"predict_parameters": found} if found else {}
+    predicting = {name: plain(parameters[name]) for name in _PREDICTING if parameters.get(name) is not None}
+    return {"predict_parameters": predicting} if predicting else {}
 
 
-def _check_format(asked: str | None) -> None:
-    if asked is not None and asked not in _FORMATS:
+def _check_format(form: str | None) -> None:
+    if form is not None and form not in _FORMATS:
         raise BadRequest(
-            f"LightGBM models are not saved as {asked!r}", advice="the format is text, or json to have both"
+            f"LightGBM models are not saved as {form!r}", advice="the format is text, or json to have both"
         )
 
 
@@ -272,6 +279,6 @@ def _booster(model: Any) -> Any:
     return model.booster_
 
 
-def _given(model: Any, booster: Any) -> Mapping[str, object]:
-    given: Mapping[str, object] = model.get_params() if hasattr(model, "get_params") else booster.params
-    return given
+def _parameters(model: Any, booster: Any) -> Mapping[str, object]:
+    values: Mapping[str, object] = model.get_params() if hasattr(model, "get_params") else booster.params
+    return values

@@ -30,11 +30,11 @@ from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.meanings import features_of, signature_of
 from timeproof.frameworks.trees.tables import (
-    asked,
     categorical_columns,
     hyper_parameters,
     is_frame,
     is_pandas,
+    question_of,
     read_table,
 )
 from timeproof.frameworks.xgboost import FRAMEWORK
@@ -62,16 +62,16 @@ class XGBoost(AdapterDefaults):
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
         return None
 
-    def inputs(self, model: Any, given: object) -> Inputs:
+    def inputs(self, model: Any, original: object) -> Inputs:
         """Read the one table, and ask the model with it as its user does: what it refuses, is refused here.
 
         Raises NotArchivable, in XGBoost's words where they are XGBoost's.
         """
-        if comes_from(given, "xgboost", frozenset({"DMatrix"})):
-            inputs = of_matrix(given)
+        if comes_from(original, "xgboost", frozenset({"DMatrix"})):
+            inputs = of_matrix(original)
         else:
             inputs = read_table(
-                given,
+                original,
                 "an XGBoost",
                 lambda frame: _trained(model, frame),
                 column_name=column_name,
@@ -86,7 +86,7 @@ class XGBoost(AdapterDefaults):
     ) -> Saved:
         """Write `model_<tag>.json`, or `.ubj` on request. Raises NotArchivable and BadRequest."""
         chosen = _format(options_of(XGBoostOptions, options.framework).format)
-        given, table = asked(inputs, "an XGBoost")
+        original, table = question_of(inputs, "an XGBoost")
         notes: list[str] = []
         booster = _booster(model)
         wrapper = None if booster is model else type(model).__name__
@@ -104,9 +104,9 @@ class XGBoost(AdapterDefaults):
             options={
                 **_settings(model, booster, wrapper, notes),
                 # The wrappers predict in place; on dart that differs in the last bit from a DMatrix's answer.
-                "in_place": wrapper is not None and predicts_in_place(model, given),
+                "in_place": wrapper is not None and predicts_in_place(model, original),
                 # In place, a wrapper holds the names of pandas' columns alone against its own.
-                **_of_table(table, booster.feature_names if wrapper is None or is_pandas(given) else None),
+                **_of_table(table, booster.feature_names if wrapper is None or is_pandas(original) else None),
             },
             copies=(),
             source_files=(),
@@ -125,7 +125,7 @@ class XGBoost(AdapterDefaults):
         Raises NotArchivable.
         """
         if isinstance(model, Path):
-            return model_files.answers(self.name, model, asked(inputs, "an XGBoost")[0], saved.options)
+            return model_files.answers(self.name, model, question_of(inputs, "an XGBoost")[0], saved.options)
         return self._ask(model, inputs)
 
     def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
@@ -133,29 +133,29 @@ class XGBoost(AdapterDefaults):
         return overrides.differences(model, "xgboost", _METHODS)
 
     def _ask(self, model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        given, _ = asked(inputs, "an XGBoost")
+        original, _ = question_of(inputs, "an XGBoost")
         booster = _booster(model)
         with answering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what XGBoost warns of, the user has seen in training
             if booster is model:
-                return _ask_booster(booster, given)
-            found: dict[str, Array] = {}
+                return _ask_booster(booster, original)
+            outputs: dict[str, Array] = {}
             classifies = hasattr(model, "predict_proba")
             method = "predict_proba" if classifies else "predict"
-            found[method] = np.asarray(getattr(model, method)(given))
+            outputs[method] = np.asarray(getattr(model, method)(original))
             library: Any = next(kind for kind in type(model).__mro__ if kind.__module__ == "xgboost.sklearn")
             if classifies and overrides.replaced(model, "xgboost", "predict"):
-                labels = np.asarray(model.predict(given))
-                if not np.array_equal(labels, np.asarray(library.predict(model, given))):
-                    found["predict"] = labels
-            found["margin"] = np.asarray(library.predict(model, given, output_margin=True))
-            return found
+                labels = np.asarray(model.predict(original))
+                if not np.array_equal(labels, np.asarray(library.predict(model, original))):
+                    outputs["predict"] = labels
+            outputs["margin"] = np.asarray(library.predict(model, original, output_margin=True))
+            return outputs
 
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a model file, JSON or UBJSON by its bytes; it is replayed as a plain Booster."""
-        _, table = asked(inputs, "an XGBoost")
+        _, table = question_of(inputs, "an XGBoost")
         chosen = format_of(path)
         if options_of(XGBoostOptions, options.framework).format not in {None, chosen}:
             raise BadRequest(
@@ -212,12 +212,12 @@ def _trained(model: Any, frame: Any) -> Mapping[int, list[Any]]:
 
 def _of_table(table: Table, names: object) -> dict[str, Json]:
     """What the probe must know of the table: its columns are held against `names`, the model's."""
-    found: dict[str, Json] = {}
+    facts: dict[str, Json] = {}
     if table.columns and names is not None:
-        found["columns"] = [*table.columns]
+        facts["columns"] = [*table.columns]
     if table.sparse:
-        found["sparse"] = dict(table.sparse)
-    return found
+        facts["sparse"] = dict(table.sparse)
+    return facts
 
 
 def _stopped(best: int) -> str:
@@ -227,8 +227,8 @@ def _stopped(best: int) -> str:
     )
 
 
-def _format(asked: str | None) -> str:
-    chosen = asked or "json"
+def _format(form: str | None) -> str:
+    chosen = form or "json"
     if chosen not in _FORMATS:
         raise BadRequest(
             f"XGBoost models are not saved as {chosen!r}",
@@ -248,17 +248,17 @@ def _booster(model: Any) -> Any:
         ) from error
 
 
-def _ask_booster(booster: Any, given: Any) -> dict[str, Array]:
+def _ask_booster(booster: Any, original: Any) -> dict[str, Array]:
     """Ask a Booster as its user does, who makes a DMatrix of a table; an array gets the model's own names."""
     xgboost: Any = importlib.import_module("xgboost")
-    if isinstance(given, xgboost.DMatrix):
-        table = given
-    elif is_frame(given):
-        table = xgboost.DMatrix(given, enable_categorical=True)
+    if isinstance(original, xgboost.DMatrix):
+        table = original
+    elif is_frame(original):
+        table = xgboost.DMatrix(original, enable_categorical=True)
     else:
         types = booster.feature_types
         table = xgboost.DMatrix(
-            np.asarray(given) if isinstance(given, (list, tuple)) else given,
+            np.asarray(original) if isinstance(original, (list, tuple)) else original,
             feature_names=booster.feature_names,
             feature_types=types,
             enable_categorical=bool(types and "c" in types),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timeproof.base import atomic
 from timeproof.base.cachedir import cache_folder
@@ -36,11 +36,9 @@ from timeproof.errors import (
     UnsafePath,
     raise_findings,
 )
+from timeproof.store.claims import Claim
 from timeproof.store.layout import Archive, Ref, is_address
 from timeproof.store.remote.transfer import Bounded, Sink, reaching, several
-
-if TYPE_CHECKING:
-    from timeproof.store.verify import Claim
 
 _DOCUMENT = re.compile(
     r"grid-size-\d+/[a-z][a-z0-9_]*/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json"
@@ -277,9 +275,27 @@ class Mirror(Archive):
 
         try:
             several(fetch, wanted)
-            yield Archive(scratch)
+            yield _Copy(scratch, self.address)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Copy(Archive):
+    """A whole copy of a remote archive: people know its files by their addresses."""
+
+    def __init__(self, root: Path, address: str) -> None:
+        super().__init__(root)
+        self._address = address
+
+    @property
+    def name(self) -> str:
+        return self._address
+
+    def public_path(self, path: str) -> str:
+        if not Path(path).is_relative_to(self.root):
+            return path
+        relative = Path(path).relative_to(self.root).as_posix()
+        return self._address if relative == "." else f"{self._address}/{relative}"
 
 
 def _nothing(address: str) -> NotFound:

@@ -23,7 +23,6 @@ from timeproof.base.clock import EPOCH
 from timeproof.environments.conda import package_format
 from timeproof.environments.conda.layer import BaseRoot, conda_part
 from timeproof.environments.conda.package_format import Entry
-from timeproof.environments.interpreter import elf
 from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 from timeproof.errors import BuildFailed, LockFailed, NotCapturable
@@ -219,31 +218,6 @@ def test_a_damaged_package_is_named(
         conda_part([path], tmp_path / "part.tar", base_root)
     assert not (tmp_path / "part.tar").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
-
-
-def test_a_run_path_is_rewritten_in_place_or_not_at_all() -> None:
-    binary = next(
-        p for p in Path(sys.base_prefix, "lib").glob(f"python{sys.version_info[0]}.*/lib-dynload/*.so")
-    )
-    data = binary.read_bytes()
-    before = elf.parse(data)
-    if before.runpath is None:
-        with pytest.raises(elf.NoRoom):
-            elf.with_runpath(data, "$ORIGIN")
-        return
-    after = elf.with_runpath(data, "$ORIGIN")
-    assert len(after) == len(data)
-    assert elf.parse(after) == elf.Elf(before.machine, before.needed, before.soname, "$ORIGIN")
-    with pytest.raises(elf.NoRoom):
-        elf.with_runpath(data, before.runpath + "/longer")
-
-
-def test_a_home_is_replaced_byte_for_byte_and_the_tail_stays() -> None:
-    data = b"\0/home/ann/.pyenv/versions/3.11.7/lib\0rest 3.11.7\0"
-    new = elf.without_home(data, "/home/ann/.pyenv/versions/3.11.7", "/opt/env")
-    assert len(new) == len(data)
-    assert b"ann" not in new
-    assert new.endswith(b"/3.11.7/lib\0rest 3.11.7\0")
 
 
 def test_no_placeholder_stands_in_a_binary(packed: InterpreterPackage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.imports import BadData
 from timeproof.store.reference import Array
 
 _NUMBERS = frozenset("biufc")

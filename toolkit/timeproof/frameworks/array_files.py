@@ -16,7 +16,7 @@ import numpy as np
 
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadArchive
-from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.imports import BadData
 from timeproof.store import reference
 from timeproof.store.reference import Array
 
@@ -81,7 +81,7 @@ def _npy(stream: IO[bytes], room: int, where: str) -> Array:
 
 
 def _npz(stream: IO[bytes]) -> dict[str, Array]:
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     room = LIMITS.import_bytes
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -89,18 +89,18 @@ def _npz(stream: IO[bytes]) -> dict[str, Array]:
                 if not info.filename.endswith(".npy"):
                     raise BadData(f"{info.filename!r} is no array")
                 name = info.filename.removesuffix(".npy")
-                if name in found:
+                if name in arrays:
                     raise BadData(f"two arrays are called {name!r}")
                 if info.compress_type != zipfile.ZIP_STORED:
                     room = min(room, _RATIO * info.compress_size + _FREE)
                 with archive.open(info) as member:
-                    found[name] = _npy(member, room, f"{name}: ")
-                room = min(LIMITS.import_bytes, room) - found[name].nbytes
+                    arrays[name] = _npy(member, room, f"{name}: ")
+                room = min(LIMITS.import_bytes, room) - arrays[name].nbytes
     except _ZIP_ERRORS as error:
         raise BadData(f"not an .npz: {error}") from None
-    if not found:
+    if not arrays:
         raise BadData("it holds no array")
-    return found
+    return arrays
 
 
 def _text(stream: IO[bytes], dtype: str, suffix: str) -> tuple[Array, tuple[str, ...]]:

@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.importing import array_files
+from timeproof.frameworks import array_files
+from timeproof.frameworks.imports import BadData
 
 
 def read(path, dtype="<f8"):

@@ -254,3 +254,17 @@ def test_a_number_of_thousands_of_digits_is_refused(sign: str) -> None:
     text = f"version: {sign}0x{'f' * 5000}\nmetadata: {{}}\npackage: []\n"
     with pytest.raises(Malformed, match="more than 40 digits"):
         read_lock(text.encode(), "conda-lock.yml")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0x" + "f" * 5000, "0b" + "1" * 5000, "1:" * 4000 + "1", "!!int ''", "!!int 0x", "!!bool x",
+        "!!timestamp x", "!!float x", "!!binary x", "!!set {a}", "!!omap [a]", "!!python/name:x",
+        "2001-99-99",
+    ],
+    ids=lambda value: value[:16],
+)  # fmt: skip
+def test_a_value_that_yaml_can_not_read_is_refused(value: str) -> None:
+    with pytest.raises(Malformed):
+        read_lock(f"version: {value}\nmetadata: {{}}\npackage: []\n".encode(), "conda-lock.yml")

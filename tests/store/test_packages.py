@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from support.environment_making import run
 
 from timeproof.base.digests import Digest
-from timeproof.environments.fetch import fetch_packages
-from timeproof.environments.lock.document import Lock, Package
-from timeproof.errors import DigestMismatch, FetchFailed, Missing, NotRegular, UnsafePath
+from timeproof.errors import DigestMismatch, Missing, NotRegular, UnsafePath
 from timeproof.store.packages import PackageStore
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PackageStore:
+    return PackageStore(tmp_path / "packages")
 
 
 def a_file(folder: Path, data: bytes = b"wheel", name: str = "x-1-py3-none-any.whl") -> Path:
@@ -87,86 +88,12 @@ def test_names_that_are_not_one_plain_component_are_refused(store: PackageStore,
 
 def test_eight_writers_of_one_file_all_succeed(store: PackageStore, tmp_path: Path) -> None:
     source = a_file(tmp_path, os.urandom(1 << 20))
-    found: list[Digest] = []
-    threads = [threading.Thread(target=lambda: found.append(store.add_file(source))) for _ in range(8)]
+    digests: list[Digest] = []
+    threads = [threading.Thread(target=lambda: digests.append(store.add_file(source))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == 1
-    store.open_verified(found[0], source.name).close()
-
-
-@pytest.fixture
-def six(tmp_path: Path) -> Path:
-    run(sys.executable, "-I", "-m", "pip", "download", "--no-deps", "-d", tmp_path / "six", "six")
-    return next((tmp_path / "six").iterdir())
-
-
-def locked_six(wheel: Path, **changes: object) -> Lock:
-    values: dict[str, object] = {
-        "name": "six",
-        "version": wheel.name.split("-")[1],
-        "manager": "pip",
-        "platform": "linux-64",
-        "sha256": Digest.of(wheel.read_bytes()),
-        "file_name": wheel.name,
-    }
-    python = Package.stored(
-        name="python",
-        version="3.11.7",
-        manager="conda",
-        platform="linux-64",
-        sha256=Digest.of(b"python"),
-        file_name="python-3.11.7-0.conda",
-        md5="0" * 32,
-    )
-    return Lock.make([Package.stored(**(values | changes)), python])  # type: ignore[arg-type]
-
-
-def test_a_lock_is_fetched_by_hash(store: PackageStore, six: Path) -> None:
-    lock = locked_six(six)
-    store.add_bytes(b"python", "python-3.11.7-0.conda")
-    fetch_packages(lock, store)
-    store.open_verified(Digest.of(six.read_bytes()), six.name).close()
-
-
-def test_other_bytes_than_the_locked_ones_are_named(store: PackageStore, six: Path) -> None:
-    store.add_bytes(b"python", "python-3.11.7-0.conda")
-    with pytest.raises(FetchFailed, match=r"six-.*\.whl"):
-        fetch_packages(locked_six(six, sha256=Digest.of(b"other")), store)
-
-
-def test_everything_that_could_not_be_fetched_is_named_at_once(store: PackageStore, six: Path) -> None:
-    with pytest.raises(FetchFailed) as caught:
-        fetch_packages(locked_six(six, sha256=Digest.of(b"other")), store)
-    assert "six" in caught.value.message
-    assert "python-3.11.7-0.conda" in caught.value.message
-
-
-def test_an_altered_wheel_in_the_store_stops_a_fetch(store: PackageStore, six: Path) -> None:
-    lock = locked_six(six)
-    store.add_bytes(b"python", "python-3.11.7-0.conda")
-    digest = store.add_file(six)
-    with store.path(digest, six.name).open("r+b") as stream:
-        stream.write(b"X")
-    with pytest.raises(DigestMismatch):
-        fetch_packages(lock, store)
-
-
-def test_conda_packages_come_from_a_channel(store: PackageStore, channel: Path) -> None:
-    path = next((channel / "noarch").glob("greeting-*.conda"))
-    package = Package.stored(
-        name="greeting",
-        version="1.2",
-        manager="conda",
-        platform="linux-64",
-        sha256=Digest.of(path.read_bytes()),
-        file_name=path.name,
-        md5="0" * 32,
-    )
-    with pytest.raises(FetchFailed, match=r"greeting-1\.2-0\.conda"):
-        fetch_packages(Lock.make([package]), store)
-    fetch_packages(Lock.make([package]), store, channels=[channel.as_uri()])
-    store.open_verified(package.sha256, path.name).close()
+    assert len(digests) == 8
+    assert len(set(digests)) == 1
+    store.open_verified(digests[0], source.name).close()
