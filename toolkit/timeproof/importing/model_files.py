@@ -1,8 +1,8 @@
-"""A model file and what lies beside it: which framework's it is, its inputs and answers, its bytes kept."""
+"""A model file and the files beside it: find its framework, read its inputs and answers, copy its bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from timeproof.frameworks.onnx.external_data import external_names, keep_copy
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData
 from timeproof.importing import array_files
-from timeproof.importing.features import described, named_features
+from timeproof.importing.features import add_column_names, read_feature_names
 from timeproof.importing.fitting import fit_answer, fit_input
 from timeproof.probe import onnxfile
 from timeproof.probe.elements import widened
@@ -27,8 +27,8 @@ from timeproof.store.batch import Batch
 from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import FileEntry
 
-# Of each framework of trees: what its answers may be called, in the loader's order, and their dtypes. An
-# answer without a name is the first.
+# For each framework of trees: the names that its answers may have, in the loader's order, and their dtypes.
+# An answer without a name is the first.
 _TREES = {
     "xgboost": {"predict": "<f4", "margin": "<f4", "leaf": "<f4"},
     "lightgbm": {"predict": "<f8", "raw_score": "<f8", "leaf": "<i4"},
@@ -37,42 +37,44 @@ _TREES = {
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was written of a model, and what its loader is told."""
+    """The files that were written for a model, and the options of its loader."""
 
     files: tuple[FileEntry, ...]
     model: str
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()  # what `Metadata.kept` says
-    scores: Mapping[str, bool] = field(default_factory=dict)  # as the model itself says
+    scores: Mapping[str, bool] = field(
+        default_factory=dict
+    )  # output → class scores, as the model itself says
     signature: Mapping[str, Json] = field(default_factory=dict)
 
 
 def adapter_of(source: Path) -> Adapter:
-    """The adapter of a model file. Raises NotFound and NotArchivable."""
+    """Return the adapter of a model file. Raises NotFound and NotArchivable."""
     return adapter_for_file(source)
 
 
-def known(source: Path, framework: str, inputs: Path, expected: Path, trees: int | None = None) -> Known:
+def read_known(source: Path, framework: str, inputs: Path, expected: Path, trees: int | None = None) -> Known:
     """Read a model's inputs and its known answers.
 
     Args:
-        trees: how many boosting rounds gave the answers; None: all.
+        trees: how many boosting rounds gave the answers; None for all.
 
-    Raises NotImportable, naming the file, and BadRequest.
+    Raises NotImportable, which names the file, and BadRequest.
     """
     if trees is not None and (framework not in _TREES or trees < 1):
         raise BadRequest(
             f"--trees {trees}: {framework} models have no boosting rounds"
             if framework not in _TREES
-            else f"--trees {trees}: it is a number of boosting rounds, 1 or more",
-            advice="leave it out to have the whole model's answer",
+            else f"--trees {trees}: the number of boosting rounds must be 1 or more",
+            advice="leave --trees out where the whole model gave the answers",
         )
     if framework == "onnx":
-        return _of_graph(source, inputs, expected)
+        return _read_for_graph(source, inputs, expected)
     dtypes = _TREES[framework]
     first = next(iter(dtypes))
-    given, columns = _read(inputs, "input", "<f8")
+    arrays, columns = _read(inputs, "input", "<f8")
     answers, _ = _read(expected, first, dtypes[first])
     if strange := sorted(set(answers) - set(dtypes)):
         *names, last = dtypes
@@ -83,13 +85,13 @@ def known(source: Path, framework: str, inputs: Path, expected: Path, trees: int
     ordered: dict[str, Array] = {}
     notes: list[str] = []
     for name in (n for n in dtypes if n in answers):
-        ordered[name], said = fit_answer(name, answers[name], dtypes[name])
-        notes += said
+        ordered[name], changes = fit_answer(name, answers[name], dtypes[name])
+        notes += changes
     options: dict[str, Any] = {"outputs": list(ordered)}
     if trees is not None:
         options |= {"iteration_range": [0, trees]} if framework == "xgboost" else {"num_iteration": trees}
         notes.append(f"the answers are those of the first {trees} boosting rounds")
-    return Known(Arrays(given), Arrays(ordered), options, columns, tuple(notes))
+    return Known(Arrays(arrays), Arrays(ordered), options, columns, tuple(notes))
 
 
 def _read(path: Path, name: str, dtype: str) -> tuple[dict[str, Array], tuple[str, ...]]:
@@ -99,39 +101,39 @@ def _read(path: Path, name: str, dtype: str) -> tuple[dict[str, Array], tuple[st
         raise NotImportable(path, [str(error)]) from None
 
 
-def _of_graph(source: Path, inputs: Path, expected: Path) -> Known:
+def _read_ports(source: Path) -> tuple[list[Port], list[Port]]:
+    """Read which inputs a graph must be given, and its outputs. Raises NotImportable."""
     try:
-        told = graph.read(read_file(source.parent, source.name))
+        ports = graph.read(read_file(source.parent, source.name))
     except (BadData, onnxfile.BadOnnx) as error:
         raise NotImportable(source, [str(error)]) from None
-    wanted = [p for p in told.inputs if p.name not in told.initialised]
-    given, taken = _of_ports(inputs, wanted, "inputs", bits=True)
-    answers, notes = _of_ports(expected, told.outputs, "outputs", bits=False)
+    return [p for p in ports.inputs if p.name not in ports.initialised], list(ports.outputs)
+
+
+def _read_for_graph(source: Path, inputs: Path, expected: Path) -> Known:
+    required, outputs = _read_ports(source)
+    feeds, input_notes = _read_for_ports(inputs, required, "inputs", bits=True)
+    answers, answer_notes = _read_for_ports(expected, outputs, "outputs", bits=False)
     options: dict[str, Any] = {}
-    if given.elements:
-        options["feeds"] = [_feed(name, given.elements.get(name, "")) for name in given.arrays]
-    if len(answers.arrays) < len(told.outputs):
+    if feeds.elements:
+        options["feeds"] = [_feed(name, feeds.elements.get(name, "")) for name in feeds.arrays]
+    if len(answers.arrays) < len(outputs):
         options["outputs"] = list(answers.arrays)
-    return Known(given, answers, options, notes=taken + notes)
+    return Known(feeds, answers, options, notes=input_notes + answer_notes)
 
 
-def table_inputs(source: Path, table: Path) -> dict[str, Array]:
+def read_table_inputs(source: Path, table: Path) -> dict[str, Array]:
     """Read the inputs of a model file from a table of text, in the columns' order and the model's dtype.
 
     Raises:
-        NotImportable: the table is none, or names the model's features in another order.
+        NotImportable: the file is not a table of numbers, or names the model's features in another order.
     """
     framework = adapter_for_file(source).name
     if framework == "onnx":
-        try:
-            ports = graph.read(read_file(source.parent, source.name))
-        except (BadData, onnxfile.BadOnnx) as error:
-            raise NotImportable(source, [str(error)]) from None
-        wanted = [p for p in ports.inputs if p.name not in ports.initialised]
-        return _of_ports(table, wanted, "inputs", bits=True)[0].arrays
+        return _read_for_ports(table, _read_ports(source)[0], "inputs", bits=True)[0].arrays
     arrays, columns = _read(table, "input", "<f8")
     try:
-        described({}, columns, named_features(source, framework) if columns else ())
+        add_column_names({}, columns, read_feature_names(source, framework) if columns else ())
     except BadData as error:
         raise NotImportable(table, [str(error)]) from None
     return arrays
@@ -141,42 +143,44 @@ def _feed(name: str, element: str) -> dict[str, Any]:
     return {"name": name, "kind": "tensor", "count": 1, **({"element": element} if element else {})}
 
 
-def _of_ports(
-    path: Path, ports: list[Port] | tuple[Port, ...], what: str, *, bits: bool
+def _read_for_ports(
+    path: Path, ports: Sequence[Port], side: str, *, bits: bool
 ) -> tuple[Arrays, tuple[str, ...]]:
-    """Read the arrays of a graph's ports, in the graph's order and dtypes, and say which had another one.
+    """Read the arrays of a graph's ports, in the graph's order and dtypes; a note for each changed dtype.
 
-    Of types that NumPy lacks the bits are read.
+    Args:
+        side: "inputs" or "outputs", for messages.
+        bits: keep the values of types that NumPy lacks as their bits; otherwise widen them.
     """
     first = next(iter(ports), Port("", ""))
     stored = first.element.stored if first.element is not None and first.element.name != "string" else "<f4"
-    found, _ = _read(path, first.name, stored)
-    if strange := sorted(set(found) - {p.name for p in ports}):
-        there = ", ".join(p.name for p in ports) or "none"
-        raise NotImportable(path, [f"{', '.join(strange)}: the graph's {what} are {there}"])
+    by_name, _ = _read(path, first.name, stored)
+    if strange := sorted(set(by_name) - {p.name for p in ports}):
+        names = ", ".join(p.name for p in ports) or "none"
+        raise NotImportable(path, [f"{', '.join(strange)}: the graph's {side} are {names}"])
     arrays = Arrays()
     notes: list[str] = []
     for port in ports:
-        if port.name not in found:
+        if port.name not in by_name:
             continue
-        array = found[port.name]
+        array = by_name[port.name]
         if path.suffix.lower() in array_files.TEXT and array.ndim == 1 and port.rank == 2:
             array = array[:, None]
         element = port.element if port.element is not None and port.element.foreign else None
         if element is None:
-            array, said = _fitted(path, port, array, fit_input if bits else fit_answer)
+            array, changes = _fit(path, port, array, fit_input if bits else fit_answer)
             arrays.add(port.name, array)
-            notes += said
+            notes += changes
         elif array.dtype.str != element.stored:
             raise NotImportable(
-                path, [f"{port.name}: {element.name} is given by its bits, as {element.stored}"]
+                path, [f"{port.name}: give {element.name} as its bits, in an array of {element.stored}"]
             )
         else:
             arrays.add(port.name, array if bits else widened(array, element), element.name)
     return arrays, tuple(notes)
 
 
-def _fitted(
+def _fit(
     path: Path, port: Port, array: Array, fit: Callable[[str, Array, str], tuple[Array, tuple[str, ...]]]
 ) -> tuple[Array, tuple[str, ...]]:
     if port.element is None or port.element.name == "string":
@@ -187,35 +191,36 @@ def _fitted(
         raise NotImportable(path, [str(error)]) from None
 
 
-def keep_file(made: Batch, source: Path, adapter: Adapter, known: Known, level: GraphOptimization) -> Kept:
-    """Copy a model file, by the framework's adapter where it is not ONNX's. Raises BadData and BadModel."""
+def copy_model_file(
+    batch: Batch, source: Path, adapter: Adapter, case: Known, level: GraphOptimization
+) -> Kept:
+    """Copy a model file, with the framework's adapter where it is not ONNX. Raises BadData and BadModel."""
     if adapter.name == "onnx":
-        return keep_onnx(made, source, read_file(source.parent, source.name), known, level)
-    saved = adapter.save_file(source, known.inputs.arrays, made.folder, made.next.tag, SaveOptions())
-    names = named_features(source, adapter.name) if known.columns else ()
-    signature = described(saved.signature, known.columns, names)
-    entries = tuple(publish.entry(made.folder, f.path, f.role, f.format) for f in saved.files)
-    cut = known.options.get("iteration_range") is not None
+        return copy_onnx(batch, source, read_file(source.parent, source.name), case, level)
+    saved = adapter.save_file(source, case.inputs.arrays, batch.folder, batch.next.tag, SaveOptions())
+    names = read_feature_names(source, adapter.name) if case.columns else ()
+    signature = add_column_names(saved.signature, case.columns, names)
+    entries = tuple(publish.entry(batch.folder, f.path, f.role, f.format) for f in saved.files)
+    cut = case.options.get("iteration_range") is not None
     notes = tuple(n for n in saved.notes if not (cut and "with all" in n and "trees" in n))
-    options = {**saved.options, **known.options}
+    options = {**saved.options, **case.options}
     return Kept(entries, saved.model, options, notes, saved.kept, saved.scores, signature)
 
 
-def keep_onnx(made: Batch, path: Path, data: bytes, known: Known, level: GraphOptimization) -> Kept:
+def copy_onnx(batch: Batch, path: Path, data: bytes, case: Known, level: GraphOptimization) -> Kept:
     """Write an ONNX model's bytes, and its external data where it has any. Raises BadData and BadModel."""
     try:
-        found = onnxfile.inspect(data)
+        model = onnxfile.inspect(data)
     except onnxfile.BadOnnx as error:
         raise BadData(f"{path.name}: {error}") from None
-    tag = made.next.tag
-    renamed = external_names(path, found, tag)
-    # Whoever imports a model compares its answers with the third party's: weights that saturate are no trap
-    # that one must be kept from, but they are told.
-    looked = Looked.at(found, data, path.parent, SaveOptions(graph_optimization=level, keep_saturating=True))
-    options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **known.options}
+    tag = batch.next.tag
+    renamed = external_names(path, model, tag)
+    # The answers come from a third party, so weights that saturate cannot spoil them: a note is enough.
+    looked = Looked.at(model, data, path.parent, SaveOptions(graph_optimization=level, keep_saturating=True))
+    options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **case.options}
     if not renamed:
-        entry = made.write(f"model_{tag}.onnx", data, "model", "onnx")
+        entry = batch.write(f"model_{tag}.onnx", data, "model", "onnx")
         return Kept((entry,), entry.path, dict(options), looked.notes, looked.kept, looked.scores)
-    saved, notes = keep_copy(path, renamed, made.folder, tag)
-    entries = tuple(publish.entry(made.folder, f.path, f.role, f.format) for f in saved)
+    saved, notes = keep_copy(path, renamed, batch.folder, tag)
+    entries = tuple(publish.entry(batch.folder, f.path, f.role, f.format) for f in saved)
     return Kept(entries, entries[0].path, dict(options), notes + looked.notes, looked.kept, looked.scores)
