@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.container, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def qemu() -> Emulator:
     """This machine's emulator; fetched from its apt mirror where there is none."""
-    return cpu_emulator.find()
+    return cpu_emulator.locate_or_fetch()
 
 
 def _graph(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -128,7 +128,7 @@ def test_where_the_native_answer_is_another_the_emulated_witness_holds(
     proved, real_engine, tmp_path, started, monkeypatch
 ):
     """The reference is moved by one bit, as if another CPU had given it; no qemu but the archive's."""
-    monkeypatch.setattr(cpu_emulator, "found", lambda: None)
+    monkeypatch.setattr(cpu_emulator, "locate", lambda: None)
     native = expected_outputs(proved.archive, proved.done.ref, proved.done.metadata)
     native["sums"] = np.nextafter(native["sums"], np.float32(99))
     # The float64 witness is the cheaper one, and would be asked first.
@@ -148,7 +148,7 @@ def test_explaining_finds_that_only_a_simulated_cpu_gives_what_was_recorded(
     made = proved.done.metadata
     if "fma" not in made.machine["flags"]:
         pytest.skip("this machine's own CPU rounds as Nehalem does")
-    monkeypatch.setattr(cpu_emulator, "found", lambda: None)
+    monkeypatch.setattr(cpu_emulator, "locate", lambda: None)
     (witness,) = [w for w in made.witnesses if w.kind == "emulated"]
     with open_regular(proved.archive.root, f"{proved.done.ref.folder}/{witness.file}") as stored:
         nehalem = read(stored, witness.outputs, "the witness")

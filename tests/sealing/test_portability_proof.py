@@ -50,7 +50,7 @@ def engine(**by_cpu: Any) -> FakeEngine:
 
 def ask(archive: Archive, folder: Path, fake: FakeEngine, monkeypatch, **more: Any):
     ours = emulator(folder)
-    monkeypatch.setattr(archiving, "find", lambda _: ours)
+    monkeypatch.setattr(archiving, "locate_or_fetch", lambda _: ours)
     path, inputs = tiny_models.graph(folder)
     fields = {"model": path, "inputs": inputs, "grid_size": 8, "environment": ENVIRONMENT, **more}
     return archive_model(archive, Request(prove_portable=True, **fields), lambda: fake).metadata

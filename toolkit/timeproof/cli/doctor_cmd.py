@@ -132,9 +132,9 @@ def _other_engines() -> list[Check]:
 
 def _simulated() -> Check:
     """Whether an emulated witness can be asked without fetching anything."""
-    from timeproof.runs.cpu_emulator import found
+    from timeproof.runs.cpu_emulator import locate
 
-    emulator = found()
+    emulator = locate()
     return Check(
         "simulated CPUs",
         emulator is not None,
@@ -157,9 +157,11 @@ def _reap() -> dict[str, int]:
 
 def _cpu() -> list[Check]:
     from timeproof.probe.machine import describe
-    from timeproof.runs.capability import promises
+    from timeproof.runs.capability import assess_machine
 
-    return [Check(p.name, p.kept, p.found, needed=False, advice=p.advice) for p in promises(describe())]
+    return [
+        Check(p.name, p.holds, p.finding, needed=False, advice=p.advice) for p in assess_machine(describe())
+    ]
 
 
 def _tool(name: str, words: list[str], advice: str, *, needed: bool = True) -> Check:

@@ -23,7 +23,7 @@ from timeproof.replaying.grading import (
 from timeproof.replaying.result import Replayed, Result
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
-from timeproof.runs.parallel import Shares, run_shared
+from timeproof.runs.parallel import ContainerGroups, run_shared
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.schema.v1 import ImageRecord, Metadata, ProfileRecord
@@ -132,7 +132,7 @@ class _Group:
         done: Callable[[Replayed], None],
     ) -> None:
         tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
-        with Shares(tasks) as shares:
+        with ContainerGroups(tasks) as shares:
             altered = shares.take_altered()
             for ref, _ in self.members:
                 if (error := altered.get(str(ref))) is not None:
@@ -173,7 +173,7 @@ class _Group:
             result.notes.append(f"{self.name}: {_HOW[provided.source]}; {provided.note}")
         return True
 
-    def run(self, shares: Shares, done: Callable[[Replayed], None]) -> None:
+    def run(self, shares: ContainerGroups, done: Callable[[Replayed], None]) -> None:
         """Ask the members, and the witnesses of those whose answers are not settled."""
         known = {str(ref): (ref, metadata) for ref, metadata in self.members}
         open_: dict[str, Replayed] = {}

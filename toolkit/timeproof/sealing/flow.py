@@ -19,7 +19,7 @@ from timeproof.errors import SealFailed
 from timeproof.images.recipe import probe_digest
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import Task
-from timeproof.runs.cpu_emulator import Emulator, find, keep
+from timeproof.runs.cpu_emulator import Emulator, locate_or_fetch, store_in_archive
 from timeproof.runs.environment_provider import choose
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
@@ -75,7 +75,7 @@ def archive_model(
         work.answer()
         engine = connect()
         emulating = request.prove_portable or request.witness == "emulated"
-        emulator = find(progress) if emulating else None
+        emulator = locate_or_fetch(progress) if emulating else None
         environment = choose(
             archive,
             request.environment,
@@ -138,7 +138,9 @@ class _Sealing:
             environment=self.environment,
             profile=work.profile,
             proofs=other.proofs,
-            emulators=[keep(self.draft.archive, self.emulator)] if self.emulator is not None else [],
+            emulators=[store_in_archive(self.draft.archive, self.emulator)]
+            if self.emulator is not None
+            else [],
             scores=scores,
             thresholds=request.thresholds,
             tags=request.tags,
