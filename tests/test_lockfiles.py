@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from timeproof.environments.lock.document import STORE, Lock, check_schema
+from timeproof.environments.lock.document import STORE, Lock
+from timeproof.environments.lock.reading import check_schema, read_lock
 from timeproof.images.build import check_name
 from timeproof.images.resources import bake_file
 from timeproof.store.environment_contents import frameworks, versions
@@ -21,7 +22,7 @@ FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx"
 
 def lock_of(folder: Path) -> Lock:
     path = folder / "conda-lock.yml"
-    return Lock.parse(path.read_bytes(), path)
+    return read_lock(path.read_bytes(), path)
 
 
 def held(folder: Path) -> dict[str, str]:

@@ -138,7 +138,7 @@ def _load(path):
 
 def run_all(archive, refs, folder, at_once, progress):
     """Run every CPU under every profile. Returns `{(profile, cpu, turn): answers}`."""
-    emulator = cpu_emulator.find(progress)
+    emulator = cpu_emulator.locate_or_fetch(progress)
     environment = read_environment(
         archive, read_metadata(archive, next(iter(refs.values()))).environment.name
     )

@@ -36,13 +36,13 @@ from timeproof.base.digests import Digest
 from timeproof.engines.docker import Containers, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.sealing.flow import Archived
 from timeproof.store.layout import SHORT, Archive, Ref
-from timeproof.store.schema.v1 import FileEntry, ImageRecord, Metadata
+from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
 from timeproof.store.verify import read_environment, read_metadata
 
 HERE = Path(__file__).resolve().parent
@@ -90,7 +90,7 @@ class Bench:
         self.engine: Containers = connect()
         self.without = beyond_the_demo()
         self.measures: list[Measure] = []
-        self.record: ImageRecord | None = None
+        self.record: EnvironmentRecord | None = None
 
     def tell(self, *measures: Measure) -> None:
         for one in measures:
@@ -160,12 +160,12 @@ class Bench:
         self.archive_one(onnx, made["inputs"])
 
     def plain(
-        self, ref: Ref, record: ImageRecord | None = None, archive: Archive | None = None
+        self, ref: Ref, record: EnvironmentRecord | None = None, archive: Archive | None = None
     ) -> list[str | Path]:
         """`docker run` of the frozen probe with the job that a replay of `ref` would give it."""
         record, archive = record or self.record, archive or self.archive
         assert record is not None
-        found = image_provider.find(self.engine, record.image)
+        found = image_provider.locate(self.engine, record.image)
         assert found is not None
         metadata = read_metadata(archive, ref)
         folder = Path(tempfile.mkdtemp(prefix="plain-", dir=self.folder))

@@ -24,7 +24,7 @@ from timing import Measure, command, seconds
 from timeproof.regression.executors.local import Local
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.store.verify import read_environment
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measures(bench: Bench) -> list[Measure]:
     folders = [ROOT / "lockfiles" / name for name in LOCKS]
     shutil.copytree(ROOT / "lockfiles" / AGAIN, bench.folder / f"{AGAIN}-again")
     folders.append(bench.folder / f"{AGAIN}-again")
-    built: list[ImageRecord] = []
+    built: list[EnvironmentRecord] = []
     try:
         for folder in folders:
             built += _build(bench, archive, folder)
@@ -56,7 +56,7 @@ def measures(bench: Bench) -> list[Measure]:
                 bench.engine.drop(image_provider.tag(name))
 
 
-def _build(bench: Bench, archive: Archive, folder: Path) -> list[ImageRecord]:
+def _build(bench: Bench, archive: Archive, folder: Path) -> list[EnvironmentRecord]:
     """Build one environment; gives it where the engine did not have its image, and should not keep it."""
     before = set(archive.environment_names())
     engine = os.environ | {"DOCKER_HOST": bench.engine.address}
@@ -66,7 +66,7 @@ def _build(bench: Bench, archive: Archive, folder: Path) -> list[ImageRecord]:
     command([CLI, "build", folder, "--archive", archive.root])
     (name,) = set(archive.environment_names()) - before
     record = read_environment(archive, name)
-    return [] if image_provider.find(bench.engine, record.image) in had.stdout.split() else [record]
+    return [] if image_provider.locate(bench.engine, record.image) in had.stdout.split() else [record]
 
 
 def _measured(bench: Bench, archive: Archive) -> Measure:

@@ -40,7 +40,7 @@ def marginal(bench: Bench) -> list[Measure]:
         archive = Archive(bench.clone(f"many-{framework}", [(first, _MORE + 1)]))
         metadata = read_metadata(archive, first)
         assert bench.record is not None
-        image = image_provider.find(bench.engine, bench.record.image)
+        image = image_provider.locate(bench.engine, bench.record.image)
         assert image is not None
         refs = [Ref(8, framework, v) for v in range(1, _MORE + 2)]
         tasks = [task_of(archive, ref, read_metadata(archive, ref)) for ref in refs]

@@ -26,7 +26,7 @@ _ZEROS = b"0" * 64
 
 def fill(archive: Archive, target: Path) -> Archive:
     """Write many versions of one artifact's metadata, and its environment's record under eight names."""
-    ref = archive.find("grid-size-8/xgboost")
+    ref = archive.locate("grid-size-8/xgboost")
     folder = target / ref.folder
     folder.mkdir(parents=True)
     told = read_metadata(archive, ref).to_bytes().decode()

@@ -160,7 +160,7 @@ def main() -> int:
     }
     if not asked.skip_trees:
         old = corpus.environment(asked.trees_env)
-        refs = [corpus.archive.find(r) for r in corpus.trees(data / "hyperopt", old)]
+        refs = [corpus.archive.locate(r) for r in corpus.trees(data / "hyperopt", old)]
         again = replay(corpus.archive, refs, corpus.engine, progress=progress)
         report["hyperopt"] = {
             "from": HYPEROPT,

@@ -103,7 +103,7 @@ def test_the_image_is_rebuilt_to_the_same_digests_at_another_path_that_is_read_o
     moved = Archive(read_only(tmp_path / "another place" / "archive"))
     record = read_environment(moved, sealed.environment)
     image_provider.drop(real_engine, record)
-    assert image_provider.find(real_engine, record.image) is None
+    assert image_provider.locate(real_engine, record.image) is None
     result = everything(moved, real_engine, image="rebuild")
     assert verdicts(result) == ["identical"] * 4
     assert result.environments == {sealed.environment: "rebuilt"}
@@ -118,7 +118,7 @@ def test_every_step_run_again_gives_the_same_digests(sealed, real_engine):
     record = read_environment(sealed.archive, sealed.environment)
     provided = image_provider.provide(real_engine, sealed.archive, record, mode="rebuild", no_cache=True)
     assert provided.source == "rebuilt"
-    assert image_provider.find(real_engine, record.image) == provided.id
+    assert image_provider.locate(real_engine, record.image) == provided.id
 
 
 def test_a_changed_byte_in_a_wheel_is_refused_before_the_build(sealed, real_engine, copy_of):
@@ -160,7 +160,7 @@ def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, re
     assert result.exit_code == 3
     assert blobs[-1].name in result.replayed[0].reason
     assert started == []
-    assert image_provider.find(real_engine, record.image) is None
+    assert image_provider.locate(real_engine, record.image) is None
 
 
 def test_without_packages_the_stored_copy_is_loaded_and_said_so(sealed, real_engine, copy_of):
@@ -266,7 +266,7 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
 
     flip(archive.root / "grid-size-3/xgboost/model_xgb_v1.json")
     recorded = archive.root / "grid-size-3/lightgbm/metadata_lgb_v1.json"
-    spec = read_metadata(archive, archive.find("grid-size-3/lightgbm")).outputs[-1]
+    spec = read_metadata(archive, archive.locate("grid-size-3/lightgbm")).outputs[-1]
     recorded.write_text(recorded.read_text().replace(spec.sha256, "0" * 64))
     lines, everything_said = follow()
     assert "grid-size-3/xgboost/metadata_xgb_v1.json: FILES ALTERED" in lines, everything_said

@@ -17,7 +17,7 @@ import pytest
 from timeproof.engines import platforms
 from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, RunSpec
-from timeproof.engines.sandbox.engine import Bare
+from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import EngineFailed
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -114,7 +114,7 @@ def made(request, real_engine, tmp_path) -> Iterator[Callable[[str], Engine]]:
     image, archive = arm_image()
 
     def make(name: str) -> Engine:
-        engine = known.get(name) or {"podman": Podman, "none": lambda: Bare(tmp_path / "roots")}[name]()
+        engine = known.get(name) or {"podman": Podman, "none": lambda: Sandbox(tmp_path / "roots")}[name]()
         known[name] = engine
         engine.load([archive])
         return engine

@@ -21,7 +21,7 @@ from timeproof.engines.protocol import RunSpec
 from timeproof.engines.registry import engine_named
 from timeproof.engines.sandbox import engine as bare
 from timeproof.engines.sandbox import roots
-from timeproof.engines.sandbox.engine import Bare
+from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import BadRequest, EngineFailed, EngineMissing
 
 BOX = Path(bare.__file__).with_name("program")
@@ -68,12 +68,12 @@ def packed(members: dict[str, bytes]) -> list[bytes]:
 
 
 @pytest.fixture
-def engine(tmp_path, monkeypatch) -> Bare:
+def engine(tmp_path, monkeypatch) -> Sandbox:
     monkeypatch.setattr(roots, "_SOUND", set())
-    return Bare(tmp_path / "cache")
+    return Sandbox(tmp_path / "cache")
 
 
-def left(engine: Bare) -> list[str]:
+def left(engine: Sandbox) -> list[str]:
     return sorted(os.listdir(engine.roots.folder))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
-from timeproof.engines.sandbox.engine import Bare
+from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import EngineMissing
 from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
@@ -35,7 +35,7 @@ def _nothing_is_left(started) -> None:
 @pytest.fixture(scope="module")
 def engines(real_engine, sealed, tmp_path_factory) -> Iterator[dict[str, Engine]]:
     """All three, the sealed archive's image in each."""
-    podman, bare = Podman(), Bare(tmp_path_factory.mktemp("roots"))
+    podman, bare = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
     try:
         podman.version()
         bare.check()
@@ -228,10 +228,10 @@ HOST = """
 import sys
 from timeproof.engines.protocol import RunSpec
 from timeproof.engines.registry import engine_named
-from timeproof.engines.sandbox.engine import Bare
+from timeproof.engines.sandbox.engine import Sandbox
 from pathlib import Path
 name, cache, image, mark = sys.argv[1:]
-engine = Bare(Path(cache)) if name == "none" else engine_named(name)
+engine = Sandbox(Path(cache)) if name == "none" else engine_named(name)
 spec = RunSpec(image, env={"MARK": mark}, entrypoint=("/opt/env/bin/python3", "-c"),
                argv=("import time; print(1, flush=True); time.sleep(600)",))
 engine.run(spec, lambda read: (read(1), print("runs", flush=True), read(99)))
@@ -252,7 +252,7 @@ def test_a_host_that_is_killed_leaves_nothing_that_the_next_run_does_not_remove(
     record = read_environment(sealed.archive, sealed.environment)
     image = image_provider.provide(engine, sealed.archive, record).id
     mark = secrets.token_hex(8)
-    cache = engine.roots.folder if isinstance(engine, Bare) else ""
+    cache = engine.roots.folder if isinstance(engine, Sandbox) else ""
     words = [sys.executable, "-c", HOST, engine.name, str(cache), image, mark]
     host = subprocess.Popen(words, stdout=subprocess.PIPE)
     try:

@@ -11,7 +11,7 @@ import pytest
 from environment_making import pip, run, small_package, write_repodata
 
 from timeproof.environments.conda.package_format import Entry
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 from timeproof.store.packages import PackageStore
 

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from timeproof.base.digests import Digest
 from timeproof.cli.main import make_app
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.interpreter import repack
 from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import FetchFailed, InterpreterAbsent
 from timeproof.store.packages import PackageStore
 
@@ -48,7 +50,7 @@ def test_it_is_named_with_the_command_that_locks_with_another(store: PackageStor
     with pytest.raises(
         InterpreterAbsent, match=f"no interpreter of this machine is {package.file_name}"
     ) as caught:
-        store.fetch(Lock.make([package]), folder=Path("lockfiles/mine"))
+        fetch_packages(Lock.make([package]), store, folder=Path("lockfiles/mine"))
     near = repack.nearest(package.version)
     assert near is not None
     assert f"'timeproof lock lockfiles/mine --python {near}'" in caught.value.advice
@@ -58,13 +60,13 @@ def test_it_is_named_with_the_command_that_locks_with_another(store: PackageStor
 def test_where_there_is_none_of_its_kind_the_advice_leaves_it_open(store: PackageStore) -> None:
     assert repack.nearest("3.99.1") is None
     with pytest.raises(InterpreterAbsent) as caught:
-        store.fetch(Lock.make([python("3.99.1")]))
+        fetch_packages(Lock.make([python("3.99.1")]), store)
     assert "timeproof lock FOLDER --python PYTHON" in caught.value.advice
 
 
 def test_a_wheel_that_is_missing_too_is_told_first(store: PackageStore) -> None:
     with pytest.raises(FetchFailed, match=r"(?s)no_such_thing.*no interpreter of this machine") as caught:
-        store.fetch(Lock.make([python("3.99.1"), wheel()]))
+        fetch_packages(Lock.make([python("3.99.1"), wheel()]), store)
     assert not isinstance(caught.value, InterpreterAbsent)
 
 
@@ -117,6 +119,6 @@ def test_locking_again_shows_what_changes_and_check_writes_nothing(tmp_path: Pat
     assert code == 0
     assert "1 changed" in text
     assert "six" in text
-    assert Lock.parse((folder / "conda-lock.yml").read_bytes(), "x").packages[1].version == "1.16.0"
+    assert read_lock((folder / "conda-lock.yml").read_bytes(), "x").packages[1].version == "1.16.0"
     code, text = lock("--check")
     assert (code, "the same as before" in text) == (0, True)

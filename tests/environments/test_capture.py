@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from environment_making import pip, run
 
-from timeproof.environments.capture.flow import Captured, capture
-from timeproof.environments.interpreter.inspected import inspect
-from timeproof.environments.lock.document import Lock
+from timeproof.environments.capture.flow import CapturedEnvironment, capture
+from timeproof.environments.interpreter.inspection import inspect
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import NotCapturable, NotFound
 from timeproof.store.packages import PackageStore
 
@@ -78,12 +78,12 @@ def build_editable(folder, settings=None, metadata=None):
 def test_a_virtual_environment_is_captured_to_exact_files(venv: Venv, store: PackageStore) -> None:
     python = venv("six", "packaging")
     captured = capture(python, store, name="small")
-    assert isinstance(captured, Captured)
+    assert isinstance(captured, CapturedEnvironment)
     names = [(p.manager, p.name) for p in captured.lock.packages]
     assert names == [("conda", "python"), ("pip", "packaging"), ("pip", "six")]
     for package in captured.lock.packages:
         store.open_verified(package.sha256, package.file_name).close()
-    assert Lock.parse(captured.lock.to_bytes(), "x") == captured.lock
+    assert read_lock(captured.lock.to_bytes(), "x") == captured.lock
     assert captured.environment_yml.startswith("name: small\n")
     assert f"- python={captured.python_version}\n" in captured.environment_yml
     assert "  - six==" in captured.environment_yml

@@ -12,7 +12,7 @@ import pytest
 from environment_making import run
 
 from timeproof.environments.capture.flow import fingerprint, known_capture, remember_capture
-from timeproof.environments.interpreter.inspected import ask, inspect
+from timeproof.environments.interpreter.inspection import ask, inspect
 
 Venv = Callable[..., Path]
 

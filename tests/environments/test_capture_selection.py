@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from timeproof.environments.capture.selection import select
-from timeproof.environments.interpreter.inspected import Distribution
+from timeproof.environments.interpreter.inspection import Distribution
 
 
 def dist(name: str, *requires: str, requested: bool = False, extras: tuple[str, ...] = ()) -> Distribution:

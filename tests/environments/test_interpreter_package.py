@@ -19,11 +19,12 @@ import pytest
 import zstandard
 from environment_making import pip, run, small_package
 
+from timeproof.base.clock import EPOCH
 from timeproof.environments.conda import package_format
 from timeproof.environments.conda.layer import BaseRoot, conda_part
-from timeproof.environments.conda.package_format import EPOCH, Entry
+from timeproof.environments.conda.package_format import Entry
 from timeproof.environments.interpreter import elf
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 from timeproof.errors import BuildFailed, LockFailed, NotCapturable
 

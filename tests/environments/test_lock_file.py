@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
-from timeproof.environments.lock.document import STORE, Lock, Package, check_schema
+from timeproof.environments.lock.document import STORE, Lock, Package
+from timeproof.environments.lock.reading import check_schema, read_lock
 from timeproof.errors import Limit, LockFailed, Malformed, NewerSchema, UnsafePath
 
 # Hypothesis builds its tables of characters on first use, on a machine that may be busy with other tests.
@@ -54,7 +55,7 @@ locks = st.builds(
 @given(locks)
 def test_a_lock_is_read_back_as_it_was_written(lock: Lock) -> None:
     data = lock.to_bytes()
-    again = Lock.parse(data, "conda-lock.yml")
+    again = read_lock(data, "conda-lock.yml")
     assert again == lock
     assert again.to_bytes() == data
     assert again.digest == lock.digest == Digest.of(data)
@@ -72,7 +73,7 @@ def test_the_order_of_packages_does_not_change_a_byte(rows: list[Package], rando
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_by_name(data: bytes) -> None:
     with pytest.raises((Malformed, Limit, NewerSchema)):
-        Lock.parse(data, "conda-lock.yml")
+        read_lock(data, "conda-lock.yml")
 
 
 def example() -> Lock:
@@ -108,7 +109,7 @@ def test_the_base_is_read_back() -> None:
     lock = example()
     assert lock.base is None
     with_base = lock.with_base(Digest.of(b"base"), "base-bookworm.tar")
-    assert Lock.parse(with_base.to_bytes(), "x").base == (Digest.of(b"base"), "base-bookworm.tar")
+    assert read_lock(with_base.to_bytes(), "x").base == (Digest.of(b"base"), "base-bookworm.tar")
     assert with_base.digest != lock.digest
 
 
@@ -116,7 +117,7 @@ def test_another_probe_makes_another_environment() -> None:
     lock = example()
     assert lock.probe is None
     with_probe = lock.with_probe(Digest.of(b"a probe"))
-    assert Lock.parse(with_probe.to_bytes(), "x").probe == Digest.of(b"a probe")
+    assert read_lock(with_probe.to_bytes(), "x").probe == Digest.of(b"a probe")
     assert with_probe.digest not in {lock.digest, lock.with_probe(Digest.of(b"a newer one")).digest}
     check_schema(with_probe)
 
@@ -162,7 +163,7 @@ def altered(old: bytes, new: bytes) -> bytes:
 def test_a_lock_with_md5_only_is_refused() -> None:
     line = f'    sha256: "{Digest.of(b"python").hex}"\n'.encode()
     with pytest.raises(LockFailed, match="no SHA-256 for python"):
-        Lock.parse(altered(line, b""), "x")
+        read_lock(altered(line, b""), "x")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_a_lock_with_md5_only_is_refused() -> None:
 )
 def test_doubtful_locks_are_refused_with_the_place(old: bytes, new: bytes, what: str) -> None:
     with pytest.raises(Malformed, match="malformed") as caught:
-        Lock.parse(altered(old, new), "conda-lock.yml")
+        read_lock(altered(old, new), "conda-lock.yml")
     assert any(what in issue for issue in caught.value.issues), caught.value.issues
 
 
@@ -195,12 +196,12 @@ def test_a_package_twice_is_refused() -> None:
     rows = example().packages
     twice = Lock(packages=(*rows, rows[0]), platforms=("linux-64",))
     with pytest.raises(Malformed, match="stands twice"):
-        Lock.parse(twice.to_bytes(), "x")
+        read_lock(twice.to_bytes(), "x")
 
 
 def test_a_newer_schema_says_so() -> None:
     with pytest.raises(NewerSchema):
-        Lock.parse(altered(b"version: 1\n", b"version: 2\n"), "x")
+        read_lock(altered(b"version: 1\n", b"version: 2\n"), "x")
 
 
 @pytest.mark.parametrize(
@@ -216,24 +217,24 @@ def test_file_names_that_lead_elsewhere_are_refused(name: str) -> None:
 def test_a_foreign_url_with_a_traversing_name_is_refused() -> None:
     url = f'"{example().packages[1].url}"'.encode()
     with pytest.raises(UnsafePath):
-        Lock.parse(altered(url, b'"https://example.invalid/a/..%2Fetc%2Fx.whl"'), "x")
+        read_lock(altered(url, b'"https://example.invalid/a/..%2Fetc%2Fx.whl"'), "x")
 
 
 def test_foreign_urls_are_read_with_their_file_name() -> None:
     url = f'"{example().packages[1].url}"'.encode()
-    lock = Lock.parse(altered(url, b'"https://example.invalid/a/torch-2.13.0%2Bcpu-py3-none-any.whl"'), "x")
+    lock = read_lock(altered(url, b'"https://example.invalid/a/torch-2.13.0%2Bcpu-py3-none-any.whl"'), "x")
     assert lock.packages[1].file_name == "torch-2.13.0+cpu-py3-none-any.whl"
 
 
 def test_a_huge_lock_is_refused_unread() -> None:
     with pytest.raises(Limit):
-        Lock.parse(b"#" * (LIMITS.lock_bytes + 1), "x")
+        read_lock(b"#" * (LIMITS.lock_bytes + 1), "x")
 
 
 @pytest.mark.parametrize("data", [b"[" * 200_000, b"- " * 50_000, b"? " * 1_000])
 def test_deep_nesting_is_refused(data: bytes) -> None:
     with pytest.raises((Limit, Malformed)):
-        Lock.parse(data, "x")
+        read_lock(data, "x")
 
 
 def test_an_alias_bomb_is_refused() -> None:
@@ -241,7 +242,7 @@ def test_an_alias_bomb_is_refused() -> None:
         b"%c: &%c [*%c, *%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 118)
     )
     with pytest.raises(Malformed, match="aliases"):
-        Lock.parse(bomb, "x")
+        read_lock(bomb, "x")
 
 
 def test_every_url_is_a_placeholder() -> None:
@@ -252,4 +253,4 @@ def test_every_url_is_a_placeholder() -> None:
 def test_a_number_of_thousands_of_digits_is_refused(sign: str) -> None:
     text = f"version: {sign}0x{'f' * 5000}\nmetadata: {{}}\npackage: []\n"
     with pytest.raises(Malformed, match="more than 40 digits"):
-        Lock.parse(text.encode(), "conda-lock.yml")
+        read_lock(text.encode(), "conda-lock.yml")

@@ -12,6 +12,7 @@ import pytest
 from environment_making import run
 
 from timeproof.base.digests import Digest
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import DigestMismatch, FetchFailed, Missing, NotRegular, UnsafePath
 from timeproof.store.packages import PackageStore
@@ -125,19 +126,19 @@ def locked_six(wheel: Path, **changes: object) -> Lock:
 def test_a_lock_is_fetched_by_hash(store: PackageStore, six: Path) -> None:
     lock = locked_six(six)
     store.add_bytes(b"python", "python-3.11.7-0.conda")
-    store.fetch(lock)
+    fetch_packages(lock, store)
     store.open_verified(Digest.of(six.read_bytes()), six.name).close()
 
 
 def test_other_bytes_than_the_locked_ones_are_named(store: PackageStore, six: Path) -> None:
     store.add_bytes(b"python", "python-3.11.7-0.conda")
     with pytest.raises(FetchFailed, match=r"six-.*\.whl"):
-        store.fetch(locked_six(six, sha256=Digest.of(b"other")))
+        fetch_packages(locked_six(six, sha256=Digest.of(b"other")), store)
 
 
 def test_everything_that_could_not_be_fetched_is_named_at_once(store: PackageStore, six: Path) -> None:
     with pytest.raises(FetchFailed) as caught:
-        store.fetch(locked_six(six, sha256=Digest.of(b"other")))
+        fetch_packages(locked_six(six, sha256=Digest.of(b"other")), store)
     assert "six" in caught.value.message
     assert "python-3.11.7-0.conda" in caught.value.message
 
@@ -149,7 +150,7 @@ def test_an_altered_wheel_in_the_store_stops_a_fetch(store: PackageStore, six: P
     with store.path(digest, six.name).open("r+b") as stream:
         stream.write(b"X")
     with pytest.raises(DigestMismatch):
-        store.fetch(lock)
+        fetch_packages(lock, store)
 
 
 def test_conda_packages_come_from_a_channel(store: PackageStore, channel: Path) -> None:
@@ -164,6 +165,6 @@ def test_conda_packages_come_from_a_channel(store: PackageStore, channel: Path) 
         md5="0" * 32,
     )
     with pytest.raises(FetchFailed, match=r"greeting-1\.2-0\.conda"):
-        store.fetch(Lock.make([package]))
-    store.fetch(Lock.make([package]), channels=[channel.as_uri()])
+        fetch_packages(Lock.make([package]), store)
+    fetch_packages(Lock.make([package]), store, channels=[channel.as_uri()])
     store.open_verified(package.sha256, path.name).close()

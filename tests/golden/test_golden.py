@@ -27,7 +27,7 @@ from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.schema.v1 import ImageRecord, Metadata
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata
 from timeproof.store.verify import check_artifact, read_environment
 
 V1 = Path(__file__).parent / "v1"
@@ -48,7 +48,7 @@ def test_every_framework_is_there_and_all_is_small() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_documents_of_schema_1_parse_and_nothing_in_them_is_lost(path: Path) -> None:
-    kind = ImageRecord if path.name == "image.json" else Metadata
+    kind = EnvironmentRecord if path.name == "image.json" else Metadata
     data = path.read_bytes()
     document = kind.parse(data, path)
     kept = document.model_dump(mode="json", by_alias=True)

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))  # helpers o
 
 from environment_making import small_package, write_repodata
 
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter
 
 

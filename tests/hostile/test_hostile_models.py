@@ -221,7 +221,7 @@ from timeproof.store.layout import Archive
 from timeproof.engines.docker import connect
 from timeproof.replaying.flow import replay
 archive = Archive(sys.argv[1])
-result = replay(archive, [archive.find("grid-size-3/pytorch")], connect())
+result = replay(archive, [archive.locate("grid-size-3/pytorch")], connect())
 assert result.passes(), result.to_json()
 loaded = {"torch", "xgboost", "lightgbm", "onnxruntime", "onnx", "sklearn", "tiny_net"} & set(sys.modules)
 assert not loaded, loaded

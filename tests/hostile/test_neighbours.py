@@ -24,7 +24,7 @@ from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
-from timeproof.engines.sandbox.engine import Bare
+from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import EngineMissing
 from timeproof.probe import wire
 from timeproof.regression.batch import Batch, run_batch
@@ -51,7 +51,7 @@ def archive(sealed, copy_of) -> Archive:
 
 @pytest.fixture(scope="module")
 def engines(real_engine, sealed, tmp_path_factory) -> Iterator[dict[str, Engine]]:
-    podman, bare = Podman(), Bare(tmp_path_factory.mktemp("roots"))
+    podman, bare = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
     try:
         podman.version()
         bare.check()

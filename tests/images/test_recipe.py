@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timeproof.base import proc
+from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.errors import BadArchive, DigestMismatch, ManyFindings, Missing, TimeproofError
 from timeproof.images import buildx, recipe
@@ -94,7 +95,7 @@ def test_the_probe_is_packed_the_same_every_time_and_knows_no_clock():
     assert recipe.probe_tar() == recipe.probe_tar()
     with tarfile.open(fileobj=io.BytesIO(recipe.probe_tar())) as tar:
         members = tar.getmembers()
-    assert {m.mtime for m in members} == {recipe.EPOCH}
+    assert {m.mtime for m in members} == {EPOCH}
     assert {(m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, "", "")}
     assert "opt/timeproof/probe/__main__.py" in [m.name for m in members]
     assert all(m.isdir() or m.name.endswith(".py") for m in members)

@@ -242,7 +242,7 @@ def test_a_real_archive_is_replayed_by_two_workers(sealed, started, tmp_path: Pa
 @pytest.mark.container
 def test_a_real_artifact_with_another_answer_fails(sealed, copy_of, pytester: pytest.Pytester) -> None:
     archive = copy_of(sealed)
-    ref = archive.find("grid-size-3/xgboost")
+    ref = archive.locate("grid-size-3/xgboost")
     record_another_answer(archive, ref)
     result = pytester.runpytest_inprocess("--timeproof-archive", str(archive.root))
     result.assert_outcomes(passed=3, failed=1)

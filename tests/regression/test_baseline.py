@@ -20,23 +20,23 @@ from timeproof.regression.baseline import (
     of_report,
     updated,
 )
-from timeproof.regression.report import Cell, Report, Site, Subject
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 
 A, OLD, NEW = "grid-size-8/lightgbm/v1", "lightgbm-3.3.5-0123456789ab", "lightgbm-4.0.0-0123456789ab"
 TITLES = {OLD: "lightgbm-3.3.5", NEW: "lightgbm-4.0.0"}
 
 
 def report(*cells: Cell, origin: str = "sealed") -> Report:
-    def site(name: str) -> Site:
+    def site(name: str) -> ReportedEnvironment:
         more = {"dated": None, "created": "", "manifest": "", "platform": ""}
-        return Site(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
+        return ReportedEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
 
     row = {"framework": "lightgbm", "framework_version": "4.0.0", "python": "3.11.7", "environment": NEW}
     return Report(
         schema=1,
         toolkit="0",
         archive="a",
-        artifacts=[Subject(ref=A, profile="portable", created="", origin=origin, **row)],
+        artifacts=[ReportedArtifact(ref=A, profile="portable", created="", origin=origin, **row)],
         environments=[site(OLD), site(NEW)],
         cells=list(cells),
     )

@@ -24,7 +24,7 @@ from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
 from timeproof.regression.journal import Journal
-from timeproof.regression.plan import Column, Plan, batches_of, make_plan
+from timeproof.regression.plan import Plan, PlannedEnvironment, batches_of, make_plan
 from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
 from timeproof.store.index import contents
@@ -379,8 +379,8 @@ def test_what_runs_code_of_its_own_is_in_batches_apart_and_shared_out_from_the_s
     for _ in range(2):
         publish(small, "pytorch", 12)
     record = read_environment(small, small.environment_names()[0])
-    column = Column("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
-    plan = Plan(small, contents(small).rows, [column])
+    column = PlannedEnvironment("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
+    plan = Plan(small, contents(small).artifacts, [column])
     batches = batches_of(plan, {"small": record}, lambda *_: True, 2)
     nets = [f"grid-size-12/pytorch/v{k}" for k in (1, 2, 3)]
     assert sorted(b.refs for b in batches) == [(nets[0], nets[2]), (nets[1],), (XGB,)]
@@ -391,7 +391,7 @@ def test_in_one_batch_what_runs_code_has_a_container_of_its_own(small):
     names = [str(ref) for ref in small.refs()]
     fake = FakeEngine(answering(dict.fromkeys(names, Y)))
     cells: list[Cell] = []
-    profile = read_metadata(small, small.find(XGB)).profile
+    profile = read_metadata(small, small.locate(XGB)).profile
     batch = Batch(small.environment_names()[0], profile, tuple(names))
     run_batch(small, batch, "sha256:x", fake, lambda cell, _: cells.append(cell))
     assert {str(c.verdict) for c in cells} == {"identical"}

@@ -148,7 +148,7 @@ def test_a_proof_by_an_emulator_that_nobody_lists_is_refused(small, tmp_path, mo
     from timeproof.errors import Malformed
 
     ask(small, tmp_path, engine(), monkeypatch)
-    ref = small.find(REF)
+    ref = small.locate(REF)
     reseal(small.root / ref.metadata, lambda v: v["emulators"].clear())
     with pytest.raises(Malformed, match="no emulator here"):
         read_metadata(small, ref)

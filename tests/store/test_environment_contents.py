@@ -9,15 +9,15 @@ from archive_making import publish_environment
 
 from timeproof.store.environment_contents import frameworks_of, versions_of
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageRecord, PackageEntry
+from timeproof.store.schema.v1 import EnvironmentRecord, PackageEntry
 
 
 @pytest.fixture
-def record(tmp_path: Any) -> ImageRecord:
+def record(tmp_path: Any) -> EnvironmentRecord:
     return publish_environment(Archive(tmp_path / "archive"))
 
 
-def holding(record: ImageRecord, *packages: tuple[str, str, str]) -> ImageRecord:
+def holding(record: EnvironmentRecord, *packages: tuple[str, str, str]) -> EnvironmentRecord:
     entries = [
         PackageEntry(kind=kind, name=name, version=version, file="f", size=0, sha256="0" * 64)  # type: ignore[arg-type]
         for kind, name, version in packages
@@ -25,7 +25,7 @@ def holding(record: ImageRecord, *packages: tuple[str, str, str]) -> ImageRecord
     return record.model_copy(update={"packages": entries})
 
 
-def test_each_framework_is_known_by_its_wheel(record: ImageRecord) -> None:
+def test_each_framework_is_known_by_its_wheel(record: EnvironmentRecord) -> None:
     there = holding(
         record,
         ("base", "base-bookworm", "12"),
@@ -49,7 +49,7 @@ def test_each_framework_is_known_by_its_wheel(record: ImageRecord) -> None:
     assert "conda-part" not in held
 
 
-def test_a_package_for_onnx_files_alone_runs_none(record: ImageRecord) -> None:
+def test_a_package_for_onnx_files_alone_runs_none(record: EnvironmentRecord) -> None:
     assert frameworks_of(holding(record, ("wheel", "onnx", "1.22.0"), ("wheel", "torchmetrics", "1"))) == {}
 
 
@@ -58,12 +58,12 @@ def test_a_package_for_onnx_files_alone_runs_none(record: ImageRecord) -> None:
     [("pytorch", "pytorch"), ("py-xgboost", "xgboost"), ("onnxruntime", "onnx"), ("lightgbm", "lightgbm")],
 )
 def test_conda_packages_count_by_the_names_that_they_have_there(
-    record: ImageRecord, name: str, framework: str
+    record: EnvironmentRecord, name: str, framework: str
 ) -> None:
     assert frameworks_of(holding(record, ("conda", name, "1.2.3"))) == {framework: "1.2.3"}
 
 
-def test_a_wheel_lies_over_the_conda_package_of_the_same_name(record: ImageRecord) -> None:
+def test_a_wheel_lies_over_the_conda_package_of_the_same_name(record: EnvironmentRecord) -> None:
     there = holding(record, ("wheel", "LightGBM", "4.0.0"), ("conda", "lightgbm", "4.7.0"))
     assert frameworks_of(there) == {"lightgbm": "4.0.0"}
     assert versions_of(there)["lightgbm"] == "4.0.0"

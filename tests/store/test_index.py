@@ -15,7 +15,7 @@ from timeproof.base import strictjson
 from timeproof.base.digests import Digest
 from timeproof.errors import BadArchive
 from timeproof.store import index as module
-from timeproof.store.index import contents, row_of
+from timeproof.store.index import contents, summary_of
 from timeproof.store.layout import Ref
 from timeproof.store.verify import read_metadata
 
@@ -49,8 +49,8 @@ def reading(monkeypatch) -> list[str]:
 
 def test_a_row_an_artifact_in_order(archive):
     found = contents(archive)
-    assert [r.ref for r in found.rows] == list(archive.refs())
-    assert found.rows == [row_of(r.ref, read_metadata(archive, r.ref)) for r in found.rows]
+    assert [r.ref for r in found.artifacts] == list(archive.refs())
+    assert found.artifacts == [summary_of(r.ref, read_metadata(archive, r.ref)) for r in found.artifacts]
     assert found.findings == []
 
 
@@ -60,7 +60,7 @@ def test_what_did_not_change_is_not_read_again(archive, reading):
     assert contents(archive) == first
     assert len(reading) == 2
     new = publish(archive, "lightgbm")
-    assert str(new) in {str(r.ref) for r in contents(archive).rows}
+    assert str(new) in {str(r.ref) for r in contents(archive).artifacts}
     assert reading[2:] == [str(new)]
 
 
@@ -68,7 +68,7 @@ def test_a_changed_document_is_read_again(archive, reading):
     contents(archive)
     ref = next(archive.refs())
     reseal(archive.root / ref.metadata, lambda m: m["tags"].update(run="43"))
-    assert contents(archive).rows[0].tags == {"run": "43"}
+    assert contents(archive).artifacts[0].tags == {"run": "43"}
     assert reading[2:] == [str(ref)]
 
 
@@ -76,7 +76,7 @@ def test_an_artifact_that_is_gone_is_gone(archive):
     contents(archive)
     ref = next(archive.refs())
     (archive.root / ref.metadata).unlink()
-    assert ref not in {r.ref for r in contents(archive).rows}
+    assert ref not in {r.ref for r in contents(archive).artifacts}
 
 
 def test_a_damaged_document_is_a_finding_and_the_rest_is_listed(archive):
@@ -85,7 +85,7 @@ def test_a_damaged_document_is_a_finding_and_the_rest_is_listed(archive):
     flip(archive.root / ref.metadata)
     found = contents(archive)
     assert [f.kind for f in found.findings] == ["DigestMismatch"]
-    assert len(found.rows) == 1
+    assert len(found.artifacts) == 1
 
 
 def test_a_damaged_note_costs_time_and_nothing_else(archive, reading, tmp_path):
@@ -101,8 +101,8 @@ def test_a_damaged_note_costs_time_and_nothing_else(archive, reading, tmp_path):
 def test_some_artifacts_can_be_asked_for_without_forgetting_the_others(archive, reading):
     contents(archive)
     ref = next(archive.refs())
-    assert [r.ref for r in contents(archive, [ref]).rows] == [ref]
-    assert len(contents(archive).rows) == 2
+    assert [r.ref for r in contents(archive, [ref]).artifacts] == [ref]
+    assert len(contents(archive).artifacts) == 2
     assert len(reading) == 2
 
 

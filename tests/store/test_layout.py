@@ -79,7 +79,7 @@ def test_what_is_no_reference_is_a_bad_request_everywhere(bad, tmp_path):
         Ref.parse(bad)
     publish(Archive(tmp_path), "pytorch")
     with pytest.raises(TimeproofError) as caught:
-        Archive(tmp_path).find(bad)
+        Archive(tmp_path).locate(bad)
     assert caught.value.exit_code == 2
 
 
@@ -87,7 +87,7 @@ def test_the_newest_version_is_found_by_number_not_by_spelling(tmp_path):
     archive = Archive(tmp_path)
     for _ in range(11):
         publish(archive, "onnx")
-    assert archive.find("grid-size-8/onnx") == Ref(8, "onnx", 11)
+    assert archive.locate("grid-size-8/onnx") == Ref(8, "onnx", 11)
     assert [r.version for r in archive.refs()] == list(range(1, 12))
 
 
@@ -96,12 +96,12 @@ def test_what_is_not_there_says_what_is(tmp_path):
     publish(archive, "onnx")
     publish(archive, "onnx")
     with pytest.raises(NotFound, match="no version 7") as caught:
-        archive.find("grid-size-8/onnx/v7")
+        archive.locate("grid-size-8/onnx/v7")
     assert "v1, v2" in caught.value.advice
     with pytest.raises(NotFound, match="no xgboost artifact at grid size 8"):
-        archive.find("grid-size-8/xgboost")
+        archive.locate("grid-size-8/xgboost")
     with pytest.raises(NotFound, match="no archive"):
-        Archive(tmp_path / "nowhere").find("grid-size-8/xgboost")
+        Archive(tmp_path / "nowhere").locate("grid-size-8/xgboost")
 
 
 def test_artifacts_of_every_grid_size_are_listed_in_order(tmp_path):

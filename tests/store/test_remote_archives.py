@@ -31,9 +31,9 @@ from timeproof.errors import (
 from timeproof.store.layout import Archive, Ref, is_address
 from timeproof.store.remote.mirror import Mirror, address_of, open_archive
 from timeproof.store.verify import (
-    bring_image,
     check_artifact,
     check_environment,
+    fetch_image,
     package_claims,
     read_environment,
 )
@@ -110,7 +110,7 @@ def test_files_come_when_they_are_needed_and_every_one_is_checked(address, small
     assert (archive.root / model_path(archive)).read_bytes() == b"a model\n"
     record = read_environment(archive, archive_making.ENVIRONMENT)
     check_environment(archive, record, packages=True)
-    bring_image(archive, record.image)
+    fetch_image(archive, record.image)
     for path in ("packages", "images/blobs"):
         assert files_below(archive.root / path) == files_below(small.root / path)
 
@@ -281,7 +281,7 @@ def test_any_file_system_of_fsspec_will_do(small, tmp_path, monkeypatch):
     assert isinstance(archive, Mirror)
     assert len(list(archive.refs())) == 2
     check_artifact(archive, XGB)
-    archive.bring(package_claims(read_environment(archive, archive_making.ENVIRONMENT)))
+    archive.fetch(package_claims(read_environment(archive, archive_making.ENVIRONMENT)))
 
 
 PART = st.text("abz09._-", min_size=1, max_size=9).filter(lambda t: t.strip("."))

@@ -30,10 +30,10 @@ from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import (
     ArraySpec,
     Copy,
+    EnvironmentRecord,
     EnvironmentRef,
     FileEntry,
     Framework,
-    ImageRecord,
     Metadata,
     Model,
     ProfileRecord,
@@ -155,7 +155,7 @@ def papers(tmp_path_factory) -> dict[str, tuple[type, bytes]]:
     )
     return {
         "metadata": (Metadata, (archive.root / ref.metadata).read_bytes()),
-        "image": (ImageRecord, (archive.environments / record.folder / "image.json").read_bytes()),
+        "image": (EnvironmentRecord, (archive.environments / record.folder / "image.json").read_bytes()),
     }
 
 
@@ -362,7 +362,7 @@ def test_a_package_that_lies_elsewhere_is_refused(papers, name):
     value = strictjson.loads(papers["image"][1], "image.json")
     value["packages"][0]["file"] = name
     with pytest.raises(Malformed):
-        ImageRecord.parse(spell(value), "image.json")
+        EnvironmentRecord.parse(spell(value), "image.json")
 
 
 def test_all_issues_of_a_document_are_listed_at_once(written):

@@ -22,10 +22,10 @@ from timeproof.store import publish as writer
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import (
+    EnvironmentRecord,
     EnvironmentRef,
     Framework,
     ImageIdentity,
-    ImageRecord,
     Metadata,
     Model,
     PackageEntry,
@@ -76,7 +76,7 @@ def export(folder: Path) -> Path:
     return folder
 
 
-def publish_environment(archive: Archive, name: str = "small", wheel: str = "thing-1.0") -> ImageRecord:
+def publish_environment(archive: Archive, name: str = "small", wheel: str = "thing-1.0") -> EnvironmentRecord:
     """Publish a small environment: three packages that hold nothing, a real recipe, an image.
 
     Args:
@@ -110,7 +110,7 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
         (staging.path / "conda-lock.yml").write_bytes(lock)
         (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
         names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
-        record = ImageRecord(
+        record = EnvironmentRecord(
             schema=1,
             name=name,
             created="2026-01-02T03:04:05Z",

@@ -9,7 +9,7 @@ import numpy as np
 
 from timeproof.compare.compare import compare_outputs
 from timeproof.compare.verdict import Verdict
-from timeproof.regression.report import Breakage, Cell, Report, Site, Subject
+from timeproof.regression.report import Breakage, Cell, Report, ReportedArtifact, ReportedEnvironment
 
 # What a browser, an XML reader or a Markdown reader could take for something else than words.
 HOSTILE = (
@@ -49,11 +49,11 @@ _SITES = [
 ]
 
 
-def site(title: str, frameworks: dict[str, str], python: str, dated: str | None) -> Site:
+def site(title: str, frameworks: dict[str, str], python: str, dated: str | None) -> ReportedEnvironment:
     packages = {"python": python, "numpy": "2.4.6" if python == "3.11.7" else "1.24.4", **frameworks}
     if "pytorch" in frameworks:
         packages |= {"sympy": "1.14.0", "networkx": "3.5"}
-    return Site(
+    return ReportedEnvironment(
         name=f"{title}-0123456789ab",
         title=title,
         frameworks=frameworks,
@@ -66,8 +66,8 @@ def site(title: str, frameworks: dict[str, str], python: str, dated: str | None)
     )
 
 
-def subject(ref: str, version: str, where: str, **more: Any) -> Subject:
-    return Subject(
+def subject(ref: str, version: str, where: str, **more: Any) -> ReportedArtifact:
+    return ReportedArtifact(
         ref=ref,
         framework=ref.split("/")[1],
         framework_version=version,
@@ -122,7 +122,7 @@ lightgbm.basic.LightGBMError: Model format error, expect a tree here. met tree_s
 """
 
 
-def cell(artifact: str, where: Site, verdict: Verdict, **more: Any) -> Cell:
+def cell(artifact: str, where: ReportedEnvironment, verdict: Verdict, **more: Any) -> Cell:
     """A cell as a run gives it: its difference made by the comparison, its log where there is one."""
     found = difference(verdict) if verdict.graded else None
     framework = artifact.split("/")[1]

@@ -28,7 +28,7 @@ def graft(
         files: new bytes by the path in `source`, such as `source_pt_v1/tiny_net.py`.
         outputs: other recorded outputs.
     """
-    old = archive.find(source)
+    old = archive.locate(source)
     metadata = read_metadata(archive, old)
     folder = archive.root / old.folder
     with publish.draft(archive, old.grid_size, old.framework) as draft:
@@ -65,5 +65,5 @@ def _inputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str, Any]:
 
 def recorded(archive: Archive, ref: str) -> dict[str, Any]:
     """The recorded outputs of an artifact."""
-    found = archive.find(ref)
+    found = archive.locate(ref)
     return expected_outputs(archive, found, read_metadata(archive, found))

@@ -13,7 +13,7 @@ from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import from_lock_folder
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 LOCKFILES = Path(__file__).parents[2] / "lockfiles"
 NAMES = sorted(folder.name for folder in LOCKFILES.iterdir() if folder.name != "digits")
@@ -45,7 +45,7 @@ print(xgboost.__version__)
 }
 
 
-def built(archive: Archive, name: str, engine: object) -> ImageRecord:
+def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:
     """Build an environment of `lockfiles/`, and put its image into the engine.
 
     Skips where its interpreter can't be had, and where it is large and was not asked for.
@@ -60,7 +60,7 @@ def built(archive: Archive, name: str, engine: object) -> ImageRecord:
     return record
 
 
-def trained(record: ImageRecord, framework: str, folder: Path) -> tuple[Path, Path, str]:
+def trained(record: EnvironmentRecord, framework: str, folder: Path) -> tuple[Path, Path, str]:
     """Train a small model in an environment's container: (model file, inputs, the version that made it)."""
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from timeproof.store.layout import DEFAULT_ARCHIVE
+
 if TYPE_CHECKING:
     from timeproof.base.progress import Progress
     from timeproof.importing.flow import Imported
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from timeproof.sealing.flow import Archived
 
 _LOG = logging.getLogger("timeproof")
-_DEFAULT = Path("logs/extensions/models")
 
 
 def archive(
@@ -23,7 +24,7 @@ def archive(
     inputs: Any,
     *,
     grid_size: int,
-    root: str | Path = _DEFAULT,
+    root: str | Path = DEFAULT_ARCHIVE,
     environment: str | Path | None = None,
     without: Sequence[str] = (),
     init_args: Mapping[str, object] | None = None,
@@ -140,7 +141,7 @@ def import_models(
     trees: int | None = None,
     scores: Sequence[str] = (),
     origin: str = "",
-    root: str | Path = _DEFAULT,
+    root: str | Path = DEFAULT_ARCHIVE,
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
     profile: Literal["portable", "native"] = "portable",
     tags: Mapping[str, str] | None = None,
@@ -197,7 +198,7 @@ def import_models(
 def replay(
     ref: str | Iterable[str] | None = None,
     *,
-    root: str | Path = _DEFAULT,
+    root: str | Path = DEFAULT_ARCHIVE,
     image: Literal["auto", "ready", "registry", "rebuild", "stored"] = "auto",
     registry: str = "",
     profile: str | Path | None = None,
@@ -237,7 +238,7 @@ def replay(
     if ref is None:
         refs = list(archive.refs())
     else:
-        refs = [archive.find(r) for r in ([ref] if isinstance(ref, str) else ref)]
+        refs = [archive.locate(r) for r in ([ref] if isinstance(ref, str) else ref)]
     return run(
         archive,
         refs,

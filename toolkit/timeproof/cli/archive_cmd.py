@@ -11,7 +11,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     EngineOption,
     JsonOption,
@@ -23,6 +22,7 @@ from timeproof.cli.console import (
 )
 from timeproof.cli.user_code import load, read_arrays
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "archive"
 HELP = "Archive a model with its answers and its environment; seal it by replaying it twice."

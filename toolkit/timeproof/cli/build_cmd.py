@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -17,6 +16,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "build"
 HELP = "Fetch and build environments, without a network in the build; or rebuild them to the same digest."

@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -20,6 +19,7 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "capture"
 HELP = "Lock an installed environment to exact files, proved against what is installed."

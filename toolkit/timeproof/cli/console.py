@@ -48,7 +48,6 @@ EngineOption = Annotated[
         envvar="TIMEPROOF_ENGINE",
     ),
 ]
-DEFAULT_ARCHIVE = Path("logs/extensions/models")
 
 
 def _console(stderr: bool) -> Console:

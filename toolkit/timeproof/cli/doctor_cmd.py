@@ -16,7 +16,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -26,6 +25,7 @@ from timeproof.cli.console import (
     size,
 )
 from timeproof.errors import TimeproofError
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "doctor"
 HELP = "Say what this machine can do, what is missing, and how to get it."

@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
 )
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "import"
 HELP = (

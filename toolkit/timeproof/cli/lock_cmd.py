@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -19,6 +18,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
     from timeproof.environments.lock.difference import Change
@@ -41,11 +41,11 @@ timeproof lock foreign --allow-url mypackage          trusts one requirement tha
 
 def _there(path: Path) -> Lock | None:
     """The lock that is there; one that can't be read is as good as none, since it is made anew."""
-    from timeproof.environments.lock.document import Lock
+    from timeproof.environments.lock.reading import read_lock
     from timeproof.errors import BadArchive, BadEnvironment
 
     try:
-        return Lock.parse(path.read_bytes(), path)
+        return read_lock(path.read_bytes(), path)
     except (FileNotFoundError, BadArchive, BadEnvironment):
         return None
 

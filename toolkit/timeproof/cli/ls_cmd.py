@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -17,6 +16,7 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "ls"
 HELP = "List the archive's artifacts and environments."
@@ -40,7 +40,7 @@ def command(archive: ArchiveOption = DEFAULT_ARCHIVE, json: JsonOption = False) 
         broken: list[BadArchive] = []
         listed = contents(there, progress=progress)
         broken += listed.findings
-        for one in listed.rows:
+        for one in listed.artifacts:
             rows.append(
                 {
                     "artifact": str(one.ref),

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     RegistryOption,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     size,
 )
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "push"
 HELP = "Send the images of environments to an OCI registry, from which replays pull them by digest."
@@ -44,7 +44,7 @@ def command(
         from timeproof.store.registry.client import Registry
         from timeproof.store.registry.reference import Repository
         from timeproof.store.remote.mirror import open_archive
-        from timeproof.store.verify import bring_image, read_environment
+        from timeproof.store.verify import fetch_image, read_environment
 
         if not registry:
             raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")
@@ -62,7 +62,7 @@ def command(
         rows = []
         with Registry(repository) as remote:
             for record in records:
-                bring_image(there, record.image)
+                fetch_image(there, record.image)
                 pushed = remote.push(there.images, record.image, record.folder, progress=progress)
                 rows.append(
                     {

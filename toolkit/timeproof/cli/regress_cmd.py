@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     EngineOption,
     JsonOption,
     RegistryOption,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
 )
 from timeproof.errors import BadRequest, NotFound
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
     from timeproof.base.limits import Limits

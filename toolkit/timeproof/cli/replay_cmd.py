@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     EngineOption,
     JsonOption,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
 )
 from timeproof.errors import BadRequest
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "replay"
 HELP = "Run artifacts again in their own container, without a network, and compare bit for bit."
@@ -91,7 +91,7 @@ def command(
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
         there = open_archive(archive, progress=progress)
         there.require()
-        chosen = list(there.refs()) if all_ else [there.find(r) for r in refs or ()]
+        chosen = list(there.refs()) if all_ else [there.locate(r) for r in refs or ()]
         if not chosen:
             raise BadRequest(f"{archive} holds no artifacts")
         limits = LIMITS

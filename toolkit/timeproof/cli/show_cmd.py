@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
     from timeproof.store.schema.v1 import Witness
@@ -77,7 +77,7 @@ def command(
             for left, why in record.left_out:
                 out.print(f"[dim]left out: {escape(left)}: {escape(why)}[/dim]")
             return 0
-        ref = there.find(name)
+        ref = there.locate(name)
         metadata = read_metadata(there, ref)
         if json:
             print_json(metadata.model_dump(mode="json", by_alias=True))

@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 
 from timeproof.cli.console import (
-    DEFAULT_ARCHIVE,
     ArchiveOption,
     JsonOption,
     TerminalProgress,
@@ -18,6 +17,7 @@ from timeproof.cli.console import (
     run_command,
     size,
 )
+from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "verify"
 HELP = "Check every byte of the archive, and tell all findings in one run. Loads nothing."
@@ -40,7 +40,7 @@ def command(
         there = open_archive(archive, progress=progress)
         there.require()
         begun = time.monotonic()
-        chosen = [there.find(r) for r in refs] if refs else None
+        chosen = [there.locate(r) for r in refs] if refs else None
         with there.whole(chosen, progress) as every:
             report = verify(every, chosen, progress=progress)
             for finding in report.findings:  # a copy is named after what it is a copy of

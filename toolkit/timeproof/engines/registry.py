@@ -28,9 +28,9 @@ def engine_named(name: str | None = None) -> Engine:
         podman.version()
         return podman
     if name == "none":
-        from timeproof.engines.sandbox.engine import Bare
+        from timeproof.engines.sandbox.engine import Sandbox
 
-        bare = Bare()
+        bare = Sandbox()
         bare.check()
         return bare
     raise BadRequest(f"there is no engine {name!r}", advice=f"take one of: {', '.join(NAMES)}")

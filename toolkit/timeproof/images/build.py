@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import shutil
 import tempfile
@@ -11,10 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from timeproof.base import atomic
+from timeproof.base.clock import utc_now
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.base.progress import SILENT, Progress
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, WrongPlatform
 from timeproof.images import buildx, recipe
 from timeproof.images.base_rootfs import one_base
@@ -25,7 +27,7 @@ from timeproof.images.tags import tag
 from timeproof.store import oci_layout, publish
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.schema.v1 import ImageIdentity, ImageRecord, PackageEntry
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, PackageEntry
 from timeproof.store.verify import package_claims, read_environment
 from timeproof.version import VERSION
 
@@ -44,11 +46,6 @@ def check_name(name: str) -> str:
             advice="rename its folder: small letters and digits, with single dots, dashes or underscores",
         )
     return name
-
-
-def utc_now() -> str:
-    """This instant, RFC 3339, UTC."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _entry(store: PackageStore, package: Package) -> PackageEntry:
@@ -74,7 +71,7 @@ def _base(store: PackageStore, lock: Lock, progress: Progress) -> PackageEntry:
     )
 
 
-def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
+def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRecord | None:
     """The newest environment of that name whose lock differs from `lock` by no package.
 
     One with an older probe is another: what is archived from now on may need the present one.
@@ -86,7 +83,7 @@ def find_same(archive: Archive, name: str, lock: Lock) -> ImageRecord | None:
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
-        known = Lock.parse(path.read_bytes(), path)
+        known = read_lock(path.read_bytes(), path)
         if (known.packages, known.platforms) != wanted or known.probe != probe:
             continue
         if lock.base in (None, known.base):
@@ -104,7 +101,7 @@ def build_environment(
     platform: str = "linux-64",
     engine_version: str = "",
     progress: Progress = SILENT,
-) -> ImageRecord:
+) -> EnvironmentRecord:
     """Build the environment of `lock`, unless it is there, and publish it. Returns its record.
 
     Every package must be in the archive's store already. Concurrent callers build it once.
@@ -117,7 +114,7 @@ def build_environment(
     """
     check_name(name)
     with atomic.lock(archive.environments, f".{name}.lock"):
-        if there := find_same(archive, name, lock):
+        if there := locate_environment(archive, name, lock):
             return there
         chosen = lock.for_platform(platform)
         if not any(p.manager == "conda" and p.name == "python" for p in chosen):
@@ -147,7 +144,7 @@ def build_environment(
                 publish.entry(staging.path, p, _role(p), p.rsplit(".", 1)[-1])
                 for p in list_tree(staging.path)
             ]
-            record = ImageRecord(
+            record = EnvironmentRecord(
                 schema=1,
                 name=name,
                 created=utc_now(),
@@ -214,7 +211,7 @@ def stage_context(
     check_name(context.name)
     store = PackageStore(archive.packages)
     progress.step(f"Fetching the packages of {context.name}")
-    store.fetch(lock, progress, folder=folder)
+    fetch_packages(lock, store, progress, folder=folder)
     base = _base(store, lock, progress)
     packages = [_entry(store, p) for p in lock.for_platform(platform)]
     part = conda_layer(store, packages, base, progress)
@@ -246,7 +243,7 @@ def _workplace(archive: Archive) -> Iterator[Path]:
 
 
 def rebuild(
-    archive: Archive, record: ImageRecord, *, no_cache: bool = False, progress: Progress = SILENT
+    archive: Archive, record: EnvironmentRecord, *, no_cache: bool = False, progress: Progress = SILENT
 ) -> None:
     """Build an environment's image again, into the engine, from the recipe and the package store alone.
 
@@ -256,7 +253,7 @@ def rebuild(
         WrongImage: the result is not the recorded one: which of the digests, and both values.
         and what `build_environment` raises.
     """
-    archive.bring(package_claims(record))
+    archive.fetch(package_claims(record))
     with _workplace(archive) as contexts:
         progress.step("Rebuilding the image from its recipe, without a network")
         frozen = archive.environments / record.folder / "recipe"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.base import proc, strictjson
+from timeproof.base.clock import EPOCH
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BuildFailed, EngineLost, StorageFailed, ToolFailed
-from timeproof.images.recipe import EPOCH
 from timeproof.images.resources import bake_file
 
 _COMPRESSION = "compression=zstd,force-compression=true"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.base import strictjson
+from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
@@ -30,7 +31,6 @@ PREFIX = "opt/env"
 PROBE = "/opt/timeproof/probe"
 # Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
 ENTRYPOINT = ("/opt/env/bin/python3", "-s", "-B", PROBE)
-EPOCH = 315532800  # 1980-01-01T00:00:00Z, the oldest that a zip can hold
 LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one with others
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.images.build import find_same, utc_now
+from timeproof.images.build import locate_environment
 from timeproof.importing import model_files
 from timeproof.importing.model_files import Kept
 from timeproof.replaying.scores import marked, scores_of
@@ -24,10 +25,10 @@ from timeproof.store import batch, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
 from timeproof.store.schema.v1 import (
+    EnvironmentRecord,
     EnvironmentRef,
     FileEntry,
     Framework,
-    ImageRecord,
     Metadata,
     Model,
     Origin,
@@ -107,13 +108,13 @@ def import_models(
 
 def _environment(
     archive: Archive, name: str | Path, connect: Callable[[], Engine], progress: Progress
-) -> ImageRecord:
+) -> EnvironmentRecord:
     folder = Path(name)
     if not folder.is_dir():
         return by_name(archive, str(name))
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
-    if record := find_same(archive, folder.name, lock):
+    if record := locate_environment(archive, folder.name, lock):
         return record
     version = connect().version()["version"]
     return from_lock_folder(archive, folder, engine_version=version, progress=progress)
@@ -162,7 +163,7 @@ class _Filling:
         archive: Archive,
         draft: batch.Batch,
         request: Request,
-        environment: ImageRecord,
+        environment: EnvironmentRecord,
         profile: ProfileRecord,
     ) -> None:
         self.draft, self.request, self.environment, self.profile = draft, request, environment, profile

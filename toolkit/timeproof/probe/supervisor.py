@@ -32,7 +32,7 @@ class _Late(Exception):
     """The time is over."""
 
 
-class _Flood(Exception):
+class _InvalidOutput(Exception):
     """More bytes than the artifact may give."""
 
 
@@ -187,7 +187,7 @@ class Run:
             outcome = self._follow(out, identity)
         except _Late:
             outcome = {"status": "timeout", "reason": "no answer within {:g} s".format(self._timeout)}
-        except _Flood as error:
+        except _InvalidOutput as error:
             outcome = {"status": "too_large", "reason": str(error)}
         except wire.WireError as error:
             outcome = {"status": "crashed", "reason": "the child's stream is broken: {}".format(error)}
@@ -215,7 +215,7 @@ class Run:
                 raise wire.WireError("a frame of the kind {!r}".format(wire.plain(header["kind"], 80)))
             given += header["payload"]
             if given > self._allowed:
-                raise _Flood("the outputs have more than {} bytes".format(self._allowed))
+                raise _InvalidOutput("the outputs have more than {} bytes".format(self._allowed))
             told = _clean_output(header)
             told.update(identity, kind="output", payload=header["payload"])
             wire.write_all(out, wire.encode_header(told))

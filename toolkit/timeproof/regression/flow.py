@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base import atomic
+from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import EngineLost, EngineMissing, TimeproofError
-from timeproof.images.build import utc_now
 from timeproof.regression.batch import Batch, lost
 from timeproof.regression.collector import Collector
 from timeproof.regression.executors.protocol import Executor
 from timeproof.regression.history import with_histories
 from timeproof.regression.journal import Journal
-from timeproof.regression.plan import Column, Plan, batches_of, cell_key
-from timeproof.regression.report import Cell, Report, Site, Subject
+from timeproof.regression.plan import Plan, PlannedEnvironment, batches_of, cell_key
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.regression.reports.html import render_html
 from timeproof.regression.reports.junit import render_junit
 from timeproof.regression.reports.markdown import render_markdown
 from timeproof.runs.environment_provider import from_lock_folder
 from timeproof.store.environment_contents import versions_of
-from timeproof.store.index import Row
+from timeproof.store.index import ArtifactSummary
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageRecord, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 from timeproof.version import VERSION
 
 
@@ -37,26 +37,26 @@ from timeproof.version import VERSION
 class _Place:
     """What became of one column."""
 
-    column: Column
-    record: ImageRecord | None
+    column: PlannedEnvironment
+    record: EnvironmentRecord | None
     source: str = ""
     failure: str = ""
 
 
 def prepare(
     archive: Archive,
-    columns: Sequence[Column],
+    columns: Sequence[PlannedEnvironment],
     *,
     engine_version: str,
     builders: int,
     progress: Progress = SILENT,
-) -> tuple[dict[str, ImageRecord], dict[str, str]]:
+) -> tuple[dict[str, EnvironmentRecord], dict[str, str]]:
     """Fetch and build every column that the archive doesn't hold yet, several at once.
 
     Returns the records by title, and why the others could not be had. Raises EngineLost / EngineMissing.
     """
 
-    def one(column: Column) -> ImageRecord | str:
+    def one(column: PlannedEnvironment) -> EnvironmentRecord | str:
         if column.record is not None:
             return column.record
         assert column.folder is not None
@@ -69,7 +69,7 @@ def prepare(
 
     with ThreadPoolExecutor(max(1, builders)) as pool:
         found = dict(zip((c.title for c in columns), pool.map(one, columns), strict=True))
-    records = {title: r for title, r in found.items() if isinstance(r, ImageRecord)}
+    records = {title: r for title, r in found.items() if isinstance(r, EnvironmentRecord)}
     return records, {title: r for title, r in found.items() if isinstance(r, str)}
 
 
@@ -123,7 +123,7 @@ def regress(
             collector.remember(entry.cell, entry.machine)
     resumed = len(collector.cells)
 
-    def pending(row: Row, column: Column) -> bool:
+    def pending(row: ArtifactSummary, column: PlannedEnvironment) -> bool:
         return (str(row.ref), records[column.title].folder) not in collector.cells
 
     def provided(folder: str, source: str, failure: str) -> None:
@@ -153,7 +153,7 @@ def regress(
     return with_histories(report.model_copy(update={"run": run}))
 
 
-def _unknown(row: Row) -> ProfileRecord:
+def _unknown(row: ArtifactSummary) -> ProfileRecord:
     return ProfileRecord(name=row.profile, threads=None, variables={})
 
 
@@ -176,8 +176,8 @@ def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) ->
     )
 
 
-def _subject(row: Row) -> Subject:
-    return Subject(
+def _subject(row: ArtifactSummary) -> ReportedArtifact:
+    return ReportedArtifact(
         ref=str(row.ref),
         framework=row.ref.framework,
         framework_version=row.framework_version,
@@ -190,9 +190,9 @@ def _subject(row: Row) -> Subject:
     )
 
 
-def _site(place: _Place) -> Site:
+def _site(place: _Place) -> ReportedEnvironment:
     column, record = place.column, place.record
-    return Site(
+    return ReportedEnvironment(
         name=record.folder if record else column.title,
         title=column.title,
         frameworks=column.frameworks,

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.plan import version_key
-from timeproof.regression.report import Cell, Report, Site, Subject
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.regression.reports.labels import framework_name
 
 _SAID = {
@@ -78,7 +78,9 @@ def sentence(framework: str, history: Sequence[Span]) -> str:
     return ", ".join(parts)
 
 
-def history_of(subject: Subject, cells: Iterable[Cell], sites: dict[str, Site]) -> str:
+def history_of(
+    subject: ReportedArtifact, cells: Iterable[Cell], sites: dict[str, ReportedEnvironment]
+) -> str:
     """The sentence for one artifact, from all its cells."""
     pairs = [
         (sites[c.environment].frameworks[subject.framework], c.verdict)

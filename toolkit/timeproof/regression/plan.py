@@ -16,17 +16,17 @@ from packaging.version import InvalidVersion, Version
 
 from timeproof.base.digests import Digest
 from timeproof.base.progress import SILENT, Progress
-from timeproof.environments.lock.document import Lock
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
-from timeproof.images.build import find_same
+from timeproof.images.build import locate_environment
 from timeproof.regression.batch import Batch
 from timeproof.runs.environment_provider import by_name, read_lock_folder
 from timeproof.runs.task import RUNS_CODE
 from timeproof.store.environment_contents import frameworks, frameworks_of, versions
-from timeproof.store.index import Row, contents
+from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.schema.v1 import ImageRecord, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 from timeproof.store.verify import read_metadata
 
 LOCKFILES = Path("lockfiles")
@@ -35,13 +35,13 @@ _MOST = 2048  # artifacts in one container
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PlannedEnvironment:
     """One environment of the grid: in the archive already, or a lock that is to be built."""
 
     title: str  # what people call it: the name, or the folder where two have one name
     frameworks: dict[str, str]
     dated: str | None
-    record: ImageRecord | None = None
+    record: EnvironmentRecord | None = None
     folder: Path | None = None  # with its lock
     missing: Mapping[Digest, int | None] = field(default_factory=dict)  # packages to fetch → their bytes
     in_store: int = 0  # bytes of the packages that the store has
@@ -66,11 +66,11 @@ class Plan:
     """A grid: every row meets every column that holds its framework."""
 
     archive: Archive
-    rows: list[Row]
-    columns: list[Column]
+    rows: list[ArtifactSummary]
+    columns: list[PlannedEnvironment]
     findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
 
-    def cells(self) -> Iterator[tuple[Row, Column]]:
+    def cells(self) -> Iterator[tuple[ArtifactSummary, PlannedEnvironment]]:
         """Every pair that makes sense, row by row."""
         for row in self.rows:
             for column in self.columns:
@@ -90,7 +90,7 @@ class Plan:
                 found[digest] = size if size is not None else found.get(digest)
         return found
 
-    def by_framework(self, column: Column) -> dict[str, int]:
+    def by_framework(self, column: PlannedEnvironment) -> dict[str, int]:
         rows = Counter(r.ref.framework for r in self.rows)
         return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
 
@@ -113,7 +113,7 @@ def make_plan(
     """
     archive.require()
     found = contents(archive, progress=progress)
-    rows = _chosen(found.rows, artifacts, archive)
+    rows = _chosen(found.artifacts, artifacts, archive)
     progress.step("Looking at the environments")
     columns = _columns(archive, environments)
     if not columns:
@@ -131,7 +131,7 @@ def make_plan(
     return Plan(archive, rows, sorted(columns, key=lambda c: c.order), found.findings)
 
 
-def _chosen(rows: list[Row], wanted: Sequence[str], archive: Archive) -> list[Row]:
+def _chosen(rows: list[ArtifactSummary], wanted: Sequence[str], archive: Archive) -> list[ArtifactSummary]:
     if not wanted:
         return rows
     names: set[str] = set()
@@ -142,15 +142,15 @@ def _chosen(rows: list[Row], wanted: Sequence[str], archive: Archive) -> list[Ro
                 raise NotFound(f"no artifact fits {text!r}", advice="'timeproof ls' lists what there is")
             names |= hits
         else:
-            names.add(str(archive.find(text)))
+            names.add(str(archive.locate(text)))
     return [r for r in rows if str(r.ref) in names]
 
 
-def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
+def _columns(archive: Archive, wanted: Sequence[str]) -> list[PlannedEnvironment]:
     named: list[str | Path] = list(wanted)
     if not named:
         named = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
-    found: dict[str, Column] = {}
+    found: dict[str, PlannedEnvironment] = {}
     for one in named:
         path = Path(one)
         if not path.is_dir():
@@ -171,28 +171,28 @@ def _columns(archive: Archive, wanted: Sequence[str]) -> list[Column]:
     return [c if titles[c.title] == 1 else replace(c, title=_longer(c)) for c in found.values()]
 
 
-def _longer(column: Column) -> str:
+def _longer(column: PlannedEnvironment) -> str:
     """What tells a column from another of its name: its folder in the archive, or that of its lock."""
     return column.record.folder if column.record else str(column.folder)
 
 
-def _of_record(archive: Archive, record: ImageRecord) -> Column:
+def _of_record(archive: Archive, record: EnvironmentRecord) -> PlannedEnvironment:
     path = archive.environments / record.folder / "conda-lock.yml"
     dated = None
     with suppress(OSError, TimeproofError):  # only a date: whoever runs it checks the environment, and says
-        dated = Lock.parse(path.read_bytes(), path).dated
-    return Column(record.name, frameworks_of(record), dated, record)
+        dated = read_lock(path.read_bytes(), path).dated
+    return PlannedEnvironment(record.name, frameworks_of(record), dated, record)
 
 
-def _of_folder(archive: Archive, folder: Path) -> Column:
+def _of_folder(archive: Archive, folder: Path) -> PlannedEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
     held = frameworks(
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
-    if record := find_same(archive, folder.name, lock):
-        return Column(folder.name, held, lock.dated, record, folder)
+    if record := locate_environment(archive, folder.name, lock):
+        return PlannedEnvironment(folder.name, held, lock.dated, record, folder)
     store = PackageStore(archive.packages)
     there = {
         p.sha256: path.stat().st_size
@@ -201,13 +201,13 @@ def _of_folder(archive: Archive, folder: Path) -> Column:
     }
     sizes = lock.sizes
     missing = {p.sha256: sizes.get(p.sha256) for p in packages if p.sha256 not in there}
-    return Column(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
+    return PlannedEnvironment(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
 
 
 def batches_of(
     plan: Plan,
-    records: dict[str, ImageRecord],
-    pending: Callable[[Row, Column], bool],
+    records: dict[str, EnvironmentRecord],
+    pending: Callable[[ArtifactSummary, PlannedEnvironment], bool],
     width: int,
 ) -> list[Batch]:
     """Cut what is pending into batches: one environment and one profile each, the largest first.
@@ -219,7 +219,7 @@ def batches_of(
         records: of each column's title that could be built.
         width: how many run side by side; what one environment has too much of is cut into as many.
     """
-    groups: dict[tuple[str, str, bool], list[Row]] = {}
+    groups: dict[tuple[str, str, bool], list[ArtifactSummary]] = {}
     for row, column in plan.cells():
         if column.title in records and pending(row, column):
             alone = row.ref.framework in RUNS_CODE
@@ -236,7 +236,7 @@ def batches_of(
     return sorted(found, key=lambda b: -len(b.refs))
 
 
-def cell_key(row: Row, record: ImageRecord) -> str:
+def cell_key(row: ArtifactSummary, record: EnvironmentRecord) -> str:
     """What a finished cell stands for: it is good for as long as none of this changes."""
     image = record.image
     told = (row.ref, row.checksum, row.profile_sha256, record.lock_sha256, image.manifest, image.config)

@@ -22,7 +22,7 @@ from timeproof.store.schema.v1 import JsonObject, Record
 Finding = Annotated[Verdict, Field(strict=False)]
 
 
-class Subject(Record):
+class ReportedArtifact(Record):
     """One artifact: a row of the grid."""
 
     ref: str  # grid-size-8/pytorch/v1
@@ -37,7 +37,7 @@ class Subject(Record):
     history: str = ""  # "identical up to LightGBM 3.3.5, refused by 4.0.0, …"
 
 
-class Site(Record):
+class ReportedEnvironment(Record):
     """One environment: a column of the grid."""
 
     name: str  # its folder in the archive: lightgbm-3.3.5-0123456789ab
@@ -107,8 +107,8 @@ class Report(Record):
     schema_version: Literal[1] = Field(1, alias="schema")
     toolkit: str
     archive: str
-    artifacts: list[Subject]
-    environments: list[Site]
+    artifacts: list[ReportedArtifact]
+    environments: list[ReportedEnvironment]
     cells: list[Cell]  # in the order of artifacts, then environments
     machines: list[JsonObject] = Field(default_factory=list)
     fail_on: str = ""  # the rule by which cells fail

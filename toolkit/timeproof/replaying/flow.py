@@ -26,7 +26,7 @@ from timeproof.runs.container_run import run_probe
 from timeproof.runs.parallel import ContainerGroups, run_shared
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.schema.v1 import ImageRecord, Metadata, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, ProfileRecord
 from timeproof.store.verify import read_artifact, read_environment
 
 _HOW = {
@@ -41,7 +41,7 @@ Judged = tuple[Ref, Metadata, Replayed]
 __all__ = ["Replayed", "Result", "expected_outputs", "judge_outcome", "replay", "task_of"]
 
 
-def _check_environment_ref(metadata: Metadata, record: ImageRecord) -> None:
+def _check_environment_ref(metadata: Metadata, record: EnvironmentRecord) -> None:
     told = metadata.environment
     if told.lock_sha256 != record.lock_sha256:
         raise WrongImage("lock", told.lock_sha256, record.lock_sha256)

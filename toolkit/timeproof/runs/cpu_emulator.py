@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timeproof.base import proc
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import Limits
 from timeproof.base.progress import SILENT, Progress
@@ -137,8 +138,7 @@ def locate() -> Emulator | None:
 
 
 def _fetch_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "qemu", platform.machine())
+    return cache_folder("qemu", platform.machine())
 
 
 def _candidates() -> list[Path]:
@@ -222,7 +222,7 @@ def recorded_emulator(archive: Archive, metadata: Metadata, sha256: object = Non
     """
     records = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
     if records:
-        archive.bring(emulator_claims(metadata))
+        archive.fetch(emulator_claims(metadata))
         try:
             return read_from_archive(archive, records[0])
         except ToolMissing:

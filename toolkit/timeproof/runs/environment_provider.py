@@ -10,12 +10,13 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.capture import fingerprint
 from timeproof.environments.capture import flow as capture
 from timeproof.environments.lock.document import Lock
+from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
-from timeproof.images.build import build_environment, check_name, find_same
+from timeproof.images.build import build_environment, check_name, locate_environment
 from timeproof.images.recipe import probe_digest
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.store.verify import read_environment
 
 CAPTURED = "captured"
@@ -23,14 +24,14 @@ CAPTURED = "captured"
 
 def from_lock_folder(
     archive: Archive, folder: Path, *, engine_version: str = "", progress: Progress = SILENT
-) -> ImageRecord:
+) -> EnvironmentRecord:
     """Fetch and build the environment of a folder with `environment.yml` and `conda-lock.yml`.
 
     Raises LockFailed where there is no lock, and the errors of fetching and building.
     """
     check_name(folder.name)
     lock, yml = read_lock_folder(folder)
-    if record := find_same(archive, folder.name, lock):
+    if record := locate_environment(archive, folder.name, lock):
         return record
     progress.step(f"Fetching the packages of {folder.name}")
     PackageStore(archive.packages).fetch(lock, progress, folder=folder)
@@ -46,10 +47,10 @@ def read_lock_folder(folder: Path) -> tuple[Lock, str]:
         raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
     request = folder / "environment.yml"
     text = request.read_text(encoding="utf-8") if request.is_file() else ""
-    return Lock.parse(path.read_bytes(), path), text
+    return read_lock(path.read_bytes(), path), text
 
 
-def by_name(archive: Archive, name: str) -> ImageRecord:
+def by_name(archive: Archive, name: str) -> EnvironmentRecord:
     """Read the environment of that folder name, or the newest of that name. Raises NotFound."""
     names = archive.environment_names()
     if name in names:
@@ -71,7 +72,7 @@ def captured(
     without: Sequence[str] = (),
     engine_version: str = "",
     progress: Progress = SILENT,
-) -> ImageRecord:
+) -> EnvironmentRecord:
     """Capture, lock, fetch and build the environment of an interpreter (by default this one).
 
     An environment that was captured before and has not changed since (interpreter, every installed file's
@@ -98,7 +99,7 @@ def captured(
     return record
 
 
-def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> ImageRecord | None:
+def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> EnvironmentRecord | None:
     """The archive's environment of that name with that lock, where it has one."""
     if lock_sha256 is None:
         return None
@@ -122,7 +123,7 @@ def choose(
     without: Sequence[str] = (),
     engine_version: str = "",
     progress: Progress = SILENT,
-) -> ImageRecord:
+) -> EnvironmentRecord:
     """Provide an environment: None captures one; a folder is one with a lock; anything else is a name."""
     if environment is None:
         return captured(

@@ -23,8 +23,8 @@ from timeproof.errors import (
 from timeproof.images.tags import tag
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageIdentity, ImageRecord
-from timeproof.store.verify import bring_image, check_environment
+from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
+from timeproof.store.verify import check_environment, fetch_image
 
 Source = Literal["engine", "registry", "rebuilt", "stored"]
 MODES = ("auto", "ready", "registry", "rebuild", "stored")
@@ -39,7 +39,7 @@ class Provided:
     note: str = ""  # why an earlier source did not give it
 
 
-def find(engine: Engine, image: ImageIdentity) -> str | None:
+def locate(engine: Engine, image: ImageIdentity) -> str | None:
     """Return the id of the recorded image in the engine; None where the engine does not hold it.
 
     Engines with a containerd image store name an image by its manifest digest, the others by its config
@@ -58,7 +58,7 @@ def find(engine: Engine, image: ImageIdentity) -> str | None:
 
 
 def _rebuild(
-    engine: Engine, archive: Archive, record: ImageRecord, no_cache: bool, progress: Progress
+    engine: Engine, archive: Archive, record: EnvironmentRecord, no_cache: bool, progress: Progress
 ) -> str:
     if not engine.builds:
         raise BuildFailed(
@@ -70,25 +70,25 @@ def _rebuild(
     return _require(engine, record, "the builder and the engine do not share their images")
 
 
-def _load_stored(engine: Engine, archive: Archive, record: ImageRecord, progress: Progress) -> str:
+def _load_stored(engine: Engine, archive: Archive, record: EnvironmentRecord, progress: Progress) -> str:
     progress.step("Loading the stored copy of the image")
-    bring_image(archive, record.image)
+    fetch_image(archive, record.image)
     return _load(engine, archive.images, record)
 
 
-def _load(engine: Engine, layout: Path, record: ImageRecord) -> str:
+def _load(engine: Engine, layout: Path, record: EnvironmentRecord) -> str:
     engine.load(oci_layout.as_tar(layout, record.image, tag(record.folder)))
     return _require(engine, record, "the engine loaded the image, but has it under neither of its digests")
 
 
-def _require(engine: Engine, record: ImageRecord, advice: str) -> str:
-    image = find(engine, record.image)
+def _require(engine: Engine, record: EnvironmentRecord, advice: str) -> str:
+    image = locate(engine, record.image)
     if image is None:
         raise WrongImage("place", "the engine", "nowhere", advice=advice)
     return image
 
 
-def _pull(engine: Engine, registry: str, record: ImageRecord, progress: Progress) -> str:
+def _pull(engine: Engine, registry: str, record: EnvironmentRecord, progress: Progress) -> str:
     """Fetch the image from a registry by its digest into a folder, check it, and only then load it."""
     from timeproof.store.registry.client import Registry
     from timeproof.store.registry.reference import Repository
@@ -104,7 +104,7 @@ def _pull(engine: Engine, registry: str, record: ImageRecord, progress: Progress
 def provide(
     engine: Engine,
     archive: Archive,
-    record: ImageRecord,
+    record: EnvironmentRecord,
     *,
     mode: str = "auto",
     registry: str = "",
@@ -137,7 +137,7 @@ def provide(
         return Provided(_pull(engine, registry, record, progress), "registry")
     if mode == "stored":
         return Provided(_load_stored(engine, archive, record, progress), "stored")
-    if image := find(engine, record.image):
+    if image := locate(engine, record.image):
         return Provided(image, "engine")
     failed: list[str] = []
     if registry:
@@ -156,7 +156,7 @@ def provide(
     return Provided(_load_stored(engine, archive, record, progress), "stored", "; ".join(failed))
 
 
-def drop(engine: Engine, record: ImageRecord) -> None:
+def drop(engine: Engine, record: EnvironmentRecord) -> None:
     """Remove the environment's image from the engine; the archive keeps its copy."""
     engine.drop(tag(record.folder))
     for digest in (record.image.manifest, record.image.config):

@@ -31,7 +31,7 @@ from timeproof.sealing.preparing import Preparation, Request
 from timeproof.sealing.recording import SealRecord, metadata_of, reference_name
 from timeproof.store import publish
 from timeproof.store.layout import Archive, Ref, check_grid_size
-from timeproof.store.schema.v1 import ImageRecord, Metadata, Witness
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, Witness
 
 __all__ = ["Archived", "Request", "archive_model"]
 
@@ -100,7 +100,7 @@ class _Sealing:
     draft: publish.Draft
     connect: Callable[[], Engine]
     image: str  # an id that the engine holds
-    environment: ImageRecord
+    environment: EnvironmentRecord
     emulator: Emulator | None
 
     def run(self) -> tuple[Metadata, OutputsDiff | None, tuple[str, ...]]:

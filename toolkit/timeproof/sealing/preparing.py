@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from timeproof.base.clock import utc_now
 from timeproof.base.limits import Limits
 from timeproof.base.progress import Progress
 from timeproof.compare.verdict import Thresholds
@@ -16,14 +17,13 @@ from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
 from timeproof.frameworks.inputs import narrow_types, read_inputs
 from timeproof.frameworks.pytorch import quantised
-from timeproof.images.build import utc_now
 from timeproof.runs.container_run import Task
 from timeproof.sealing import recording, witnesses
 from timeproof.sealing.double_run import Arrays
 from timeproof.sealing.own_answer import OwnAnswer
 from timeproof.store import publish, reference
 from timeproof.store.environment_contents import frameworks_of
-from timeproof.store.schema.v1 import ImageRecord, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Preparation:
     def _note(self, text: str) -> None:
         self.saved = replace(self.saved, notes=(*self.saved.notes, text))
 
-    def interchange(self, draft: publish.Draft, environment: ImageRecord) -> None:
+    def interchange(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
         """Export a copy of our own, where the environment can say how far it is from the model."""
         if not self.options.onnx or self.request.copies or self.from_file:
             return

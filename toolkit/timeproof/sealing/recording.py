@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from timeproof.base.clock import utc_now
 from timeproof.compare.difference import OutputsDiff
 from timeproof.frameworks.base import Saved
-from timeproof.images.build import utc_now
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.sealing.double_run import SEEDS
 from timeproof.sealing.own_answer import library_of
@@ -18,9 +18,9 @@ from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import (
     Copy,
     EmulatorRecord,
+    EnvironmentRecord,
     EnvironmentRef,
     Framework,
-    ImageRecord,
     Metadata,
     Model,
     ProfileRecord,
@@ -42,7 +42,7 @@ class SealRecord:
     own: OutputsDiff | None
     copies: list[Copy]
     witnesses: list[Witness]
-    environment: ImageRecord
+    environment: EnvironmentRecord
     profile: ProfileRecord
     proofs: list[Proof] = field(default_factory=list)
     emulators: list[EmulatorRecord] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 # Of each framework, the packages that bring it; the first that is there tells the version.
 FRAMEWORKS: dict[str, tuple[str, ...]] = {
@@ -45,12 +45,12 @@ def frameworks(held: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def versions_of(record: ImageRecord) -> dict[str, str]:
+def versions_of(record: EnvironmentRecord) -> dict[str, str]:
     """The version of every package in an environment by its name: `python`, `numpy`, `xgboost-cpu`, …"""
     return versions((p.kind, p.name, p.version) for p in record.packages if p.kind in {"wheel", "conda"})
 
 
-def frameworks_of(record: ImageRecord) -> dict[str, str]:
+def frameworks_of(record: EnvironmentRecord) -> dict[str, str]:
     """The version of each framework that an environment can replay: `pytorch`, `xgboost`, `lightgbm`, `onnx`.
 
     `onnx` stands for onnxruntime, which runs such models.

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_parent
 from timeproof.base.progress import SILENT, Progress
@@ -35,7 +36,7 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ArtifactSummary:
     """What listing and planning need of one artifact."""
 
     ref: Ref
@@ -52,19 +53,19 @@ class Row:
     tags: dict[str, str]
 
 
-_FIELDS = attrgetter(*(name for name in Row.__slots__ if name != "ref"))
+_FIELDS = attrgetter(*(name for name in ArtifactSummary.__slots__ if name != "ref"))
 
 
 @dataclass(slots=True)
 class Contents:
-    rows: list[Row] = field(default_factory=list)  # by grid size, framework, version
+    artifacts: list[ArtifactSummary] = field(default_factory=list)  # by grid size, framework, version
     findings: list[BadArchive] = field(default_factory=list)  # artifacts whose metadata can't be read
 
 
-def row_of(ref: Ref, metadata: Metadata) -> Row:
+def summary_of(ref: Ref, metadata: Metadata) -> ArtifactSummary:
     """Take the row out of an artifact's metadata."""
     profile = metadata.profile.model_dump_json().encode()
-    return Row(
+    return ArtifactSummary(
         ref=ref,
         checksum=metadata.digest.hex,
         framework_version=metadata.framework.version,
@@ -111,7 +112,7 @@ def contents(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: P
                 kept[name] = [*state, *one]
         _write_note(note, kept if refs is None else known | kept)
     del known
-    found.rows = [_row(ref, entry) for ref in wanted if (entry := kept.get(ref.metadata)) is not None]
+    found.artifacts = [_row(ref, entry) for ref in wanted if (entry := kept.get(ref.metadata)) is not None]
     return found
 
 
@@ -137,7 +138,7 @@ def _read_some(root: Path, refs: Sequence[Ref]) -> list[list[Any] | BadArchive]:
         with _parent(root, some[0]) as parent:
             for ref in some:
                 try:
-                    found.append(list(_FIELDS(row_of(ref, read_metadata(archive, ref, parent)))))
+                    found.append(list(_FIELDS(summary_of(ref, read_metadata(archive, ref, parent)))))
                 except BadArchive as error:
                     found.append(error)
     return found
@@ -157,30 +158,29 @@ def _parent(root: Path, ref: Ref) -> Iterator[int | None]:
         os.close(parent)
 
 
-def _row(ref: Ref, entry: Sequence[Any]) -> Row:
+def _row(ref: Ref, entry: Sequence[Any]) -> ArtifactSummary:
     # Thousands of rows name the same few environments, versions and profiles.
     shared: list[Any] = [sys.intern(v) if isinstance(v, str) and len(v) < 100 else v for v in entry[4:]]
-    return Row(ref, *shared)
+    return ArtifactSummary(ref, *shared)
 
 
 def _note(archive: Archive) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     place = os.path.realpath(archive.root).encode("utf-8", "surrogateescape")
-    return Path(cache, "timeproof", "contents", f"{Digest.of(place).hex[:32]}.json")
+    return cache_folder("contents", f"{Digest.of(place).hex[:32]}.json")
 
 
 def _read_note(path: Path) -> dict[str, list[Any]]:
     """Read what was noted. A damaged note, or one by another release, is none."""
     with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
         told = orjson.loads(path.read_bytes())
-        width = 4 + len(Row.__slots__) - 1
-        if told["schema"] == _SCHEMA and told["fields"] == list(Row.__slots__):
+        width = 4 + len(ArtifactSummary.__slots__) - 1
+        if told["schema"] == _SCHEMA and told["fields"] == list(ArtifactSummary.__slots__):
             return {str(k): v for k, v in told["rows"].items() if isinstance(v, list) and len(v) == width}
     return {}
 
 
 def _write_note(path: Path, rows: dict[str, list[Any]]) -> None:
-    told = {"schema": _SCHEMA, "fields": list(Row.__slots__), "rows": rows}
+    told = {"schema": _SCHEMA, "fields": list(ArtifactSummary.__slots__), "rows": rows}
     with suppress(StorageFailed, OSError):  # a cache: without it the next run reads everything again
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, orjson.dumps(told))

@@ -17,7 +17,7 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound
 if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
-DEFAULT = Path("logs/extensions/models")
+DEFAULT_ARCHIVE = Path("logs/extensions/models")
 SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
 _NUMBER = "0*[1-9][0-9]{0,15}"  # ASCII: int() would take any script's digits
 _REF = re.compile(
@@ -96,7 +96,7 @@ def _parts(text: str) -> tuple[int, str, int | None]:
 class Archive:
     """The folder that holds everything."""
 
-    def __init__(self, root: Path | str = DEFAULT) -> None:
+    def __init__(self, root: Path | str = DEFAULT_ARCHIVE) -> None:
         if is_address(os.fspath(root)):
             raise BadRequest(
                 f"{root} is not on this machine, and this needs an archive in a folder",
@@ -109,7 +109,7 @@ class Archive:
         """What people call it: its folder, or its address."""
         return str(self.root)
 
-    def bring(self, claims: Iterable[Claim]) -> None:
+    def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
 
     @contextmanager
@@ -164,7 +164,7 @@ class Archive:
                 for version in self.versions(grid, framework):
                     yield Ref(grid, framework, version)
 
-    def find(self, text: str) -> Ref:
+    def locate(self, text: str) -> Ref:
         """The artifact that `text` names; without a version, the newest. Raises NotFound, BadRequest."""
         self.require()
         grid, framework, version = _parts(text)

@@ -140,6 +140,6 @@ class PackageStore:
             FetchFailed: names each file that could not be had, or whose bytes are not the locked ones.
             DigestMismatch: a file in the store was altered.
         """
-        from timeproof.environments.fetch import fetch  # it needs this module
+        from timeproof.environments.fetch import fetch_packages  # it needs this module
 
-        fetch(lock, self, progress, channels=channels, folder=folder)
+        fetch_packages(lock, self, progress, channels=channels, folder=folder)

@@ -19,7 +19,7 @@ from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
 from timeproof.store.layout import SHORT, Archive, Ref
-from timeproof.store.schema.v1 import Document, FileEntry, ImageRecord, Metadata
+from timeproof.store.schema.v1 import Document, EnvironmentRecord, FileEntry, Metadata
 
 _STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
 OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
@@ -156,7 +156,7 @@ def reserved(
         yield version, staging
 
 
-def publish_environment(archive: Archive, staged: Path, record: ImageRecord) -> Path:
+def publish_environment(archive: Archive, staged: Path, record: EnvironmentRecord) -> Path:
     """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
     final = archive.environments / record.folder
     data = spelled(record, final / "image.json")

@@ -16,13 +16,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from timeproof.base.clock import EPOCH_IN_ZIP
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NotArchivable
 from timeproof.store.reference_inputs import (
     HEADER_ERRORS as HEADER_ERRORS,  # whoever calls read_header needs them
 )
-from timeproof.store.reference_inputs import OLDEST, ZIP_ERRORS, lists, open_stored, read_description
+from timeproof.store.reference_inputs import ZIP_ERRORS, lists, open_stored, read_description
 from timeproof.store.schema.v1 import ArraySpec
 
 Array = NDArray[Any]
@@ -113,7 +114,7 @@ def write(stream: BinaryIO, **groups: Mapping[str, Array]) -> None:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for kind, arrays in groups.items():
             for index, array in enumerate(arrays.values()):
-                info = zipfile.ZipInfo(f"{kind}_{index}.npy", OLDEST)
+                info = zipfile.ZipInfo(f"{kind}_{index}.npy", EPOCH_IN_ZIP)
                 info.external_attr = 0o644 << 16
                 with archive.open(info, "w", force_zip64=True) as member, warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # .npy 2.0 and 3.0 are as good as 1.0

@@ -14,12 +14,12 @@ import zipfile
 from collections.abc import Sequence
 from typing import IO, Any, BinaryIO
 
+from timeproof.base.clock import EPOCH_IN_ZIP
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed
 from timeproof.store.schema.v1 import ArraySpec
 
-OLDEST = (1980, 1, 1, 0, 0, 0)  # what a zip can hold; no clock in a reference
 # A header is a Python literal; these are what Python's own parser ends in.
 HEADER_ERRORS = (
     ValueError,
@@ -97,7 +97,7 @@ def copy_inputs(source: BinaryIO, sink: BinaryIO, specs: Sequence[ArraySpec], pa
             else:
                 wanted = [(name, None) for name in archive.namelist() if _MEMBER.fullmatch(name)]
             for name, spec in wanted:
-                info = zipfile.ZipInfo(name, OLDEST)
+                info = zipfile.ZipInfo(name, EPOCH_IN_ZIP)
                 info.external_attr = 0o644 << 16
                 where = f"{path}:{name}"
                 with (

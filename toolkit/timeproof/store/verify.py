@@ -34,7 +34,7 @@ from timeproof.errors import (
 from timeproof.store import oci_layout
 from timeproof.store.layout import SHORT, Archive, Ref
 from timeproof.store.publish import OWNED, staged_versions
-from timeproof.store.schema.v1 import Document, ImageIdentity, ImageRecord, Metadata
+from timeproof.store.schema.v1 import Document, EnvironmentRecord, ImageIdentity, Metadata
 
 _D = TypeVar("_D", bound=Document)
 # The locks that writers leave; any other `.lock` is a file like all others.
@@ -122,12 +122,12 @@ def read_metadata(archive: Archive, ref: Ref, parent: int | None = None) -> Meta
     return metadata
 
 
-def read_environment(archive: Archive, name: str) -> ImageRecord:
+def read_environment(archive: Archive, name: str) -> EnvironmentRecord:
     """Read an environment's image.json. Raises Missing where the environment is not there."""
     path = f"environments/{name}/image.json"
     if not (archive.root / path).exists():
         raise Missing(archive.root / path)
-    record = read_document(archive.root, path, ImageRecord)
+    record = read_document(archive.root, path, EnvironmentRecord)
     if record.folder != name:
         raise Malformed(archive.root / path, [f"it describes {record.folder}, and lies in {name}"])
     return record
@@ -145,11 +145,11 @@ def emulator_claims(metadata: Metadata) -> list[Claim]:
     ]
 
 
-def environment_claims(record: ImageRecord) -> list[Claim]:
+def environment_claims(record: EnvironmentRecord) -> list[Claim]:
     return [Claim(f"environments/{record.folder}/{f.path}", f.size, f.sha256) for f in record.files]
 
 
-def package_claims(record: ImageRecord) -> list[Claim]:
+def package_claims(record: EnvironmentRecord) -> list[Claim]:
     return [
         Claim(f"packages/sha256/{p.sha256[:2]}/{p.sha256}/{p.file}", p.size, p.sha256)
         for p in record.packages
@@ -173,7 +173,7 @@ def read_artifact(archive: Archive, ref: Ref) -> Metadata:
     """
     metadata = read_metadata(archive, ref)
     claims = artifact_claims(ref, metadata)
-    archive.bring(claims)
+    archive.fetch(claims)
     raise_findings(archive.root / ref.folder, _extra(archive, ref, claims))
     return metadata
 
@@ -185,7 +185,7 @@ def check_artifact(archive: Archive, ref: Ref) -> Metadata:
     """
     metadata = read_metadata(archive, ref)
     claims = artifact_claims(ref, metadata)
-    archive.bring(claims)
+    archive.fetch(claims)
     findings = check_claims(archive.root, claims)
     raise_findings(archive.root / ref.folder, findings + _extra(archive, ref, claims))
     return metadata
@@ -199,12 +199,12 @@ def _extra(archive: Archive, ref: Ref, claims: Sequence[Claim]) -> list[BadArchi
     return found
 
 
-def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) -> None:
+def check_environment(archive: Archive, record: EnvironmentRecord, *, packages: bool) -> None:
     """Check an environment's own files and, where asked, every package that it is built from."""
     claims = environment_claims(record)
     folder = f"environments/{record.folder}"
     every = claims + (package_claims(record) if packages else [])
-    archive.bring(every)
+    archive.fetch(every)
     findings = check_claims(archive.root, every)
     findings += _unlisted(archive.root, folder, [c.path for c in claims] + [f"{folder}/image.json"])
     lock = next((f for f in record.files if f.path == "conda-lock.yml"), None)
@@ -213,11 +213,11 @@ def check_environment(archive: Archive, record: ImageRecord, *, packages: bool) 
     raise_findings(archive.environments / record.folder, findings)
 
 
-def bring_image(archive: Archive, image: ImageIdentity) -> None:
+def fetch_image(archive: Archive, image: ImageIdentity) -> None:
     """See that every blob of an image is on this machine."""
     claims = (Claim(*c) for c in oci_layout.claims(archive.images, image))
-    archive.bring([next(claims)])  # the manifest: what the others are stands in it
-    archive.bring(claims)
+    archive.fetch([next(claims)])  # the manifest: what the others are stands in it
+    archive.fetch(claims)
 
 
 class _Walk:
@@ -256,7 +256,7 @@ class _Walk:
             self.report.findings.append(Missing(self.archive.environments / name / "image.json"))
 
     def environments(self) -> None:
-        manifests: list[ImageRecord] = []
+        manifests: list[EnvironmentRecord] = []
         for name in self.archive.environment_names():
             self.report.environments += 1
             self.read.add(f"environments/{name}/image.json")

@@ -31,7 +31,7 @@ _CHECK_SECONDS = 60.0
 _REPORT: dict[str, Any] = {}  # what this machine's boxes have, once one was made
 
 
-class Bare:
+class Sandbox:
     """The engine `none`. See `engines.protocol.Engine`."""
 
     name = "none"
@@ -70,7 +70,7 @@ class Bare:
         }
 
     def inspect(self, image: str) -> ImageFacts | None:
-        root = self.roots.find(image)
+        root = self.roots.locate(image)
         return None if root is None else _facts(root)
 
     def load(self, archive: Iterable[bytes]) -> None:
@@ -83,7 +83,7 @@ class Bare:
         return 0  # the kernel ends a box with whoever started it
 
     def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
-        root = self.roots.find(spec.image)
+        root = self.roots.locate(spec.image)
         if root is None:
             raise EngineFailed(f"the image {spec.image} is not unpacked here")
         told = root.process

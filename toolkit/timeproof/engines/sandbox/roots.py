@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from timeproof.base import atomic, strictjson
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
@@ -36,10 +37,9 @@ _OLD = 86400.0  # seconds
 _SOUND: set[Path] = set()  # the roots whose files this process has gone through
 
 
-def cache_folder() -> Path:
+def roots_folder() -> Path:
     """Where roots are kept: `timeproof/roots` in the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "roots")
+    return cache_folder("roots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Roots:
     """The unpacked images of one cache folder."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or cache_folder()
+        self.folder = folder or roots_folder()
 
     def _read(self, name: str) -> tuple[Root, str] | None:
         folder = self.folder / name
@@ -150,7 +150,7 @@ class Roots:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def find(self, image: str) -> Root | None:
+    def locate(self, image: str) -> Root | None:
         """The root whose manifest or config has that digest, gone through once a process.
 
         One whose files are not what was unpacked is removed, and None.

@@ -7,14 +7,14 @@ lock is used again; what a lock says was proved when it was made, and a seal pro
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
-from timeproof.environments.interpreter import inspection
-from timeproof.environments.interpreter.inspected import ask, is_running
+from timeproof.environments.interpreter import inspection_program
+from timeproof.environments.interpreter.inspection import ask, is_running
 
 _SCHEMA = 1
 
@@ -27,13 +27,12 @@ def fingerprint(python: Path) -> str:
     Raises NotFound or ToolFailed where `python` does not run.
     """
     if is_running(python):
-        return inspection.fingerprint()
+        return inspection_program.fingerprint()
     return str(ask(python, "fingerprint")["fingerprint"])
 
 
 def _folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root, "timeproof", "captures")
+    return cache_folder("captures")
 
 
 def _file(fp: str, name: str, without: Collection[str]) -> Path:

@@ -21,20 +21,21 @@ from timeproof.environments.capture.fingerprint import fingerprint, known_captur
 from timeproof.environments.capture.proof import prove
 from timeproof.environments.capture.selection import select
 from timeproof.environments.conda import environment as conda_env
-from timeproof.environments.interpreter.inspected import Distribution, Inspection, inspect
+from timeproof.environments.interpreter.inspection import Distribution, Inspection, inspect
 from timeproof.environments.interpreter.package import pack_interpreter
 from timeproof.environments.lock.dating import dated
-from timeproof.environments.lock.document import Lock, Package, check_schema
+from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.lock.reading import check_schema
 from timeproof.environments.pip import client as pip
 from timeproof.environments.pip.wheels import add_wheels, dependencies_of, target_of
 from timeproof.errors import DigestMismatch, NotCapturable
 from timeproof.store.packages import PackageStore
 
-__all__ = ["Captured", "capture", "fingerprint", "known_capture", "remember_capture"]
+__all__ = ["CapturedEnvironment", "capture", "fingerprint", "known_capture", "remember_capture"]
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedEnvironment:
     """A captured environment. Every package of `lock` is in the package store."""
 
     lock: Lock
@@ -174,7 +175,7 @@ def capture(
     name: str,
     without: Collection[str] = (),
     progress: Progress = SILENT,
-) -> Captured:
+) -> CapturedEnvironment:
     """Capture the environment of the interpreter `python`: a lock, and every package of it in `store`.
 
     Which distributions belong is `selection`'s rule. The interpreter comes along as a conda package; a conda
@@ -245,7 +246,7 @@ def capture(
     lock = dated(Lock.make(packages, channels=conda.channels), store)
     check_schema(lock)
     specs = [f"{p.name}={p.version}" for p in lock.packages if p.manager == "conda"]
-    return Captured(
+    return CapturedEnvironment(
         lock=lock,
         environment_yml=environment_yml(name, specs, [(w.dist.key, w.dist.version) for w in wheels]),
         left_out=selection.left_out,

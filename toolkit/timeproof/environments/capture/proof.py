@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.base.digests import Digest
-from timeproof.environments.interpreter.inspected import Distribution, Inspection
+from timeproof.environments.interpreter.inspection import Distribution, Inspection
 from timeproof.store.packages import PackageStore
 
 _CODE = re.compile(r"\.(py|pyc|pyd|pth|so(\.\d+)*)$")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from timeproof.environments.interpreter.inspected import Distribution
+from timeproof.environments.interpreter.inspection import Distribution
 
 TOOLKIT = "timeproof"
 INSTALLERS = frozenset({"pip", "setuptools", "wheel", "uv"})

@@ -16,9 +16,9 @@ from typing import Any
 
 from timeproof.base.digests import Digest
 from timeproof.base.progress import Progress
-from timeproof.environments.conda.fetch import Wanted, bring
+from timeproof.environments.conda.fetch import CondaRequest, fetch_conda_package
 from timeproof.environments.conda.package_format import hashes, read_info
-from timeproof.environments.interpreter.inspected import Inspection
+from timeproof.environments.interpreter.inspection import Inspection
 from timeproof.environments.lock.document import Package
 from timeproof.errors import FetchFailed
 from timeproof.store.packages import PackageStore, check_file_name
@@ -103,7 +103,7 @@ def capture_records(
     problems: list[str] = []
     for record in conda.records:
         label = f"{record['name']} {record['version']}"
-        wanted = Wanted(
+        wanted = CondaRequest(
             name=str(record["name"]),
             file_name=_file_name(record),
             subdir=str(record.get("subdir") or subdir),
@@ -113,7 +113,7 @@ def capture_records(
         )
         progress.detail(wanted.file_name)
         try:
-            digest = bring(wanted, store, near=[conda.prefix])
+            digest = fetch_conda_package(wanted, store, near=[conda.prefix])
         except FetchFailed as error:
             problems.append(f"{label} (conda): {error.message}")
             continue
@@ -132,7 +132,7 @@ def capture_records(
 
 
 def locked(
-    wanted: Wanted, depends: Sequence[str], version: str, subdir: str, path: Path, digest: Digest
+    wanted: CondaRequest, depends: Sequence[str], version: str, subdir: str, path: Path, digest: Digest
 ) -> Package:
     """The lock's entry for a conda package that lies in the store at `path`."""
     pairs = {}

@@ -20,7 +20,7 @@ from timeproof.store.packages import PackageStore
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CondaRequest:
     """A conda package by file name and hash. `url` is where it was seen last, or empty."""
 
     name: str
@@ -48,7 +48,7 @@ def caches(near: Iterable[Path] = ()) -> list[Path]:
 
 
 def _candidates(
-    wanted: Wanted, near: Iterable[Path], channels: Sequence[str]
+    wanted: CondaRequest, near: Iterable[Path], channels: Sequence[str]
 ) -> Iterator[tuple[str, Path | str]]:
     for folder in caches(near):
         path = folder / wanted.file_name
@@ -64,15 +64,15 @@ def _candidates(
             yield url, Path(unquote(parts.path)) if parts.scheme == "file" else url
 
 
-def _fits(path: Path, wanted: Wanted) -> Digest | None:
+def _fits(path: Path, wanted: CondaRequest) -> Digest | None:
     md5, sha = hashes(path)
     if wanted.sha256 is not None:
         return wanted.sha256 if sha == wanted.sha256.hex else None
     return Digest(sha) if wanted.md5 and md5 == wanted.md5 else None
 
 
-def bring(
-    wanted: Wanted, store: PackageStore, *, near: Iterable[Path] = (), channels: Sequence[str] = ()
+def fetch_conda_package(
+    wanted: CondaRequest, store: PackageStore, *, near: Iterable[Path] = (), channels: Sequence[str] = ()
 ) -> Digest:
     """Put the package into the store, unless it is there; return its SHA-256.
 

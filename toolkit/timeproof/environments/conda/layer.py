@@ -16,7 +16,7 @@ from pathlib import Path
 from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
-from timeproof.engines import one_layer
+from timeproof.engines import single_layer_image
 from timeproof.engines.protocol import Engine, Mount, RunResult
 from timeproof.engines.registry import confining_engine
 from timeproof.environments.conda import layer_program as conda_inside
@@ -68,7 +68,7 @@ def conda_part(
         EngineMissing / EngineLost / EngineFailed.
     """
     engine = engine or confining_engine("conda packages are laid out in a container")
-    image = one_layer.provide(engine, "timeproof/base", base.tar, base.sha256, base.platform)
+    image = single_layer_image.provide(engine, "timeproof/base", base.tar, base.sha256, base.platform)
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         folder = Path(scratch)
         names, size = _private_copies(packages, digests, folder / "packages")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from timeproof.base import proc
+from timeproof.base.clock import EPOCH
 from timeproof.environments.conda import compile_library, rattler_child
-from timeproof.environments.conda.package_format import EPOCH, read_info
+from timeproof.environments.conda.package_format import read_info
 from timeproof.environments.toolbox import frames as inside
 from timeproof.errors import LockFailed
 

@@ -20,10 +20,10 @@ from typing import IO, Any
 import zstandard
 
 from timeproof.base import atomic
+from timeproof.base.clock import EPOCH, EPOCH_IN_ZIP
 from timeproof.base.strictjson import dumps
 from timeproof.errors import LockFailed
 
-EPOCH = 315532800  # seconds: 1980-01-01, the earliest time that a ZIP can hold
 PLACEHOLDER = "/opt/timeproof_placeholder_for_the_prefix_of_this_environment"
 _LEVEL = 12
 _METADATA_BYTES = 256 * 2**20  # bytes of one metadata file inside a package
@@ -106,7 +106,7 @@ def write(
             (f"pkg-{stem}.tar.zst", _tar(entries)),
             (f"info-{stem}.tar.zst", _tar(info)),
         ):
-            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            member = zipfile.ZipInfo(name, EPOCH_IN_ZIP)
             member.external_attr = 0o644 << 16
             member.create_system = 3
             archive.writestr(member, data)

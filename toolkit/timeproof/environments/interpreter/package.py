@@ -20,7 +20,7 @@ from timeproof.base.digests import Digest
 from timeproof.environments.conda import package_format
 from timeproof.environments.conda.package_format import PLACEHOLDER, Entry
 from timeproof.environments.interpreter import elf
-from timeproof.environments.interpreter.inspected import Inspection
+from timeproof.environments.interpreter.inspection import Inspection
 from timeproof.environments.interpreter.system_libraries import Library, libraries_of
 from timeproof.errors import NotCapturable, ToolFailed
 

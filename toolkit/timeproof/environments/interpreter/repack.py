@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import pack_interpreter
 from timeproof.environments.lock.document import Package
 from timeproof.errors import TimeproofError
@@ -58,7 +58,7 @@ def nearest(version: str) -> Path | None:
     return min(found)[2] if found else None
 
 
-def offer(package: Package, store: PackageStore) -> bool:
+def pack_if_identical(package: Package, store: PackageStore) -> bool:
     """Put the interpreter `package` into the store, if one of this machine's is exactly it."""
     if package.name != "python" or not package.platform.startswith("linux-"):
         return False

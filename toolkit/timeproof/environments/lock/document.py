@@ -110,7 +110,7 @@ def _list(values: Sequence[str], indent: str) -> str:
 class Lock:
     """Every package of an environment, for one or several platforms.
 
-    Laws: `Lock.parse(lock.to_bytes()) == lock`, and `Lock.parse(data).to_bytes() == data`.
+    Laws: `read_lock(lock.to_bytes()) == lock`, and `read_lock(data).to_bytes() == data`.
     """
 
     packages: tuple[Package, ...]
@@ -149,21 +149,6 @@ class Lock:
             content_hash=tuple(sorted(hashes.items())),
             custom=tuple(sorted(custom)),
         )
-
-    @classmethod
-    def parse(cls, data: bytes, path: object) -> Lock:
-        """Read a conda-lock.yml, of ours or of anyone's; `path` is only for the messages.
-
-        Raises:
-            Malformed: not YAML, not schema v1, duplicate keys or packages; every problem is named.
-            Limit: too many bytes or levels.
-            NewerSchema: its version is above 1.
-            UnsafePath: a file name that leads out of the store.
-            LockFailed: packages without a SHA-256 (MD5 proves nothing).
-        """
-        from timeproof.environments.lock.reading import read  # it needs these classes
-
-        return read(data, path)
 
     def to_bytes(self) -> bytes:
         """The exact bytes that were read, or our spelling of what was made."""
@@ -252,13 +237,3 @@ class Lock:
 
 def _hex(item: tuple[Digest, int]) -> str:
     return item[0].hex
-
-
-def check_schema(lock: Lock) -> None:
-    """Hold the lock against conda-lock's own models. Takes a second or two: conda-lock is slow to import.
-
-    Raises LockFailed.
-    """
-    from timeproof.environments.lock.reading import check_schema as check
-
-    check(lock)

@@ -209,8 +209,16 @@ class _Reader:
             check_file_name(name)
 
 
-def read(data: bytes, path: object) -> Lock:
-    """What `Lock.parse` promises."""
+def read_lock(data: bytes, path: object) -> Lock:
+    """Read a conda-lock.yml, whoever wrote it; `path` is only for the messages.
+
+    Raises:
+        Malformed: not YAML, not schema v1, duplicate keys or packages; every problem is named.
+        Limit: too many bytes or levels.
+        NewerSchema: its version is above 1.
+        UnsafePath: a file name that leads out of the store.
+        LockFailed: packages without a SHA-256 (MD5 proves nothing).
+    """
     reader = _Reader(path)
     top = load_yaml(data, path)
     if not isinstance(top, dict):
@@ -257,7 +265,10 @@ def read(data: bytes, path: object) -> Lock:
 
 
 def check_schema(lock: Lock) -> None:
-    """What `lock.check_schema` promises."""
+    """Check the lock against conda-lock's own models. Takes a second or two: conda-lock is slow to import.
+
+    Raises LockFailed.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # conda-lock carries old copies of other projects, which warn
         from conda_lock.lockfile.v1.models import Lockfile  # type: ignore[import-untyped]

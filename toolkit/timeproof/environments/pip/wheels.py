@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from timeproof.base.digests import Digest
 from timeproof.base.progress import Progress
-from timeproof.environments.interpreter.inspected import Inspection
+from timeproof.environments.interpreter.inspection import Inspection
 from timeproof.environments.pip import client as pip
 from timeproof.store.packages import PackageStore
 

@@ -22,7 +22,7 @@ from timeproof.environments.solve.allowed import NOTHING, Allowed
 from timeproof.environments.toolbox import frames as inside
 from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
-from timeproof.environments.toolbox.own_runtime import Interpreter
+from timeproof.environments.toolbox.host_runtime import Interpreter
 from timeproof.environments.toolbox.tree_reading import printable
 from timeproof.errors import LockFailed
 

@@ -21,12 +21,14 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.environments.conda import rattler_child
 from timeproof.environments.conda.environment import channel_name, locked
-from timeproof.environments.conda.fetch import Wanted, bring
+from timeproof.environments.conda.fetch import CondaRequest, fetch_conda_package
 from timeproof.environments.conda.package_format import read_info
-from timeproof.environments.interpreter.inspected import inspect
+from timeproof.environments.fetch import fetch_packages
+from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import pack_interpreter
 from timeproof.environments.lock.dating import dated
-from timeproof.environments.lock.document import Lock, Package, check_schema
+from timeproof.environments.lock.document import Lock, Package
+from timeproof.environments.lock.reading import check_schema, read_lock
 from timeproof.environments.pip.wheels import add_wheels, dependencies_of
 from timeproof.environments.solve.allowed import NOTHING, Allowed, check_selected, read_environment
 from timeproof.environments.solve.pip_solve import resolve
@@ -62,7 +64,7 @@ def _conda_package(
         raise LockFailed(
             f"the solver takes {row['name']!r} from {url[:200]}, which is in none of the channels"
         )
-    wanted = Wanted(
+    wanted = CondaRequest(
         name=str(row["name"]),
         file_name=check_file_name(unquote(parts.path).rsplit("/", 1)[-1]),
         subdir=unquote(parts.path).rsplit("/", 2)[-2],
@@ -71,7 +73,7 @@ def _conda_package(
         url=url,
     )
     progress.detail(wanted.file_name)
-    digest = bring(wanted, store)
+    digest = fetch_conda_package(wanted, store)
     path = store.verified(digest, wanted.file_name)
     depends = read_info(path, "info/index.json")["info/index.json"].get("depends") or []
     return locked(wanted, depends, str(row["version"]), str(row["platform"]), path, digest)
@@ -100,9 +102,9 @@ def _pip_package(row: Mapping[str, Any]) -> Package:
 
 
 def _complete(lock: Lock, store: PackageStore, progress: Progress) -> Lock:
-    lock = Lock.parse(lock.to_bytes(), "the solver's answer")  # its names end up on command lines
+    lock = read_lock(lock.to_bytes(), "the solver's answer")  # its names end up on command lines
     check_schema(lock)
-    store.fetch(lock, progress)
+    fetch_packages(lock, store, progress)
     return dated(lock, store)
 
 

@@ -20,14 +20,14 @@ from packaging.version import InvalidVersion, Version
 
 from timeproof.base import proc, strictjson
 from timeproof.engines.protocol import Engine, Mount
-from timeproof.environments.interpreter.inspected import Inspection
+from timeproof.environments.interpreter.inspection import Inspection
 from timeproof.environments.pip import client as pip
 from timeproof.environments.pip.wheels import target_of
 from timeproof.environments.solve.allowed import NOTHING, Allowed
 from timeproof.environments.solve.container import solve_in_container
 from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
-from timeproof.environments.toolbox.own_runtime import Interpreter
+from timeproof.environments.toolbox.host_runtime import Interpreter
 from timeproof.errors import LockFailed
 from timeproof.store.packages import check_file_name
 

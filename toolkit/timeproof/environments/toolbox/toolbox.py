@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base.digests import Digest
-from timeproof.engines import one_layer, platforms
+from timeproof.engines import platforms, single_layer_image
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
 from timeproof.environments.conda.package_format import tar_entry
 from timeproof.environments.toolbox.frames import PLACE, REQUEST
-from timeproof.environments.toolbox.own_runtime import Interpreter, libraries, own_interpreter, sites
+from timeproof.environments.toolbox.host_runtime import Interpreter, libraries, own_interpreter, sites
 from timeproof.errors import EngineFailed
 
 _CERTIFICATES = "certificates.pem"
@@ -161,4 +161,4 @@ def empty_image(engine: Engine) -> str:
         tar.addfile(link)
     data = out.getvalue()
     platform = f"linux/{platforms.architecture(os.uname().machine)}"
-    return one_layer.provide(engine, "timeproof/empty", data, Digest.of(data), platform)
+    return single_layer_image.provide(engine, "timeproof/empty", data, Digest.of(data), platform)

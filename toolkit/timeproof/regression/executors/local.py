@@ -18,12 +18,12 @@ from timeproof.regression.report import Cell
 from timeproof.runs import image_provider
 from timeproof.runs.parallel import available_memory, side_by_side
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 ATTEMPTS = 3  # times that a cell is tried whose container the engine failed
 
 
-class _Over(Exception):
+class _Cancelled(Exception):
     """Nobody waits for cells any more."""
 
 
@@ -57,7 +57,7 @@ class Local:
     def run(
         self,
         batches: Sequence[Batch],
-        records: Mapping[str, ImageRecord],
+        records: Mapping[str, EnvironmentRecord],
         deliver: Deliver,
         provided: Provided,
     ) -> None:
@@ -74,7 +74,7 @@ class Local:
                     one.cancel()
                 raise
 
-    def _image(self, record: ImageRecord, engine: Engine, provided: Provided) -> str:
+    def _image(self, record: EnvironmentRecord, engine: Engine, provided: Provided) -> str:
         """The environment's image in the engine, seen to once, whichever batch asks first."""
         name = record.folder
         with self._locks[name]:
@@ -96,7 +96,7 @@ class Local:
             raise known
         return known
 
-    def _one(self, batch: Batch, record: ImageRecord, deliver: Deliver, provided: Provided) -> None:
+    def _one(self, batch: Batch, record: EnvironmentRecord, deliver: Deliver, provided: Provided) -> None:
         """Run one batch, and what a failing engine left of it again; every artifact is delivered."""
         left = dict.fromkeys(batch.refs)
         engine = self._connect()
@@ -105,7 +105,7 @@ class Local:
             left.pop(cell.artifact, None)
             deliver(cell, machine)
             if self._stop.is_set():
-                raise _Over  # which kills this container
+                raise _Cancelled  # which kills this container
 
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):

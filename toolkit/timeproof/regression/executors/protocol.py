@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from timeproof.regression.batch import Batch
 from timeproof.regression.report import Cell
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 Deliver = Callable[[Cell, Mapping[str, Any]], None]
 """Takes a cell, with what its container says of its machine; from any thread, and more than once."""
@@ -32,7 +32,7 @@ class Executor(Protocol):
     def run(
         self,
         batches: Sequence[Batch],
-        records: Mapping[str, ImageRecord],
+        records: Mapping[str, EnvironmentRecord],
         deliver: Deliver,
         provided: Provided,
     ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
-from timeproof.regression.report import Cell, Report, Site, Subject
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, SEVERAL, group_of, short_title, visible
 
 _LOG, _LOG_FINE = 8_000, 1_000  # characters of a log's end: of a finding, of an identical cell
@@ -39,7 +39,7 @@ _MEASURED = (
 )
 
 
-def sorted_sites(report: Report) -> list[Site]:
+def sorted_sites(report: Report) -> list[ReportedEnvironment]:
     """The columns: by framework, within one by date and version; mixed environments last."""
     order = [
         *FRAMEWORKS,
@@ -52,7 +52,7 @@ def sorted_sites(report: Report) -> list[Site]:
     )
 
 
-def _version(site: Site) -> tuple[int, Version, str]:
+def _version(site: ReportedEnvironment) -> tuple[int, Version, str]:
     text = next(iter(site.frameworks.values()), "")
     try:
         return 1, Version(text), text
@@ -60,7 +60,7 @@ def _version(site: Site) -> tuple[int, Version, str]:
         return 0, Version("0"), text
 
 
-def payload(report: Report, sites: list[Site]) -> dict[str, Any]:
+def payload(report: Report, sites: list[ReportedEnvironment]) -> dict[str, Any]:
     """Everything that the grid needs. A cell of an artifact or environment that isn't listed is left out."""
     reasons: dict[str, int] = {}
     rows = [[_lean(report, cell, column, reasons) for column, cell in row] for row in _rows(report, sites)]
@@ -93,13 +93,13 @@ def payload(report: Report, sites: list[Site]) -> dict[str, Any]:
     return dict(_visible(told))
 
 
-def row_details(report: Report, sites: list[Site]) -> Iterator[list[Any]]:
+def row_details(report: Report, sites: list[ReportedEnvironment]) -> Iterator[list[Any]]:
     """For each artifact, in their order, what is known of its cells beyond the grid, in the grid's order."""
     for row in _rows(report, sites):
         yield [_visible(_detail(cell)) for _, cell in row]
 
 
-def _rows(report: Report, sites: list[Site]) -> Iterator[list[tuple[int, Cell]]]:
+def _rows(report: Report, sites: list[ReportedEnvironment]) -> Iterator[list[tuple[int, Cell]]]:
     columns = {site.name: column for column, site in enumerate(sites)}
     by_artifact: dict[str, list[tuple[int, Cell]]] = {s.ref: [] for s in report.artifacts}
     for cell in report.cells:
@@ -119,7 +119,7 @@ def _lean(report: Report, cell: Cell, column: int, reasons: dict[str, int]) -> l
     return [column, _PLACES[cell.verdict], flags, baseline, reasons.setdefault(cell.reason, len(reasons))]
 
 
-def _site(site: Site, sites: list[Site]) -> dict[str, Any]:
+def _site(site: ReportedEnvironment, sites: list[ReportedEnvironment]) -> dict[str, Any]:
     short = short_title(site)
     if sum(short_title(s) == short and group_of(s) == group_of(site) for s in sites) > 1:
         short = site.name  # two of one title: the name tells them apart
@@ -133,7 +133,7 @@ def _site(site: Site, sites: list[Site]) -> dict[str, Any]:
     }
 
 
-def _artifact(subject: Subject) -> dict[str, Any]:
+def _artifact(subject: ReportedArtifact) -> dict[str, Any]:
     framework = FRAMEWORKS.get(subject.framework, subject.framework)
     made = f"{framework} {subject.framework_version}" if subject.framework_version else framework
     name = subject.tags.get("name") or subject.tags.get("case", "")

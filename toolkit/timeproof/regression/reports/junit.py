@@ -12,7 +12,7 @@ from collections import Counter
 from xml.etree import ElementTree as XML
 
 from timeproof.compare.verdict import Verdict
-from timeproof.regression.report import Cell, Report, Site
+from timeproof.regression.report import Cell, Report, ReportedEnvironment
 from timeproof.regression.reports.labels import reproduce, said
 
 _LOG = 4_000  # characters of a log that are shown, its end
@@ -61,7 +61,9 @@ def _totals(cells: list[Cell]) -> dict[str, str]:
     }
 
 
-def _suite(root: XML.Element, report: Report, name: str, site: Site | None, cells: list[Cell]) -> None:
+def _suite(
+    root: XML.Element, report: Report, name: str, site: ReportedEnvironment | None, cells: list[Cell]
+) -> None:
     suite = XML.SubElement(root, "testsuite", {"name": name, **_totals(cells)})
     known = {"archive": report.archive, "toolkit": report.toolkit, "fail_on": report.fail_on}
     if site is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timeproof.compare.verdict import Verdict
-from timeproof.regression.report import Cell, Report, Site
+from timeproof.regression.report import Cell, Report, ReportedEnvironment
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ def gravest_first(cells: Iterable[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda c: (not c.verdict.graded, -c.verdict.severity if c.verdict.graded else 0))
 
 
-def group_of(site: Site) -> str:
+def group_of(site: ReportedEnvironment) -> str:
     """The framework whose column this is: an environment that holds more than one stands apart."""
     return next(iter(site.frameworks)) if len(site.frameworks) == 1 else SEVERAL
 
 
-def short_title(site: Site) -> str:
+def short_title(site: ReportedEnvironment) -> str:
     """The title without the framework's name, which its group says already: `3.3.5`."""
     group = group_of(site)
     for prefix in (group, "onnxruntime", "torch"):

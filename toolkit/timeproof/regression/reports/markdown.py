@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from timeproof.compare.verdict import Verdict
-from timeproof.regression.report import Cell, Report, Site
+from timeproof.regression.report import Cell, Report, ReportedEnvironment
 from timeproof.regression.reports.labels import (
     LOOKS,
     SEVERAL,
@@ -116,7 +116,7 @@ def _counted(report: Report) -> Iterator[str]:
 
 def _grid(report: Report) -> Iterator[str]:
     """One table a framework: the artifacts that are not identical everywhere first; the rest is counted."""
-    groups: dict[str, list[Site]] = {}
+    groups: dict[str, list[ReportedEnvironment]] = {}
     for site in sorted(report.environments, key=lambda s: (s.dated or s.created, s.title)):
         groups.setdefault(group_of(site), []).append(site)
     left = _ROWS

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from timeproof.base import atomic
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_relative
@@ -76,7 +77,7 @@ def open_archive(
     if documents is None:
         archive.refresh(progress)
     else:
-        archive.bring_documents(dict.fromkeys(documents))
+        archive.fetch_documents(dict.fromkeys(documents))
     return archive
 
 
@@ -93,7 +94,7 @@ class Mirror(Archive):
 
     def __init__(self, address: str) -> None:
         self.address = address
-        super().__init__(_cache() / _folder_name(address))
+        super().__init__(cache_folder("remote", _folder_name(address)))
         self._seen = False  # whether something lies at the address
         with reaching(address):
             from fsspec.core import url_to_fs  # heavy, and only remote archives need it
@@ -129,13 +130,13 @@ class Mirror(Archive):
         }
         if changed:
             progress.step(f"Reading {len(changed)} documents from {self.address}")
-        self.bring_documents(changed)
+        self.fetch_documents(changed)
         kept = {p: [e.size, e.tell] for p, e in wanted.items() if (self.root / p).is_file()}
         with atomic.storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(self.root / _NOTES, json.dumps(kept, separators=(",", ":")).encode())
 
-    def bring_documents(self, paths: Iterable[str]) -> None:
+    def fetch_documents(self, paths: Iterable[str]) -> None:
         """Fetch documents as they are now. One that is not there is absent in the mirror, too."""
 
         def fetch(path: str) -> None:
@@ -173,7 +174,7 @@ class Mirror(Archive):
 
     # --- everything else ----------------------------------------------------------------------
 
-    def bring(self, claims: Iterable[Claim]) -> None:
+    def fetch(self, claims: Iterable[Claim]) -> None:
         """Fetch what the mirror lacks or has otherwise than recorded; each is hashed as it comes.
 
         Raises Missing, SizeMismatch or DigestMismatch, each with the address, or all of them at once.
@@ -284,11 +285,6 @@ def _nothing(address: str) -> NotFound:
         f"there is no archive at {address}: no such bucket or folder, or it is empty",
         advice="check the address, and the endpoint that your configuration names",
     )
-
-
-def _cache() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "timeproof" / "remote"
 
 
 def _folder_name(address: str) -> str:

@@ -306,7 +306,7 @@ class PackageEntry(Record):
     sha256: Sha256
 
 
-class ImageRecord(Document):
+class EnvironmentRecord(Document):
     """`image.json`: one environment. Written last: an environment exists once this does."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

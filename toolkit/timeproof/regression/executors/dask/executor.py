@@ -26,7 +26,7 @@ from timeproof.regression.executors.dask.workers import Crew
 from timeproof.regression.executors.protocol import Deliver, Provided
 from timeproof.regression.report import Cell
 from timeproof.store.layout import is_address
-from timeproof.store.schema.v1 import ImageRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.version import VERSION
 
 _LOOK = 0.5  # seconds between looks at who is there
@@ -89,7 +89,7 @@ class Cluster:
     def run(
         self,
         batches: Sequence[Batch],
-        records: Mapping[str, ImageRecord],
+        records: Mapping[str, EnvironmentRecord],
         deliver: Deliver,
         provided: Provided,
     ) -> None:
@@ -105,7 +105,7 @@ class _Run:
         self,
         cluster: Cluster,
         batches: Sequence[Batch],
-        records: Mapping[str, ImageRecord],
+        records: Mapping[str, EnvironmentRecord],
         deliver: Deliver,
         provided: Provided,
     ) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base import atomic, strictjson
+from timeproof.base.cachedir import cache_folder
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import Engine
 from timeproof.engines.registry import engine_named
@@ -79,8 +80,7 @@ def attend(order: Mapping[str, Any], engine: Engine, say: Say) -> None:
 
 
 def _locks() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "timeproof" / "locks"
+    return cache_folder("locks")
 
 
 def _live_with(parent: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from timeproof.base import strictjson
+from timeproof.base.clock import EPOCH_INSTANT
 from timeproof.base.digests import Digest
 from timeproof.engines.protocol import Engine
 from timeproof.errors import EngineFailed
@@ -16,7 +17,6 @@ from timeproof.store.oci_layout import MANIFEST, as_members
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
-_EPOCH = "1980-01-01T00:00:00Z"
 _LOADING = threading.Lock()
 
 
@@ -35,8 +35,8 @@ def provide(engine: Engine, name: str, layer: Path | bytes, digest: Digest, plat
         {
             "architecture": architecture,
             "config": {},
-            "created": _EPOCH,
-            "history": [{"created": _EPOCH, "created_by": "timeproof"}],
+            "created": EPOCH_INSTANT,
+            "history": [{"created": EPOCH_INSTANT, "created_by": "timeproof"}],
             "os": system,
             "rootfs": {"diff_ids": [str(digest)], "type": "layers"},
         }
