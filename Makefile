@@ -80,7 +80,7 @@ environments: engine $(DEV)/.made
 
 bench: engine $(VENV)/.made $(DEV)/.made
 	@sh tests/system-packages.sh
-	@$(VENV)/bin/python tests/bench/bench.py
+	@PYTHONPATH=$(CURDIR)/tests $(VENV)/bin/python tests/bench/bench.py
 
 portability: engine $(VENV)/.made
 	@$(VENV)/bin/python docs/portability/run.py
@@ -88,11 +88,11 @@ portability: engine $(VENV)/.made
 # Exit code 1 says that cells fail, and here they do: old releases can't read all that new ones write.
 regress: engine $(VENV)/.made
 	@[ -d logs/extensions/models/grid-size-8 ] || $(VENV)/bin/python docs/demo/run.py
-	@$(VENV)/bin/python tests/corpus/run.py --into logs/extensions/models
+	@PYTHONPATH=$(CURDIR)/tests $(VENV)/bin/python tests/corpus/run.py --into logs/extensions/models
 	@$(VENV)/bin/timeproof regress logs/extensions/models --env lockfiles/ --again || test $$? -eq 1
 
 corpus: engine $(VENV)/.made
-	@$(VENV)/bin/python tests/corpus/run.py
+	@PYTHONPATH=$(CURDIR)/tests $(VENV)/bin/python tests/corpus/run.py
 
 $(ZOO)/.made: pyproject.toml docs/demo/requirements.txt tests/zoo/requirements.txt tests/zoo/requirements-no-deps.txt
 	$(call install,$(ZOO),)
@@ -102,7 +102,7 @@ $(ZOO)/.made: pyproject.toml docs/demo/requirements.txt tests/zoo/requirements.t
 
 # Which models, and how: make zoo Z="--only resnet18", make zoo Z=--quick. Exit code 1: a model did not do what it should.
 zoo: engine $(ZOO)/.made
-	@$(ZOO)/bin/python tests/zoo/run.py $(Z)
+	@PYTHONPATH=$(CURDIR)/tests $(ZOO)/bin/python tests/zoo/run.py $(Z)
 
 clean:
 	rm -rf $(VENV) $(DEV) $(ZOO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
-import sys
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+from support.archive_making import copy_archive, small_archive
+from support.distributions import all_but_models
 
-SUPPORT = Path(__file__).parent / "support"
-sys.path.insert(0, str(SUPPORT))
-
-from archive_making import copy_archive, small_archive  # noqa: E402  it lies in SUPPORT
-
-from timeproof.base.digests import Digest  # noqa: E402
-from timeproof.engines.docker import Containers, connect  # noqa: E402
-from timeproof.environments.conda.layer import BaseRoot  # noqa: E402
-from timeproof.errors import EngineMissing  # noqa: E402
-from timeproof.images import build  # noqa: E402
-from timeproof.images.base_rootfs import one_base  # noqa: E402
-from timeproof.runs import image_provider  # noqa: E402
-from timeproof.store.layout import Archive  # noqa: E402
-from timeproof.store.packages import PackageStore  # noqa: E402
-from timeproof.store.verify import read_environment  # noqa: E402
-
-REPOSITORY = Path(__file__).parents[1]
+from timeproof.base.digests import Digest
+from timeproof.engines.docker import Containers, connect
+from timeproof.environments.conda.layer import BaseRoot
+from timeproof.errors import EngineMissing
+from timeproof.images import build
+from timeproof.images.base_rootfs import one_base
+from timeproof.runs import image_provider
+from timeproof.store.layout import Archive
+from timeproof.store.packages import PackageStore
+from timeproof.store.verify import read_environment
 
 
 @pytest.fixture(scope="session")
@@ -50,38 +41,9 @@ def real_engine() -> Containers:
 def base_root(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
     store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
-    made = one_base(store)
-    digest = Digest(made.sha256)
-    return BaseRoot(store.verified(digest, made.file), digest)
-
-
-def _name(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found, requirement
-    return re.sub(r"[-_.]+", "-", found[0]).lower()
-
-
-def _closure(names: list[str]) -> set[str]:
-    """The distributions that `names` need, directly or not, extras aside."""
-    seen: set[str] = set()
-    while names:
-        name = names.pop()
-        if name in seen:
-            continue
-        try:
-            needs = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
-            continue
-        seen.add(name)
-        names += [_name(r) for r in needs if "extra ==" not in r]
-    return seen
-
-
-def all_but_models() -> list[str]:
-    """The distributions that are here for the toolkit and its tests alone: no model needs them."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    models = _closure([_name(r) for r in project["optional-dependencies"]["models"]])
-    return sorted({_name(d.name) for d in metadata.distributions()} - models - {"timeproof"})
+    rootfs = one_base(store)
+    digest = Digest(rootfs.sha256)
+    return BaseRoot(store.verified(digest, rootfs.file), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +63,7 @@ class Sealed:
 def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
     # What is left is what `make demo` archives, so that the builder has its layers already.
-    import tiny_models
+    from support import tiny_models
 
     import timeproof
 
@@ -112,8 +74,8 @@ def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) ->
     with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
         more = {"grid_size": 3, "root": root, "without": all_but_models()}
-        made = tiny_models.net()
-        done.append(timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **more))
+        net = tiny_models.net()
+        done.append(timeproof.archive(net.pop("model"), net.pop("inputs"), **net, **more))
         more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
             done.append(timeproof.archive(*pair, **more))
@@ -147,20 +109,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The ids of the containers that this process makes meanwhile; at the end, none may be left."""
     import docker
 
-    made: list[str] = []
+    ids: list[str] = []
     create = docker.APIClient.create_container
 
     def noting(self: Any, *words: Any, **named: Any) -> Any:
-        told = create(self, *words, **named)
-        made.append(told["Id"])
-        return told
+        created = create(self, *words, **named)
+        ids.append(created["Id"])
+        return created
 
     monkeypatch.setattr(docker.APIClient, "create_container", noting)
-    yield made
-    if made:
+    yield ids
+    if ids:
         engine = connect()
-        there = {c["Id"] for c in engine._api.containers(all=True)}
-        assert not there & set(made)
+        present = {c["Id"] for c in engine._api.containers(all=True)}
+        assert not present & set(ids)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import yaml
 
 from timeproof.environments.lock.document import STORE, Lock
 from timeproof.environments.lock.reading import check_schema, read_lock
+from timeproof.frameworks.registry import frameworks_in
 from timeproof.images.build import check_name
 from timeproof.images.resources import bake_file
-from timeproof.store.environment_contents import frameworks, versions
+from timeproof.store.environment_contents import versions
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())
@@ -66,7 +67,7 @@ def test_a_lock_is_what_its_environment_yml_asks_for(folder: Path) -> None:
 @pytest.mark.parametrize("folder", [f for f in FOLDERS if f.name != "digits"], ids=lambda f: f.name)
 def test_an_environment_holds_the_framework_that_it_is_called_after(folder: Path) -> None:
     name, _, version = folder.name.partition("-")
-    found = frameworks(held(folder))
+    found = frameworks_in(held(folder))
     assert set(found) == {FRAMEWORK[name]}
     assert (found[FRAMEWORK[name]] + ".").startswith(version + ".")
 

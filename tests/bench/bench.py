@@ -41,7 +41,7 @@ from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.sealing.flow import Archived
-from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.layout import FIRST_TAGS, Archive, Ref
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
 from timeproof.store.verify import read_environment, read_metadata
 
@@ -213,7 +213,7 @@ class Bench:
 
     def twenty(self) -> None:
         trees_only = self.clone("twenty-trees", [(Ref(8, "xgboost", 1), 20)])
-        mixed = self.clone("twenty-mixed", [(Ref(8, f, 1), 5) for f in SHORT])
+        mixed = self.clone("twenty-mixed", [(Ref(8, f, 1), 5) for f in FIRST_TAGS])
         for name, root, one in (
             ("20 XGBoost against one of them", trees_only, "xgboost"),
             ("5 of each framework against one PyTorch", mixed, "pytorch"),

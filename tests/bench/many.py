@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import shutil
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.fetching import fetched
 from timing import Measure, repeat, seconds
 
 from timeproof.engines.docker import connect
@@ -25,9 +24,6 @@ from timeproof.store.verify import read_metadata
 if TYPE_CHECKING:
     from bench import Bench
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "corpus"))
-
-from fetching import fetched
 
 _MORE = 40
 

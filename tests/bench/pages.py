@@ -14,10 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
-from example_report import large
 from playwright.sync_api import sync_playwright
+from support.example_report import large
 
 from timeproof.regression.reports.html import render_html
 
@@ -53,7 +51,7 @@ def main() -> int:
             report = large(*shape)
             begun = time.perf_counter()
             path = Path(folder, f"{cells}.html")
-            path.write_text(render_html(report), encoding="utf-8")
+            path.write_bytes(render_html(report))
             took: dict[str, list[float]] = {"write": [time.perf_counter() - begun], "open": []}
             for _ in range(rounds):
                 page = browser.new_page(viewport={"width": 1400, "height": 900})

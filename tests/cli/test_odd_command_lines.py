@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, copy_archive, flip
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, copy_archive, flip
+from support.paths import child_environment
 from typer.testing import CliRunner
 
 from timeproof.base import strictjson
 from timeproof.cli.main import make_app
-
-SUPPORT = Path(tiny_models.__file__).parent
 
 
 def call(*words: object, code: int | None = None):
@@ -286,7 +285,7 @@ def test_an_altered_artifact_is_exit_code_3_and_the_others_are_replayed(sealed, 
 
 @pytest.mark.container
 def test_another_answer_is_exit_code_1_unless_allowed(sealed, tmp_path):
-    from grafting import graft, recorded
+    from support.grafting import graft, recorded
 
     from timeproof.store.layout import Archive
 
@@ -307,11 +306,13 @@ def test_a_script_is_archived_listed_shown_and_replayed(sealed, tmp_path):
     """What a user does, by real commands."""
     root = copy_archive(sealed.root, tmp_path / "archive")
     script = tmp_path / "leaf_training.py"
-    script.write_text("from tiny_models import leaves\n\ndef model_and_inputs():\n    return leaves()\n")
+    script.write_text(
+        "from support.tiny_models import leaves\n\ndef model_and_inputs():\n    return leaves()\n"
+    )
 
     def timeproof(*words: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "timeproof", *words, "-a", str(root), "--json"]
-        env = {**os.environ, "PYTHONPATH": str(SUPPORT)}
+        env = child_environment()
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
 
     done = timeproof("archive", script.name, "-n", "12", "--env", sealed.environment, "--tag", "run=42")

@@ -18,9 +18,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fetching import ROOT, fetched
 from rich.console import Console
 from rich.table import Table
+from support.fetching import fetched
+from support.paths import REPOSITORY
 from tree_inputs import inputs_for
 
 from timeproof import api
@@ -122,16 +123,18 @@ def into(archive: Archive, data: Path, asked: argparse.Namespace, progress: Term
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--env", default=str(ROOT / "lockfiles/onnxruntime-1.32"), help="for ONNX's cases")
     parser.add_argument(
-        "--trees-env", default=str(ROOT / "lockfiles/lightgbm-2.2.3"), help="for hyperopt's models"
+        "--env", default=str(REPOSITORY / "lockfiles/onnxruntime-1.32"), help="for ONNX's cases"
+    )
+    parser.add_argument(
+        "--trees-env", default=str(REPOSITORY / "lockfiles/lightgbm-2.2.3"), help="for hyperopt's models"
     )
     parser.add_argument("--skip-trees", action="store_true", help="ONNX's cases alone")
     parser.add_argument("--into", type=Path, help="import into this archive, and replay nothing")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build/corpus")
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / "build/corpus")
     parser.add_argument("--data", type=Path, help="an unpacked corpus, instead of fetching it")
     asked = parser.parse_args()
-    data = asked.data or fetched(ROOT / "build/corpus")
+    data = asked.data or fetched(REPOSITORY / "build/corpus")
     told = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
     progress = TerminalProgress()
     if asked.into is not None:

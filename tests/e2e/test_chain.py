@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_making import copy_archive, flip
+from support.archive_making import copy_archive, flip
 
 from timeproof.base import atomic
 from timeproof.compare.verdict import Verdict
@@ -192,7 +192,7 @@ def test_one_flipped_bit_in_any_file_starts_no_container(sealed, real_engine, co
 def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, monkeypatch):
     import warnings
 
-    import tiny_models
+    from support import tiny_models
 
     import timeproof
 

@@ -5,20 +5,15 @@ The whole of it is `make corpus`.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from support.fetching import fetched
 
 from timeproof.compare.verdict import Verdict
 from timeproof.importing.flow import Request, import_models
 from timeproof.replaying.flow import replay
 from timeproof.store.verify import read_metadata, verify
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
-
-from fetching import fetched
 
 pytestmark = pytest.mark.container
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import copy_archive
+from support import tiny_models
+from support.archive_making import copy_archive
+from support.paths import child_environment
 
 pytestmark = pytest.mark.container
-SUPPORT = Path(tiny_models.__file__).parent
 
 SCRIPT = """
 import numpy as np
@@ -71,8 +70,7 @@ def command(sealed, tmp_path) -> Command:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "timeproof", "archive", *words, "-n", "5", "--env", sealed.environment]
         argv += ["-a", str(root), "--json"]
-        inherited = os.environ.get("PYTHONPATH", "")
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(SUPPORT), inherited]))}
+        env = child_environment()
         return subprocess.run(argv, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
 
     return run

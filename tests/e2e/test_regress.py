@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from grafting import graft
+from support.grafting import graft
 
 from timeproof.engines.ownership_labels import LABEL
 from timeproof.regression.report import Report

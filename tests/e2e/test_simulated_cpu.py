@@ -13,7 +13,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from archive_making import copy_archive, reseal
+from support.archive_making import copy_archive, reseal
 
 import timeproof
 from timeproof.base.digests import Digest

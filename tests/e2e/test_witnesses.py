@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_making import copy_archive, reseal
+from support.archive_making import copy_archive, reseal
 
 from timeproof.compare.verdict import Verdict
 from timeproof.replaying.flow import replay

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from years import CHEAP, LOCKFILES, NAMES, built, trained
+from support import tiny_models
+from support.years import CHEAP, LOCKFILES, NAMES, built, trained
 
 import timeproof
 from timeproof.base import strictjson
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import Containers
+from timeproof.frameworks.registry import frameworks_of
 from timeproof.images.build import stage_context
 from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import read_lock_folder
-from timeproof.store.environment_contents import frameworks_of, versions_of
+from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_environment
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from environment_making import pip, run, small_package, write_repodata
+from support.environment_making import pip, run, small_package, write_repodata
 
 from timeproof.environments.conda.package_format import Entry
 from timeproof.environments.interpreter.inspection import inspect
@@ -22,23 +22,23 @@ def sibling_interpreters() -> dict[str, Path]:
     """The interpreters that stand beside ours (pyenv), by minor version; TIMEPROOF_PYTHONS adds folders."""
     roots = [Path(sys.base_prefix).parent]
     roots += [Path(p) for p in os.environ.get("TIMEPROOF_PYTHONS", "").split(os.pathsep) if p]
-    found = {}
+    interpreters = {}
     for root in roots:
         for path in sorted(root.glob("*/bin/python3.*")):
             minor = path.name.removeprefix("python")
             if minor.replace(".", "").isdigit() and os.access(path, os.X_OK):
-                found.setdefault(minor, path)
-    return found
+                interpreters.setdefault(minor, path)
+    return interpreters
 
 
 @pytest.fixture(scope="session")
 def sibling() -> Callable[[str], Path]:
-    known = sibling_interpreters()
+    interpreters = sibling_interpreters()
 
     def get(minor: str) -> Path:
-        if minor not in known:
+        if minor not in interpreters:
             pytest.skip(f"there is no Python {minor} beside the one that runs the tests")
-        return known[minor]
+        return interpreters[minor]
 
     return get
 
@@ -81,9 +81,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> InterpreterPackage:
 def channel(packed: InterpreterPackage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A conda channel on disk: our own interpreter, a stand-in for osx-arm64's, small packages."""
     root = tmp_path_factory.mktemp("channel")
-    here = root / packed.subdir
-    here.mkdir()
-    (here / packed.file_name).write_bytes(packed.path.read_bytes())
+    subdir = root / packed.subdir
+    subdir.mkdir()
+    (subdir / packed.file_name).write_bytes(packed.path.read_bytes())
     small_package(
         root, "python", packed.version, subdir="osx-arm64", files=[Entry("bin/python", b"#!/bin/sh\n")]
     )

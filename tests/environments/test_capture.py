@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from environment_making import pip, run
+from support.environment_making import pip, run
 
 from timeproof.environments.capture.flow import CapturedEnvironment, capture
 from timeproof.environments.interpreter.inspection import inspect

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from environment_making import run
+from support.environment_making import run
 
 from timeproof.environments.capture.flow import fingerprint, known_capture, remember_capture
 from timeproof.environments.interpreter.inspection import ask, inspect

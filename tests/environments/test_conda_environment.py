@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment_making import pip, run
+from support.environment_making import pip, run
 
 from timeproof.environments.capture.flow import capture
 from timeproof.environments.conda import package_format

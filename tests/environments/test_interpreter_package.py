@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from environment_making import pip, run, small_package
+from support.environment_making import pip, run, small_package
 
 from timeproof.base.clock import EPOCH
 from timeproof.environments.conda import package_format

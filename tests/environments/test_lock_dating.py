@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from environment_making import small_package
 from hypothesis import given
 from hypothesis import strategies as st
+from support.environment_making import small_package
 
 from timeproof.base.digests import Digest
 from timeproof.environments.lock.dating import dated, youngest

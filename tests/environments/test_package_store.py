@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from environment_making import run
+from support.environment_making import run
 
 from timeproof.base.digests import Digest
 from timeproof.environments.fetch import fetch_packages

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from environment_making import write_repodata
+from support.environment_making import write_repodata
 
 from timeproof.environments.conda.layer import BaseRoot, conda_part
 from timeproof.environments.interpreter.package import InterpreterPackage

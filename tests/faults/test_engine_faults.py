@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from private_engine import PrivateEngine
+from support.private_engine import PrivateEngine
 
 from timeproof.base import proc
 from timeproof.base.progress import Silent

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT, IMAGE, Y, copy_archive, publish
-from faking import FakeEngine, answering
+from support.archive_making import ENVIRONMENT, IMAGE, Y, copy_archive, publish
+from support.faking import FakeEngine, answering
+from support.paths import child_environment
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import StorageFailed
@@ -24,7 +25,6 @@ from timeproof.sealing.flow import Request, archive_model
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
 
-SUPPORT = Path(__file__).parents[1] / "support"
 # Every spelling that a kernel may have; strace skips a name with ? that this machine lacks.
 STEPS = {
     "fsync": "fsync",
@@ -51,9 +51,9 @@ def strace() -> str:
 @pytest.fixture(scope="module")
 def publisher(strace: str) -> Iterator[Callable[[Path, str], int]]:
     """Publish into an archive, with a fault; gives the exit code, negative where a signal ended it."""
-    child = SUPPORT / "publishing_child.py"
+    words = [sys.executable, "-m", "support.publishing_child"]
     with subprocess.Popen(
-        [sys.executable, child], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment()
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -191,7 +191,7 @@ def test_a_disk_that_fills_up_while_archiving_is_named_and_leaves_nothing(tmp_pa
 
 
 def test_a_disk_that_fills_up_with_the_answer_is_named_and_leaves_nothing(tmp_path, small, mount):
-    import tiny_models
+    from support import tiny_models
 
     disk = mount("disk", "-t", "tmpfs", "-o", "size=2m", "tmpfs")
     archive = Archive(copy_archive(small.root, disk / "archive"))

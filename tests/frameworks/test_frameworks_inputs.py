@@ -161,7 +161,7 @@ def test_the_package_imports_no_framework() -> None:
         "import sys\n"
         "for name in ('torch', 'xgboost', 'lightgbm', 'onnx', 'onnxruntime'): sys.modules[name] = None\n"
         "import timeproof.frameworks as f\n"
-        "assert f.adapter_named('pytorch').short == 'pt'\n"
+        "assert f.adapter_named('pytorch').name == 'pytorch'\n"
         "for name in ('pytorch', 'xgboost', 'lightgbm', 'onnx'):\n"
         "    assert not f.adapter_named(name).recognises(object())\n"
     )

@@ -20,7 +20,7 @@ import sklearn.pipeline
 import sklearn.preprocessing
 import torch
 import xgboost
-from roundtrip import Case, both_sides, save
+from support.roundtrip import Case, both_sides, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for, adapter_for_file

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_bytes as ob
 import onnxruntime
-import probing
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from roundtrip import Both, Case, both_sides, save
+from support import onnx_bytes as ob
+from support import probing
+from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks import SaveOptions, adapter_named

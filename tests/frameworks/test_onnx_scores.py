@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import tiny_models
 from onnx import TensorProto, helper
+from support import tiny_models
 
 from timeproof.frameworks import SaveOptions
 from timeproof.frameworks.onnx.adapter import Onnx

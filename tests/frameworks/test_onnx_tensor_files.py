@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.onnx_bytes import message, number, text, varint
 
 from timeproof.frameworks.onnx import tensor_files
 from timeproof.frameworks.onnx.tensor_files import BadData
 from timeproof.probe import elements
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "probe"))
-
-from onnx_bytes import message, number, text, varint  # it lies with the probe's tests
 
 onnx = pytest.importorskip("onnx")
 ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_bytes as ob
 import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from roundtrip import Case, save
+from support import onnx_bytes as ob
+from support.roundtrip import Case, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions

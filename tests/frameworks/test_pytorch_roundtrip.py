@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from roundtrip import Both, Case, both_sides, save
+from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_named

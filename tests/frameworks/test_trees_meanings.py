@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from roundtrip import Case, both_sides, save
+from support.roundtrip import Case, both_sides, save
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(90, 4)).astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from roundtrip import Case, save
+from support.roundtrip import Case, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import adapter_for_file, read_inputs

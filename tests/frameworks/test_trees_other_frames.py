@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from roundtrip import Both, Case, both_sides
+from support.roundtrip import Both, Case, both_sides
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import adapter_for, read_inputs

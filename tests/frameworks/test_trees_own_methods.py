@@ -8,7 +8,7 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
-from roundtrip import Case, save
+from support.roundtrip import Case, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import adapter_for, read_inputs

@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
-from roundtrip import Both, Case, both_sides, save
+from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for_file

@@ -8,11 +8,11 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
-import probing
 import pytest
 import scipy.sparse
 import xgboost
-from roundtrip import Both, Case, both_sides, save
+from support import probing
+from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for, read_inputs

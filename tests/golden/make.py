@@ -1,6 +1,6 @@
 """Make the golden archives of one schema. Run once for each schema, by hand; no test ever does.
 
-    .venv-dev/bin/python tests/golden/make.py tests/golden/v1
+    PYTHONPATH=tests:tests/user_code .venv-dev/bin/python tests/golden/make.py tests/golden/v1
 
 Archives one model or more for each framework, in the environment that runs this, and keeps what is small:
 metadata, references, model files, sources, the environment's record. What must hold on every CPU is proved on
@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parent)]
-
-from conftest import all_but_models  # noqa: E402  it lies in the folder above
+from support.distributions import all_but_models
 
 GRID_SIZE = 6
 RNG = np.random.default_rng(20260102)

@@ -83,7 +83,7 @@ def test_old_files_verify_and_old_references_read(ref: Ref) -> None:
 def test_an_old_artifact_that_was_altered_is_found(ref: Ref, tmp_path: Path) -> None:
     import shutil
 
-    from archive_making import flip
+    from support.archive_making import flip
 
     copy = Archive(tmp_path / "copy")
     shutil.copytree(V1, copy.root)

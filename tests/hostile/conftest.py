@@ -7,10 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "environments"))  # helpers of the honest ones
-
-from environment_making import small_package, write_repodata
+from support.environment_making import small_package, write_repodata
 
 from timeproof.environments.interpreter.inspection import inspect
 from timeproof.environments.interpreter.package import InterpreterPackage, pack_interpreter

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hostile_packages import altered, member, write_package
+from support.hostile_packages import altered, member, write_package
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import Limits

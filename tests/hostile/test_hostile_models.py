@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_making import copy_archive
-from grafting import graft
+from support.archive_making import copy_archive
+from support.grafting import graft
 
 from timeproof.base.limits import LIMITS
 from timeproof.replaying.flow import Replayed, replay

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import strays
-from archive_making import reseal
-from grafting import graft, recorded
+from support import strays
+from support.archive_making import reseal
+from support.grafting import graft, recorded
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS

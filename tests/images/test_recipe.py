@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from archive_making import ENVIRONMENT, flip, own
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.archive_making import ENVIRONMENT, break_hard_link, flip
 
 from timeproof.base import proc
 from timeproof.base.clock import EPOCH
@@ -176,7 +176,7 @@ def test_staging_leaves_the_store_as_it_was(small, staged):
 )
 def test_a_recipe_that_names_places_elsewhere_is_refused(small, staged, tmp_path, edit):
     """An archive may come from anybody, with every checksum right."""
-    path = own(small.environments / ENVIRONMENT / "recipe/recipe.json")
+    path = break_hard_link(small.environments / ENVIRONMENT / "recipe/recipe.json")
     (small.environments / ENVIRONMENT / "outside").write_bytes(b"bait")
     (small.environments / "outside").write_bytes(b"bait")
     value = json.loads(path.read_bytes())
@@ -190,7 +190,7 @@ def test_a_recipe_that_names_places_elsewhere_is_refused(small, staged, tmp_path
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{", b"\xff"], ids=repr)
 def test_a_recipe_that_is_none_is_malformed(small, staged, data):
-    own(small.environments / ENVIRONMENT / "recipe/recipe.json").write_bytes(data)
+    break_hard_link(small.environments / ENVIRONMENT / "recipe/recipe.json").write_bytes(data)
     with pytest.raises(BadArchive):
         staged()
 

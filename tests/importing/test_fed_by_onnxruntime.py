@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import local_probe
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT
-from faking import FakeEngine
+from support import local_probe
+from support.archive_making import ENVIRONMENT
+from support.faking import FakeEngine
 
 from timeproof.compare.verdict import Verdict
 from timeproof.importing.flow import Request, import_models
@@ -25,10 +24,7 @@ pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_importing import X, relu, tensor, write_case  # noqa: E402
+from support.onnx_cases import X, relu, tensor, write_case  # noqa: E402
 
 ELEMENTS = ("bfloat16", "float8e4m3fn", "float8e5m2", "int4", "uint4")
 
@@ -76,7 +72,7 @@ def cases(root: Path) -> None:
 @pytest.fixture(scope="module")
 def outcomes(_small, tmp_path_factory) -> dict[str, tuple[Verdict, str]]:
     """Every case's verdict, by its name; one probe runs them all."""
-    from archive_making import copy_archive
+    from support.archive_making import copy_archive
 
     folder = tmp_path_factory.mktemp("fed")
     cases(folder / "cases")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT
+from support.archive_making import ENVIRONMENT
+from support.paths import child_environment
 
 from timeproof.base.paths import list_tree
 from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
@@ -22,43 +23,12 @@ from timeproof.store.verify import read_metadata, verify
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
-
-SUPPORT = Path(__file__).parents[1] / "support"
+from onnx import TensorProto, helper  # noqa: E402
+from support.onnx_cases import X, graph_of, relu, tensor, write_case  # noqa: E402
 
 
 def no_engine():
     raise AssertionError("an import into an environment that is there needs no engine")
-
-
-def write_case(folder: Path, model: onnx.ModelProto, inputs: list, outputs: list, number: int = 0) -> Path:
-    """One case as ONNX lays them out; `inputs` and `outputs` are messages, or bytes as they are."""
-    there = folder / f"test_data_set_{number}"
-    there.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
-    for kind, values in (("input", inputs), ("output", outputs)):
-        for k, value in enumerate(values):
-            data = value if isinstance(value, bytes) else value.SerializeToString()
-            (there / f"{kind}_{k}.pb").write_bytes(data)
-    return folder
-
-
-def graph_of(nodes: list, inputs: list, outputs: list) -> onnx.ModelProto:
-    graph = helper.make_graph(nodes, "g", inputs, outputs)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def relu() -> onnx.ModelProto:
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])
-    return graph_of([helper.make_node("Relu", ["x"], ["y"])], [x], [y])
-
-
-X = np.array([[-1, 2], [3, -4]], np.float32)
-
-
-def tensor(array: np.ndarray, name: str = "") -> TensorProto:
-    return numpy_helper.from_array(array, name)
 
 
 @pytest.fixture
@@ -350,12 +320,12 @@ def test_requests_that_make_no_sense_are_refused_before_anything_is_written(smal
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from archive_making import ENVIRONMENT
+from support.archive_making import ENVIRONMENT
+from support.paths import child_environment
 from timeproof.store.layout import Archive
 from timeproof.importing.flow import Request, import_models
 
-left, rename = int(sys.argv[4]), os.rename
+left, rename = int(sys.argv[3]), os.rename
 def dying(*words, **named):
     global left
     left -= 1
@@ -363,14 +333,14 @@ def dying(*words, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     return rename(*words, **named)
 os.rename = dying
-import_models(Archive(sys.argv[2]), Request(Path(sys.argv[3]), 7, ENVIRONMENT), lambda: None)
+import_models(Archive(sys.argv[1]), Request(Path(sys.argv[2]), 7, ENVIRONMENT), lambda: None)
 """
 
 
 @pytest.mark.parametrize("step", [1, 5, 8, 9, 10, 12])
 def test_a_kill_at_any_rename_leaves_whole_artifacts_and_the_same_import_brings_the_rest(small, tree, step):
-    words = [sys.executable, "-c", KILLED, SUPPORT, small.root, tree, str(step)]
-    ended = subprocess.run(words, capture_output=True, check=False)
+    words = [sys.executable, "-c", KILLED, small.root, tree, str(step)]
+    ended = subprocess.run(words, capture_output=True, check=False, env=child_environment())
     assert ended.returncode == -9, ended.stderr
     report = verify(small)
     assert report.ok, [f.message for f in report.findings]

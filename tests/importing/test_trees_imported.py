@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import local_probe
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, copy_archive
-from faking import FakeEngine
+from support import local_probe, tiny_models
+from support.archive_making import ENVIRONMENT, copy_archive
+from support.faking import FakeEngine
 
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict

@@ -14,7 +14,7 @@ import onnx.helper as make
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
-from probing import artifact, run, run_raw, same, write_inputs
+from support.probing import artifact, run, run_raw, same, write_inputs
 
 from timeproof.base.limits import LIMITS
 

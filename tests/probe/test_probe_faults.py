@@ -16,10 +16,10 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import onnx_bytes
-import probing
 import pytest
-from probing import artifact, run, same, write_inputs
+from support import onnx_bytes, probing
+from support.probe_jobs import adder, python_model
+from support.probing import artifact, run, same, write_inputs
 
 TABLE = np.linspace(-1, 1, 80, dtype=np.float64).reshape(20, 4)
 
@@ -40,36 +40,6 @@ def tree(folder: Path, text: str, name: str, **more: object) -> dict[str, object
     (home / "model.txt").write_text(text)
     write_inputs(home, [TABLE])
     return artifact(home, "lightgbm", "model.txt", name=name, **more)
-
-
-def adder(folder: Path, name: str = "onnx", **more: object) -> dict[str, object]:
-    home = folder / name
-    home.mkdir()
-    (home / "model.onnx").write_bytes(onnx_bytes.adding(onnx_bytes.tensor("w")))
-    write_inputs(home, [np.zeros((3, 2), np.float32)])
-    return artifact(home, "onnx", "model.onnx", names=["x"], name=name, **more)
-
-
-def python_model(folder: Path, body: str, name: str, forward: str = "return x * self.w", **more: object):
-    """A torch model whose module has `body` at its top and `forward` as its answer."""
-    import torch
-
-    home = folder / name
-    (home / "source").mkdir(parents=True)
-    (home / "source" / "net.py").write_text(
-        "import os, signal, sys, time\nimport torch\n"
-        f"{body}\n"
-        "class Net(torch.nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.w = torch.nn.Parameter(torch.ones(2))\n"
-        "    def forward(self, x):\n"
-        f"        {forward}\n"
-    )
-    torch.save({"model_state": {"w": torch.full((2,), 3.0)}}, home / "model.pth")
-    write_inputs(home, [np.ones((2, 2), np.float32)])
-    options = {"module": "net", "qualname": "Net", "init_args": {}, "source": "source"}
-    return artifact(home, "pytorch", "model.pth", name=name, options=options, **more)
 
 
 def test_half_a_lightgbm_file_crashes_alone(tmp_path: Path, tree_text: str) -> None:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from probing import run
-from test_probe_faults import adder, python_model
+from support.probe_jobs import adder, python_model
+from support.probing import run
 
 from timeproof.probe import leftovers
 

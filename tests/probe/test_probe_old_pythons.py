@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import probing
 import pytest
+from support import probing
 
 MINORS = range(6, 14)
 FILES = sorted(probing.PROBE.glob("*.py"))

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx_bytes as ob
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from probing import artifact, run, write_inputs
+from support import onnx_bytes as ob
+from support.probing import artifact, run, write_inputs
 
 from timeproof.probe import onnxfile
 
@@ -267,7 +267,7 @@ def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
     told = external(tmp_path / "cut", **EXTERNAL)
     path = tmp_path / "cut" / "model.onnx"
     path.write_bytes(path.read_bytes()[:-3])
-    from probing import files_of
+    from support.probing import files_of
 
     told["files"] = files_of(tmp_path / "cut")
     replay = run([told], tmp_path)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import probing
 import pytest
+from support import probing
 
 SOURCE = """
 import os, torch

@@ -15,7 +15,7 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from probing import PROBE, artifact, run, run_raw, write_inputs
+from support.probing import PROBE, artifact, run, run_raw, write_inputs
 
 sys.path.insert(0, str(PROBE))
 
@@ -105,7 +105,7 @@ def test_what_the_framework_read_otherwise_is_named(tmp_path: Path) -> None:
 
 
 def test_a_framework_that_writes_no_models_is_not_asked_to(tmp_path: Path) -> None:
-    import onnx_bytes
+    from support import onnx_bytes
 
     (tmp_path / "model.onnx").write_bytes(onnx_bytes.adding(onnx_bytes.tensor("w")))
     write_inputs(tmp_path, [np.zeros((3, 2), np.float32)])

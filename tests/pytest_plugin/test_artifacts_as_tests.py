@@ -12,8 +12,9 @@ from xml.etree import ElementTree as XML
 
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT, IMAGE, Y, flip, own, reseal
-from faking import FakeEngine, answer, answering, ended, stream, told
+from support.archive_making import ENVIRONMENT, IMAGE, Y, break_hard_link, flip, reseal
+from support.faking import FakeEngine, answer, answering, ended, result_frame, stream
+from support.paths import child_environment
 
 from timeproof.base.digests import Digest
 from timeproof.engines import docker
@@ -26,7 +27,6 @@ from timeproof.store.verify import read_metadata
 pytest_plugins = "pytester"
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
-SUPPORT = Path(__file__).parents[1] / "support"
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
 NEAR = {"y": np.nextafter(Y["y"], 2)}
 
@@ -84,7 +84,7 @@ def test_what_is_allowed_passes(run) -> None:
 
 
 def test_a_crash_shows_the_models_own_words(run) -> None:
-    crashed = told(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
+    crashed = result_frame(B, "crashed", signal=11, log="Segmentation fault\nin libtree.so")
 
     def script(job: dict[str, Any], _: Any) -> tuple[bytes, Any]:
         alone = [artifact["id"] for artifact in job["artifacts"]] == [B]
@@ -162,10 +162,8 @@ def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch)
 
 
 CONFTEST = """
-import sys
-sys.path[:0] = [{support!r}]
-from archive_making import IMAGE, Y
-from faking import FakeEngine, answering
+from support.archive_making import IMAGE, Y
+from support.faking import FakeEngine, answering
 from timeproof.engines import docker as containers
 from timeproof.engines.protocol import ImageFacts
 
@@ -180,9 +178,10 @@ containers.connect = connect
 
 @pytest.mark.parametrize("dist", ["load", "loadgroup", "loadscope", "loadfile"])
 def test_xdist_gives_an_environment_to_one_worker(
-    pytester: pytest.Pytester, small: Archive, dist: str
+    pytester: pytest.Pytester, small: Archive, dist: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytester.makeconftest(CONFTEST.format(support=str(SUPPORT), a=A, b=B))
+    monkeypatch.setenv("PYTHONPATH", child_environment()["PYTHONPATH"])
+    pytester.makeconftest(CONFTEST.format(a=A, b=B))
     pytester.makepyfile("def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass")
     words = ["-m", "pytest", "-n", "2", "--dist", dist, "--timeproof-archive", str(small.root)]
     result = pytester.run(sys.executable, *words, "-p", "no:cacheprovider")
@@ -259,7 +258,7 @@ def record_another_answer(archive: Archive, ref: Ref) -> None:
     other = {name: array * 2 for name, array in outputs.items()}
     made = io.BytesIO()
     reference.write(made, input=inputs, output=other)
-    own(path).write_bytes(made.getvalue())
+    break_hard_link(path).write_bytes(made.getvalue())
 
     def edit(document: dict[str, Any]) -> None:
         document["outputs"] = [s.model_dump(mode="json") for s in reference.specs_of("output", other)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Opened
-from example_report import example, hostile, large
+from support.browsing import Opened
+from support.example_report import example, hostile, large
 
 from timeproof.regression.reports.html import render_html
 
@@ -28,15 +28,15 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """`make test` sees to a browser, so its absence is a failure unless it is owned up to."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
         if os.environ.get("TIMEPROOF_TESTS_WITHOUT_BROWSER") == "1":
             pytest.skip("TIMEPROOF_TESTS_WITHOUT_BROWSER=1, and there is no Chromium")
         pytest.fail("there is no Chromium: sh tests/system-packages.sh installs one")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
         browser.close()
 
@@ -44,33 +44,34 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Callable[..., Opened]]:
     """Open a file as a person does. In the end: no error in any page, and no request but for itself."""
-    opened: list[Opened] = []
+    pages: list[Opened] = []
     contexts = []
 
     def open_(path: Path, hash: str = "", *, width: int = 1400, height: int = 900, **more: Any) -> Opened:
         context = chromium.new_context(viewport={"width": width, "height": height}, **more)
         contexts.append(context)
-        one = Opened(context.new_page())
-        one.page.on("request", lambda request: one.requests.append(request.url))
-        one.page.on("requestfailed", lambda r: one.failed.append(f"{r.url} {r.failure}"))
-        one.page.on("pageerror", lambda error: one.errors.append(str(error)))
-        one.page.on("console", lambda said: said.type == "error" and one.errors.append(said.text))
-        one.page.goto(path.as_uri() + hash)
-        opened.append(one)
-        return one
+        page = context.new_page()
+        opened = Opened(page)
+        page.on("request", lambda request: opened.requests.append(request.url))
+        page.on("requestfailed", lambda r: opened.failed.append(f"{r.url} {r.failure}"))
+        page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and opened.errors.append(message.text))
+        page.goto(path.as_uri() + hash)
+        pages.append(opened)
+        return opened
 
     yield open_
-    for one in opened:
-        assert one.errors == []
-        assert [url for url in one.requests if not url.startswith(("file:", "data:"))] == []
-        assert sum(url.startswith("file:") for url in one.requests) == 1
+    for opened in pages:
+        assert opened.errors == []
+        assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
+        assert sum(url.startswith("file:") for url in opened.requests) == 1
     for context in contexts:
         context.close()
 
 
-def _written(factory: pytest.TempPathFactory, name: str, text: str) -> Path:
+def _written(factory: pytest.TempPathFactory, name: str, page: bytes) -> Path:
     path = factory.mktemp("page") / f"{name}.html"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(page)
     return path
 
 

@@ -6,7 +6,7 @@ import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
-from regress_making import cell
+from support.regress_making import cell
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.collector import Collector, merge

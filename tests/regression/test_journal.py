@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regress_making import cell
+from support.regress_making import cell
 
 from timeproof.errors import BadRequest
 from timeproof.regression.journal import NAME, Journal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,16 +9,17 @@ import threading
 from pathlib import Path
 
 import pytest
-from archive_making import flip, publish
-from faking import FakeEngine, answering, ended, output, stream
-from faking import told as said
-from regress_making import HELD, VERSIONS, Y, broken, engine, off, years
+from support.archive_making import flip, publish
+from support.faking import FakeEngine, answering, ended, output, stream
+from support.faking import result_frame as said
+from support.paths import child_environment
+from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.base.digests import Digest
-from timeproof.cli.render.grids import plan_json
+from timeproof.cli.render.plans import plan_json
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import EngineFailed, EngineLost, NotFound
-from timeproof.regression import baseline
+from timeproof.regression import judging
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
@@ -69,7 +69,7 @@ def test_every_artifact_meets_every_environment_that_holds_its_framework(archive
     assert fake.calls.count("run") == len(VERSIONS) + 1, "one container an environment"
     assert [s.title for s in report.environments] == [*(f"lightgbm-{v}" for v in VERSIONS), "xgboost-3.2.0"]
     assert report.artifacts[0].history == "identical from LightGBM 3.3.5 to 4.7.0"
-    assert baseline.judge(report, None, None, None).passed
+    assert judging.judge(report, None, None, None).passed
 
 
 def test_each_verdict_is_its_cells_alone(archive, tmp_path):
@@ -119,7 +119,7 @@ def test_a_container_that_the_engine_failed_is_tried_again_and_then_lost(archive
     assert len(tries) == ATTEMPTS
     assert found(report)[LGB2, "lightgbm-4.0.0"] == "lost"
     assert "could not be started" in report.cells[-1].reason
-    assert not baseline.judge(report, None, None, None).passed
+    assert not judging.judge(report, None, None, None).passed
 
     tries.clear()
 
@@ -156,8 +156,7 @@ def test_a_run_whose_engine_dies_anywhere_resumes_to_the_same_report(archive, tm
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {support!r})
-from regress_making import engine
+from support.regress_making import engine
 from timeproof.store.layout import Archive
 from timeproof.regression.journal import Journal
 from timeproof.regression.executors.local import Local
@@ -176,9 +175,8 @@ regress(make_plan(archive), Local(archive, lambda: engine(before=die), workers=1
 
 def test_a_killed_run_resumes_to_the_same_report(archive, tmp_path):
     whole = run(archive, engine(), tmp_path / "whole")
-    support = str(Path(__file__).parents[1] / "support")
-    told = {"support": support, "at": 4, "archive": str(archive.root), "out": str(tmp_path / "out")}
-    done = subprocess.run([sys.executable, "-c", CHILD.format(**told)], check=False, env=dict(os.environ))
+    told = {"at": 4, "archive": str(archive.root), "out": str(tmp_path / "out")}
+    done = subprocess.run([sys.executable, "-c", CHILD.format(**told)], check=False, env=child_environment())
     assert done.returncode == -signal.SIGKILL
     again = run(archive, engine(), tmp_path / "out", resume=True)
     assert again.run["resumed"] > 0
@@ -187,7 +185,7 @@ def test_a_killed_run_resumes_to_the_same_report(archive, tmp_path):
 
 def test_what_changed_since_is_run_again(archive, tmp_path):
     run(archive, engine(), tmp_path / "out", artifacts=[LGB1])
-    from archive_making import reseal
+    from support.archive_making import reseal
 
     reseal(archive.root / "grid-size-8/lightgbm/metadata_lgb_v1.json", lambda m: m["tags"].update(a="b"))
     fake = engine()
@@ -217,7 +215,7 @@ def test_many_artifacts_of_one_environment_go_into_several_containers(tmp_path):
 
 
 def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
-    from archive_making import publish_environment
+    from support.archive_making import publish_environment
 
     publish_environment(archive, "lightgbm-4.0.0", "lightgbm-4.0.0.post1")
     names = [n for n in archive.environment_names() if n.startswith("lightgbm-4.0.0-")]
@@ -234,8 +232,8 @@ def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
         wheel = Package.stored(**package, sha256=Digest.of(version.encode()), file_name=file)
         (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
     plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
-    assert [c.title for c in plan.columns] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
-    assert [len(c.missing) for c in plan.columns] == [1, 1]
+    assert [c.title for c in plan.environments] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
+    assert [len(c.missing) for c in plan.environments] == [1, 1]
 
 
 def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_locks(archive, tmp_path):
@@ -260,7 +258,7 @@ def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_loc
     path.write_bytes(b"1234567")
     plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
     assert plan_json(plan)["bytes_to_fetch"] == 350
-    assert [c.in_store for c in plan.columns] == [7, 0]
+    assert [c.in_store for c in plan.environments] == [7, 0]
 
 
 def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
@@ -284,7 +282,7 @@ def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp
 def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
     archive = years(tmp_path / "archive", ["4.7.0"], artifacts=40)
     plan = make_plan(archive, ["lightgbm-4.7.0"])
-    column = plan.columns[0]
+    column = plan.environments[0]
     assert column.record is not None
     batches = batches_of(plan, {column.title: column.record}, lambda *_: True, 2)
     mine, theirs = (set(b.refs) for b in batches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from archive_making import Y, fill, metadata_of
+from support.archive_making import Y, fill, metadata_of
 from typer.testing import CliRunner
 
 from timeproof.cli.main import make_app

@@ -8,8 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import ENVIRONMENT, IMAGE, X, Y, fill, flip, metadata_of, own, publish, reseal
-from faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, told
+from support.archive_making import (
+    ENVIRONMENT,
+    IMAGE,
+    X,
+    Y,
+    break_hard_link,
+    fill,
+    flip,
+    metadata_of,
+    publish,
+    reseal,
+)
+from support.faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, result_frame
 
 from timeproof.base.digests import Digest
 from timeproof.compare.verdict import Verdict
@@ -80,7 +91,7 @@ def test_another_answer_is_a_verdict_not_an_error(small):
 
 
 def test_a_crash_is_never_allowed(small):
-    result = everything(small, engine(each(a=answer(A, Y), b=told(B, "crashed", signal=11))))
+    result = everything(small, engine(each(a=answer(A, Y), b=result_frame(B, "crashed", signal=11))))
     assert verdicts(result) == {A: "identical", B: "crashed"}
     assert "signal 11" in result.replayed[1].reason
     for allowed in Verdict:
@@ -150,7 +161,7 @@ def test_a_reference_that_lies_is_altered_though_its_seal_is_new(small):
     folder = small.root / "grid-size-8/xgboost"
     stream_ = io.BytesIO()
     reference.write(stream_, input=X, output={"y": Y["y"] + 1})
-    own(folder / "reference_xgb_v1.npz").write_bytes(stream_.getvalue())
+    break_hard_link(folder / "reference_xgb_v1.npz").write_bytes(stream_.getvalue())
 
     def edit(metadata):
         for entry in metadata["files"]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from archive_making import IMAGE, X, fill, metadata_of
-from faking import FakeEngine, answer, ended, stream
+from support.archive_making import IMAGE, X, fill, metadata_of
+from support.faking import FakeEngine, answer, ended, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts

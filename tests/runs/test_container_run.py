@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import X, Y, publish, publish_environment
-from faking import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.archive_making import X, Y, publish, publish_environment
+from support.faking import (
     DONE,
     HELLO,
     FakeEngine,
@@ -22,12 +24,10 @@ from faking import (
     on_host,
     output,
     raw,
+    result_frame,
     saying,
     stream,
-    told,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
@@ -123,7 +123,7 @@ def test_the_container_is_asked_for_exactly_what_was_sealed(tasks):
 @pytest.mark.parametrize("after", [0, 4, 8, 20, -1])
 def test_a_container_that_ends_early_takes_only_what_had_no_result(tasks, how, verdict, reason, after):
     """Cut anywhere in the second artifact's frames; the first one's answer stands."""
-    second = output(B, "y", Y["y"]) + told(B)
+    second = output(B, "y", Y["y"]) + result_frame(B)
     found = run(tasks, stream(answer(A, Y), second[:after], done=False), log="last words", **how)
     assert found.outcomes[A].failure is None
     assert found.outcomes[B].failure is verdict
@@ -164,13 +164,13 @@ LIES = {
     "a payload that is true": raw(spelled(payload=True)),
     "a gigabyte declared": raw(spelled(payload=1 << 30, shape=[1 << 27])),
     "an exabyte declared": raw(spelled(payload=1 << 53, shape=[1 << 50])),
-    "another artifact's id": told("grid-size-8/onnx/v9"),
+    "another artifact's id": result_frame("grid-size-8/onnx/v9"),
     "no id": frame({"kind": "result", "status": "ok"}),
-    "the id of one that is done": told(A),
+    "the id of one that is done": result_frame(A),
     "an output of one that is done": output(A, "y", Y["y"]),
-    "an unknown status": told(B, "splendid"),
-    "a status that is a list": told(B, ["ok"]),  # type: ignore[arg-type]
-    "a status that is an object": told(B, {"ok": 1}),  # type: ignore[arg-type]
+    "an unknown status": result_frame(B, "splendid"),
+    "a status that is a list": result_frame(B, ["ok"]),  # type: ignore[arg-type]
+    "a status that is an object": result_frame(B, {"ok": 1}),  # type: ignore[arg-type]
     "no status": frame({"kind": "result", "id": B}),
     "another size than its shape": frame({**HEADER, "shape": [3]}, bytes(16)),
     "Python objects": frame({**HEADER, "dtype": "|O"}, bytes(16)),
@@ -185,14 +185,15 @@ LIES = {
     "an empty array of an impossible shape": frame({**HEADER, "shape": [0, 2**52, 2**52]}),
     "a name that is no string": frame({**HEADER, "name": 5}, bytes(16)),
     "a runner that is no string": frame({**HEADER, "runner": None}, bytes(16)),
-    "one output twice": output(B, "y", Y["y"]) + output(B, "y", Y["y"]) + told(B),
-    "more than the limit": b"".join(output(B, f"y{k}", np.zeros(1 << 16)) for k in range(3)) + told(B),
+    "one output twice": output(B, "y", Y["y"]) + output(B, "y", Y["y"]) + result_frame(B),
+    "more than the limit": b"".join(output(B, f"y{k}", np.zeros(1 << 16)) for k in range(3))
+    + result_frame(B),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_what_no_probe_writes_is_a_crash_of_what_is_not_done(tasks, lie):
-    found = run(tasks, stream(answer(A, Y), LIES[lie], told(B)))
+    found = run(tasks, stream(answer(A, Y), LIES[lie], result_frame(B)))
     assert found.outcomes[A].failure is None, "what was done before the lie stands"
     assert found.outcomes[B].failure is Verdict.crashed, found.outcomes[B]
     assert found.outcomes[B].reason
@@ -212,7 +213,7 @@ OWN_LIES = (
 @pytest.mark.parametrize("lie", OWN_LIES)
 def test_an_output_that_is_none_condemns_its_artifact_alone(tasks, lie):
     """A model's own code may have written it; the frames around it are the probe's."""
-    end = b"" if lie == "one output twice" else told(B)
+    end = b"" if lie == "one output twice" else result_frame(B)
     found = run(tasks, stream(LIES[lie], end, answer(A, Y)))
     assert found.outcomes[A].failure is None
     assert found.outcomes[B].failure is Verdict.crashed
@@ -227,13 +228,13 @@ ODD_RESULTS = {
         + b"9" * 1000
         + b"}"
     ),
-    "seconds that are text": told(B, "refused", seconds="soon"),
-    "a signal that is text": told(B, "refused", signal="SIGSEGV"),
-    "a signal that is true": told(B, "refused", signal=True),
-    "a reason that is a list": told(B, "refused", reason=["no"]),
-    "versions that are a list": told(B, "refused", versions=[1]),
-    "copies of numbers": told(B, "refused", copies={"onnx": 5}),
-    "a log that is null": told(B, "refused", log=None),
+    "seconds that are text": result_frame(B, "refused", seconds="soon"),
+    "a signal that is text": result_frame(B, "refused", signal="SIGSEGV"),
+    "a signal that is true": result_frame(B, "refused", signal=True),
+    "a reason that is a list": result_frame(B, "refused", reason=["no"]),
+    "versions that are a list": result_frame(B, "refused", versions=[1]),
+    "copies of numbers": result_frame(B, "refused", copies={"onnx": 5}),
+    "a log that is null": result_frame(B, "refused", log=None),
 }
 
 
@@ -252,7 +253,7 @@ def test_odd_fields_of_a_result_are_plain_values_or_dropped(tasks, odd):
 def test_an_endless_row_of_empty_outputs_is_stopped(tasks):
     """They take no bytes of output, and all of the memory."""
     flood = b"".join(output(B, f"y{k}", np.zeros(0)) for k in range(60_000))
-    found = run(tasks, stream(answer(A, Y), flood, told(B)))
+    found = run(tasks, stream(answer(A, Y), flood, result_frame(B)))
     assert found.outcomes[B].failure is Verdict.crashed
     assert "more than" in found.outcomes[B].reason
 
@@ -265,13 +266,15 @@ def test_an_endless_greeting_is_stopped(tasks):
 
 
 def test_a_second_result_is_not_taken(tasks):
-    found = run(tasks, stream(answer(A, Y), told(A, "refused"), answer(B, Y)))
+    found = run(tasks, stream(answer(A, Y), result_frame(A, "refused"), answer(B, Y)))
     assert found.outcomes[A].failure is None
     assert found.outcomes[B].failure is Verdict.crashed
 
 
 def test_outputs_of_what_failed_are_dropped(tasks):
-    found = run(tasks, stream(output(A, "y", Y["y"]), told(A, "timeout", reason="slow"), answer(B, Y)))
+    found = run(
+        tasks, stream(output(A, "y", Y["y"]), result_frame(A, "timeout", reason="slow"), answer(B, Y))
+    )
     assert found.outcomes[A].failure is Verdict.timeout
     assert found.outcomes[A].outputs == {}
     assert found.outcomes[B].failure is None

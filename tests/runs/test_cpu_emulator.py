@@ -5,45 +5,20 @@ from __future__ import annotations
 import os
 import platform
 import stat
-import struct
 from pathlib import Path
 
 import pytest
-from faking import FakeEngine, answering
+from support.emulator_making import DYNAMIC, STATIC, emulator
+from support.faking import FakeEngine, answering
 
-from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import RunSpec
 from timeproof.errors import BadArchive, BadRequest, DigestMismatch, Missing, ToolMissing
 from timeproof.runs import cpu_emulator
 from timeproof.runs.container_run import Task, run_probe
-from timeproof.runs.cpu_emulator import Emulator, Simulated, emulate
+from timeproof.runs.cpu_emulator import Simulated, emulate
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
-from timeproof.store.schema.v1 import EmulatorRecord
-
-HEADER = b"\x7fELF\x02\x01".ljust(32, b"\0") + struct.pack("<Q", 64) + bytes(14) + struct.pack("<HH", 56, 2)
-
-
-def program(*kinds: int) -> bytes:
-    """A 64-bit ELF with two program headers of these kinds; it prints what qemu would."""
-    return HEADER.ljust(64, b"\0") + b"".join(struct.pack("<I", kind).ljust(56, b"\0") for kind in kinds)
-
-
-STATIC, DYNAMIC = program(1, 6), program(1, 3)
-
-
-def emulator(folder: Path, data: bytes = STATIC, **changed: object) -> Emulator:
-    path = folder / "qemu-x86_64"
-    path.write_bytes(data)
-    told = {
-        "file": path.name,
-        "version": "10.0.2",
-        "machine": platform.machine(),
-        "size": len(STATIC),
-        "sha256": Digest.of(STATIC).hex,
-    }
-    return Emulator(path, EmulatorRecord(**told | changed))
 
 
 def test_the_image_stays_and_the_emulator_is_mounted_and_runs_its_entry_point(tmp_path):
@@ -166,7 +141,7 @@ def test_a_program_that_needs_a_loader_is_told_from_one_that_does_not(tmp_path, 
 
 
 def test_what_documents_say_of_an_emulator_is_checked(small):
-    from archive_making import publish, reseal
+    from support.archive_making import publish, reseal
 
     from timeproof.store.verify import verify
 

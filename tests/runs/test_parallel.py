@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faking import DONE, HELLO, FakeEngine, answer, ended, frame, stream
+from support.faking import DONE, HELLO, FakeEngine, answer, ended, frame, stream
 
 from timeproof.engines.protocol import RunResult, RunSpec
 from timeproof.errors import EngineLost

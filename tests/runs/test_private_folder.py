@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_making import X, Y, fill, flip, metadata_of, own, publish, reseal
+from support.archive_making import X, Y, break_hard_link, fill, flip, metadata_of, publish, reseal
 
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
@@ -69,7 +69,7 @@ def written(**groups: object) -> bytes:
 def rewrite_reference(archive: Archive, data: bytes) -> None:
     """Replace the reference, and have the metadata say so, as an attacker would."""
     folder = archive.root / REF.folder
-    own(folder / "reference_xgb_v1.npz").write_bytes(data)
+    break_hard_link(folder / "reference_xgb_v1.npz").write_bytes(data)
 
     def edit(metadata):
         for entry in metadata["files"]:
@@ -167,7 +167,7 @@ def test_inputs_that_are_not_the_declared_ones_are_altered_though_the_seal_is_ne
 def test_every_file_that_is_not_as_recorded_is_named(small):
     folder = small.root / REF.folder
     flip(folder / "model_xgb_v1.json")
-    own(folder / "source_xgb_v1/net.py").write_bytes(b"longer than it was\n")
+    break_hard_link(folder / "source_xgb_v1/net.py").write_bytes(b"longer than it was\n")
     (folder / "reference_xgb_v1.npz").unlink()
     with PrivateFolder([task(small)]) as made:
         error = made.altered[str(REF)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import FakeEngine, answer, answering, ended, output, saying, stream, told
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.faking import FakeEngine, answer, answering, ended, output, result_frame, saying, stream
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -113,13 +113,16 @@ def test_two_runs_that_disagree_publish_nothing(small, tmp_path, other):
 @pytest.mark.parametrize(
     ("script", "match"),
     [
-        (saying(stream(told(REF, "refused", reason="no such operator"))), "refused.*no such operator"),
-        (saying(stream(told(REF, "crashed", signal=11, log="boom"))), r"crashed \(signal 11\)"),
-        (saying(stream(told(REF, "timeout"))), "timeout"),
+        (
+            saying(stream(result_frame(REF, "refused", reason="no such operator"))),
+            "refused.*no such operator",
+        ),
+        (saying(stream(result_frame(REF, "crashed", signal=11, log="boom"))), r"crashed \(signal 11\)"),
+        (saying(stream(result_frame(REF, "timeout"))), "timeout"),
         (saying(stream(done=False), oom_killed=True), "out_of_memory"),
         (saying(stream(done=False), timed_out=True), "timeout"),
         (saying(b"garbage" * 9), "crashed"),
-        (saying(stream(told(REF))), "no outputs"),
+        (saying(stream(result_frame(REF))), "no outputs"),
         (saying(stream(output(REF, "y", TWICE["y"]), done=False)), "crashed"),
         (saying(b"", exit_code=127, log="exec failed"), "exec failed"),
     ],
@@ -132,7 +135,7 @@ def test_what_does_not_run_in_its_container_publishes_nothing(small, tmp_path, s
 
 def test_a_failure_in_the_second_run_only_publishes_nothing(small, tmp_path):
     with pytest.raises(SealFailed):
-        ask(small, tmp_path, engine(), engine(saying(stream(told(REF, "crashed", signal=6)))))
+        ask(small, tmp_path, engine(), engine(saying(stream(result_frame(REF, "crashed", signal=6)))))
     assert untouched(small)
 
 
@@ -174,7 +177,7 @@ def test_what_can_not_be_asked_publishes_nothing(small, tmp_path, more, error):
 
 def test_what_a_container_says_of_its_machine_can_not_break_the_metadata(small, tmp_path):
     """It claims a number that JSON readers don't hold, which would make the artifact unreadable."""
-    from faking import DONE, HELLO, frame
+    from support.faking import DONE, HELLO, frame
 
     hello = frame({**HELLO, "machine": {"ram": 2**70}})
     fake = engine(saying(hello + answer(REF, TWICE) + DONE))
@@ -198,7 +201,7 @@ def test_an_image_that_the_engine_holds_under_the_digest_of_another_is_refused(s
 
 
 def test_an_altered_environment_seals_nothing(small, tmp_path):
-    from archive_making import flip
+    from support.archive_making import flip
 
     flip(small.environments / ENVIRONMENT / "recipe" / "Dockerfile")
     fake = engine()

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
-from archive_making import small_archive
-from local_sealing import modules_in, nothing_published, seal, with_onnxruntime
+from support import tiny_models
+from support.archive_making import small_archive
+from support.local_sealing import modules_in, nothing_published, seal, with_onnxruntime
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
 from timeproof.errors import BadRequest, NotArchivable, SealFailed

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import FakeEngine, answer, answering, ended, saying, stream, told
-from test_cpu_emulator import STATIC, emulator
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.emulator_making import STATIC, emulator
+from support.faking import FakeEngine, answer, answering, ended, result_frame, saying, stream
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts, RunResult, RunSpec
@@ -103,7 +103,7 @@ def test_an_output_that_needs_the_profile_is_told_from_one_that_does_not(small, 
 @pytest.mark.parametrize(
     ("script", "verdict", "match"),
     [
-        (saying(stream(told(REF, "crashed", signal=4))), "crashed", "on Nehalem: crashed"),
+        (saying(stream(result_frame(REF, "crashed", signal=4))), "crashed", "on Nehalem: crashed"),
         (saying(stream(done=False), timed_out=True), "timeout", "ran out of time"),
         (answering({REF: {"z": TWICE["y"]}}), "broken", "'y' is missing"),
         (answering({REF: {"y": TWICE["y"][:3]}}), "broken", "broken"),
@@ -135,7 +135,7 @@ def test_a_native_reference_is_not_asked_twice_for_what_it_is(small, tmp_path, m
 
 def test_an_artifact_that_does_not_seal_is_never_simulated(small, tmp_path, monkeypatch):
     fake = engine()
-    fake.script = lambda *_: (stream(told(REF, "refused")), ended())
+    fake.script = lambda *_: (stream(result_frame(REF, "refused")), ended())
     with pytest.raises(SealFailed):
         ask(small, tmp_path, fake, monkeypatch)
     assert all(cpu_of(s) == "" for s in fake.specs)
@@ -143,7 +143,7 @@ def test_an_artifact_that_does_not_seal_is_never_simulated(small, tmp_path, monk
 
 
 def test_a_proof_by_an_emulator_that_nobody_lists_is_refused(small, tmp_path, monkeypatch):
-    from archive_making import reseal
+    from support.archive_making import reseal
 
     from timeproof.errors import Malformed
 
@@ -203,7 +203,7 @@ def test_a_witness_whose_two_runs_differ_or_fail_is_none(tmp_path):
 
 def test_what_the_oldest_cpu_can_not_run_has_a_witness_of_a_newer_one(tmp_path):
     """torch's int8 kernels end in an illegal instruction on a CPU without AVX2."""
-    dead = saying(stream(told(REF, "crashed", signal=4)))
+    dead = saying(stream(result_frame(REF, "crashed", signal=4)))
     fake = engine(Nehalem=dead, Haswell=answering({REF: MOVED}))
     found = _elsewhere(tmp_path, fake, prove=True, witness=True)
     assert found.cpu == "Haswell"

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 import pytest
 import xgboost
-from local_sealing import seal, with_onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from support.local_sealing import seal, with_onnxruntime
 
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions

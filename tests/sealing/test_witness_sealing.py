@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_models
-from archive_making import ENVIRONMENT, IMAGE
-from faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, told
+from support import tiny_models
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, result_frame
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts
@@ -41,7 +41,7 @@ def sealing(*wide: dict[str, Any] | None, status: str = "ok", reason: str = "", 
             for name, array in (answer or {}).items():
                 frames.append(output(artifact["id"], name, array, runner=copy["name"]))
         hello = {**HELLO, **({"witnesses": ["float64"]} if known else {})}
-        return frame(hello) + b"".join(frames) + told(artifact["id"], copies=copies) + DONE, ended()
+        return frame(hello) + b"".join(frames) + result_frame(artifact["id"], copies=copies) + DONE, ended()
 
     return script
 
@@ -163,7 +163,7 @@ def test_the_margins_of_a_tree_are_its_witness(small):
         (artifact,) = job["artifacts"]
         assert artifact["copies"] == []
         frames = b"".join(output(artifact["id"], n, a) for n, a in given.items())
-        return frame(HELLO) + frames + told(artifact["id"]) + DONE, ended()
+        return frame(HELLO) + frames + result_frame(artifact["id"]) + DONE, ended()
 
     done = archive_model(
         small,

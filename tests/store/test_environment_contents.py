@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from archive_making import publish_environment
+from support.archive_making import publish_environment
 
-from timeproof.store.environment_contents import frameworks_of, versions_of
+from timeproof.frameworks.registry import frameworks_of
+from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import EnvironmentRecord, PackageEntry
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from archive_making import flip, publish, reseal, small_archive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.archive_making import flip, publish, reseal, small_archive
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest

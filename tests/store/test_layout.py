@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from archive_making import publish
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive_making import publish
 
 from timeproof.errors import BadGridSize, BadRequest, NotFound, TimeproofError
-from timeproof.store.layout import SHORT, Archive, Ref, check_grid_size
+from timeproof.store.layout import FIRST_TAGS, NAME, Archive, Ref, check_grid_size
 
 ODD = [0, -3, 2.5, 8.0, "abc", "", "0", "-8", "8.0", " 8", "8\n", "８", "٨", True, False, None, 10**30]
 ODD += ["9" * 20, "9" * 5000, [8], b"8", np.float64(8), np.bool_(True), np.array([8, 9]), np.array([[8]])]
 ODD += [object(), float("nan")]
 
-refs = st.builds(Ref, st.integers(1, 10**15), st.sampled_from(sorted(SHORT)), st.integers(1, 10**15))
+names = st.sampled_from(sorted(FIRST_TAGS)) | st.from_regex(NAME, fullmatch=True)
+refs = st.builds(Ref, st.integers(1, 10**15), names, st.integers(1, 10**15))
 
 
 @pytest.mark.parametrize("good", [1, 8, 10**15, "8", "+8", "0012", np.int64(7), np.uint8(200)], ids=repr)
@@ -61,7 +62,8 @@ def test_no_text_is_worse_than_a_bad_request(text):
     [
         "grid-size-0/pytorch/v1",
         "grid-size-8/pytorch/v0",
-        "grid-size-8/tensorflow/v1",
+        "grid-size-8/TensorFlow/v1",
+        "grid-size-8/7flow/v1",
         "grid-size-8/pytorch/v１",
         "grid-size-８/pytorch/v1",
         "grid-size-8/pytorch/v" + "9" * 5000,

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from archive_making import fill, metadata_of, publish, publish_environment, small_archive
+from support.archive_making import fill, metadata_of, publish, publish_environment, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import Exists, StorageFailed, UnsafePath

@@ -8,13 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import archive_making
 import pytest
-import registry_server
-from faking import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
-from registry_server import PASSWORD, USER, RegistryServer
+from support import archive_making, registry_server
+from support.faking import FakeEngine
+from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
 from timeproof.base.digests import Digest

@@ -8,12 +8,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import archive_making
 import pytest
-import s3_server
 from hypothesis import given
 from hypothesis import strategies as st
-from s3_server import S3Server, Wire
+from support import archive_making, s3_server
+from support.s3_server import S3Server, Wire
 from typer.testing import CliRunner
 
 import timeproof

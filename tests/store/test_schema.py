@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-from archive_making import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.archive_making import (
     ENVIRONMENT,
     IMAGE,
     LOCK_SHA256,
@@ -19,8 +21,6 @@ from archive_making import (
     publish_environment,
     spell,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from timeproof.base import strictjson
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, NewerSchema
@@ -247,9 +247,9 @@ def accepted(at: tuple[Any, ...], what: str) -> bool:
         return at in NULLABLE or at == ("profile", "threads")
     if what == '"false"':
         text = {"python", "version", "format", "role", "name", "module", "qualname", "file", "path", "from"}
-        text |= {"element"}
+        text |= {"element", "tag", "title"}
         text |= {"framework"} if at[0] == "copies" else set()
-        inside = {"tags", "variables", "notes", "source", "builder", "left_out"}
+        inside = {"tags", "variables", "notes", "source", "builder", "left_out", "distributions"}
         return last in text | inside or any(part in inside for part in at) or last == "dtype"
     if at[0] == "thresholds":
         return what == "1.5"

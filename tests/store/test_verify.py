@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archive_making import ENVIRONMENT, IMAGE, files_of, flip, publish, reseal, small_archive
+from support.archive_making import ENVIRONMENT, IMAGE, files_of, flip, publish, reseal, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import (
@@ -93,7 +93,7 @@ def test_all_missing_files_are_listed_in_one_run(small):
 
 
 def oci_layers(archive: Archive) -> list[tuple[str, int]]:
-    from archive_making import BLOBS
+    from support.archive_making import BLOBS
 
     return [(d, len(b)) for d, b in BLOBS.items() if d != IMAGE.manifest]
 
@@ -391,7 +391,7 @@ def test_a_stored_image_is_streamed_only_where_every_blob_is_whole(small):
 
 
 def test_an_exported_blob_that_is_not_what_its_name_says_is_never_taken_in(tmp_path):
-    from archive_making import BLOBS, export
+    from support.archive_making import BLOBS, export
 
     for digest in BLOBS:
         exported = export(tmp_path / digest[-6:] / "export")

@@ -94,13 +94,15 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
         data = b"the bytes of " + file.encode()
         digest = store.add_bytes(data, file)
         packages.append(
-            PackageEntry(
-                kind=kind,
-                name=file.split("-")[0],
-                version=wheel.partition("-")[2] if kind == "wheel" else "1.0",
-                file=file,
-                size=len(data),
-                sha256=digest.hex,
+            PackageEntry.model_validate(
+                {
+                    "kind": kind,
+                    "name": file.split("-")[0],
+                    "version": wheel.partition("-")[2] if kind == "wheel" else "1.0",
+                    "file": file,
+                    "size": len(data),
+                    "sha256": digest.hex,
+                }
             )
         )
     with atomic.Staging(archive.images, "build") as work:
@@ -133,7 +135,7 @@ def metadata_of(draft: writer.Draft, files: list[Any], **changed: Any) -> Metada
         "created": "2026-01-02T03:04:05Z",
         "grid_size": ref.grid_size,
         "version": ref.version,
-        "framework": Framework(name=ref.framework, version="1.0", python="3.11.7"),
+        "framework": Framework.model_validate({"name": ref.framework, "version": "1.0", "python": "3.11.7"}),
         "model": Model(file=files[0].path, module=None, qualname=None, init_args={}, options={}, source=[]),
         "files": files,
         "inputs": reference.specs_of("input", X),
@@ -208,10 +210,10 @@ def reseal(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Edit a document on disk as an attacker would who knows about its checksum."""
     value = strictjson.loads(path.read_bytes(), path)
     edit(value)
-    own(path).write_bytes(spell(value))
+    break_hard_link(path).write_bytes(spell(value))
 
 
-def own(path: Path) -> Path:
+def break_hard_link(path: Path) -> Path:
     """Give `path` bytes of its own where it is a hard link to someone else's."""
     if path.stat().st_nlink > 1:
         data = path.read_bytes()
@@ -222,7 +224,7 @@ def own(path: Path) -> Path:
 
 def flip(path: Path, bit: int = 0, at: int | None = None) -> None:
     """Flip one bit, in the middle unless said otherwise."""
-    data = bytearray(own(path).read_bytes())
+    data = bytearray(break_hard_link(path).read_bytes())
     data[len(data) // 2 if at is None else at] ^= 1 << bit
     path.write_bytes(data)
 
@@ -242,5 +244,5 @@ def copy_archive(root: Path, target: Path) -> Path:
         shutil.copytree(entry, target / entry.name, copy_function=link if heavy else shutil.copy2)
     for name in ("index.json", "oci-layout"):
         if (target / "images" / name).exists():
-            own(target / "images" / name)
+            break_hard_link(target / "images" / name)
     return target

@@ -19,7 +19,7 @@ class Opened:
         return self.page.locator(f'.cell[aria-label^="{artifact}, {environment}:"]')
 
     def focused(self) -> str:
-        said = self.page.evaluate(
+        label = self.page.evaluate(
             "document.activeElement.getAttribute('aria-label') ?? document.activeElement.id"
         )
-        return str(said)
+        return str(label)

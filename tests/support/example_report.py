@@ -99,9 +99,9 @@ def difference(kind: Verdict) -> dict[str, Any]:
     margin = np.log(expected)
     moved = margin if kind is Verdict.identical else np.log(actual)
     both = ({"predict_proba": expected, "margin": margin}, {"predict_proba": actual, "margin": moved})
-    found = compare_outputs(*both)
-    assert found.verdict is kind
-    return dict(found.to_json())
+    result = compare_outputs(*both)
+    assert result.verdict is kind
+    return dict(result.to_json())
 
 
 _REASONS = {
@@ -124,18 +124,18 @@ lightgbm.basic.LightGBMError: Model format error, expect a tree here. met tree_s
 
 def cell(artifact: str, where: ReportedEnvironment, verdict: Verdict, **more: Any) -> Cell:
     """A cell as a run gives it: its difference made by the comparison, its log where there is one."""
-    found = difference(verdict) if verdict.graded else None
+    record = difference(verdict) if verdict.graded else None
     framework = artifact.split("/")[1]
-    given = {
-        "reason": found["summary"] if found else _REASONS[verdict],
+    fields: dict[str, Any] = {
+        "reason": record["summary"] if record else _REASONS[verdict],
         "profile": "portable",
         "versions": {framework: where.frameworks.get(framework, "?"), "python": where.packages["python"]},
-        "difference": found,
+        "difference": record,
         "signal": 11 if verdict is Verdict.crashed else None,
         "log": "" if verdict.graded else _LOG,
         "seconds": 0.04,
     }
-    return Cell(artifact=artifact, environment=where.name, verdict=verdict, **(given | more))
+    return Cell(artifact=artifact, environment=where.name, verdict=verdict, **(fields | more))
 
 
 # Each artifact: ref, version it was made with, its environment, and its verdicts over the environments
@@ -166,17 +166,18 @@ def example() -> Report:
     subjects, cells = [], []
     for ref, version, where, glyphs in _ROWS:
         framework = ref.split("/")[1]
-        own = next(s for s in sites if s.title == where)
+        home = next(s for s in sites if s.title == where)
         more: dict[str, Any] = {"tags": {"run": "42"}}
         if ref == "grid-size-8/lightgbm/v1":
             more["history"] = "identical up to LightGBM 3.3.5, refused by 4.0.0, identical again from 4.7.0"
         if ref == "grid-size-8/lightgbm/v3":
             more = {"tags": {"name": "atpe_model_tpe_filter"}, "origin": "imported"}
-        subjects.append(subject(ref, version, own.name, **more))
+        subjects.append(subject(ref, version, home.name, **more))
         holding = [s for s in sites if framework in s.frameworks]
-        for there, glyph in zip(holding, glyphs.split(), strict=True):
-            cells.append(_told(cell(ref, there, by_glyph[glyph], own=there == own)))
+        for place, glyph in zip(holding, glyphs.split(), strict=True):
+            cells.append(_judge(cell(ref, place, by_glyph[glyph], own=place == home)))
     return Report(
+        schema=1,
         toolkit="0.1.0",
         archive="logs/extensions/models",
         artifacts=subjects,
@@ -200,26 +201,26 @@ def example() -> Report:
     )
 
 
-def _told(one: Cell) -> Cell:
+def _judge(cell: Cell) -> Cell:
     """Add the baseline, what was declared, and whether the cell fails by `--fail-on drift`."""
-    title = one.environment.rpartition("-")[0]
-    more: dict[str, Any] = {"baseline": one.verdict}
-    if one.key[0] == "grid-size-8/onnx/v2" and one.verdict is Verdict.drift:
+    title = cell.environment.rpartition("-")[0]
+    more: dict[str, Any] = {"baseline": cell.verdict}
+    if cell.key[0] == "grid-size-8/onnx/v2" and cell.verdict is Verdict.drift:
         more["baseline"] = Verdict.rounding
-    if one.artifact == "grid-size-8/lightgbm/v2" and one.verdict is Verdict.crashed:
+    if cell.artifact == "grid-size-8/lightgbm/v2" and cell.verdict is Verdict.crashed:
         more["baseline"] = Verdict.identical
-    if one.artifact == "grid-size-8/xgboost/v1" and title == "xgboost-3.0.5":
+    if cell.artifact == "grid-size-8/xgboost/v1" and title == "xgboost-3.0.5":
         more["baseline"] = Verdict.broken
     if title == "onnxruntime-1.32.0":
         more["baseline"] = None
-    if one.artifact == "grid-size-8/xgboost/v1" and one.verdict is Verdict.broken:
+    if cell.artifact == "grid-size-8/xgboost/v1" and cell.verdict is Verdict.broken:
         more["expected"] = "XGBoost before 3 reads base_score as a number, and it is a list"
         more["facts"] = {"resaved_bytes_equal": True, "witness": {"raw_margin": "broken"}}
         more["notes"] = ["loads without an error, and every output is wrong"]
-    if one.artifact == "grid-size-8/lightgbm/v1" and one.verdict is Verdict.refused:
+    if cell.artifact == "grid-size-8/lightgbm/v1" and cell.verdict is Verdict.refused:
         more["expected"] = "LightGBM 4.0.0 reads no file of a later version (lightgbm#6082)"
-    more["fails"] = one.verdict >= Verdict.drift and "expected" not in more
-    return one.model_copy(update=more)
+    more["fails"] = cell.verdict >= Verdict.drift and "expected" not in more
+    return cell.model_copy(update=more)
 
 
 def large(artifacts: int, environments: int) -> Report:
@@ -237,11 +238,11 @@ def large(artifacts: int, environments: int) -> Report:
     fine = next(c for c in samples if c.verdict is Verdict.identical)
 
     def cells() -> Iterator[Cell]:
-        for row, one in enumerate(subjects):
+        for row, artifact in enumerate(subjects):
             for column, where in enumerate(sites):
                 number = row * environments + column
                 source = samples[number // 7 % len(samples)] if number % 7 == 3 else fine
-                update = {"artifact": one.ref, "environment": where.name, "own": column == 0}
+                update = {"artifact": artifact.ref, "environment": where.name, "own": column == 0}
                 yield source.model_copy(update=update)
 
     update = {"artifacts": subjects, "environments": sites, "cells": list(cells())}
@@ -307,10 +308,12 @@ def hostile() -> Report:
     return base.model_copy(update=update)
 
 
-def _hostile_difference(one: Cell, words: str) -> Any:
+def _hostile_difference(cell: Cell, words: str) -> Any:
     """Some with hostile names, some that no comparison ever wrote."""
-    if one.difference is None:
+    if cell.difference is None:
         return {"outputs": words, "summary": {"a": 1}, "missing": {words: 1}}
-    outputs = {words + name: {**found, "reason": words} for name, found in one.difference["outputs"].items()}
+    outputs = {
+        words + name: {**distance, "reason": words} for name, distance in cell.difference["outputs"].items()
+    }
     odd = {"verdict": words, "histogram": [words, None, -1, 1e300], "sulp": words, "shape": words}
-    return {**one.difference, "summary": words, "missing": [words], "outputs": {**outputs, "odd": odd}}
+    return {**cell.difference, "summary": words, "missing": [words], "outputs": {**outputs, "odd": odd}}

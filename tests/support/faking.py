@@ -42,14 +42,14 @@ def output(id: str, name: str, array: Any, runner: str = "native") -> bytes:
     return frame(header, array.tobytes())
 
 
-def told(id: str, status: str = "ok", **more: Any) -> bytes:
+def result_frame(id: str, status: str = "ok", **more: Any) -> bytes:
     header = {"kind": "result", "id": id, "status": status, "reason": "", "signal": None, "seconds": 0.1}
     return frame({**header, "log": "", "versions": {}, "copies": {}, **more})
 
 
 def answer(id: str, outputs: Mapping[str, Any]) -> bytes:
     """All that a probe writes for one artifact that went well."""
-    return b"".join([*(output(id, n, a) for n, a in outputs.items()), told(id)])
+    return b"".join([*(output(id, n, a) for n, a in outputs.items()), result_frame(id)])
 
 
 DONE = frame({"kind": "done"})
@@ -96,8 +96,8 @@ class FakeEngine:
         self.loads: Callable[[bytes], ImageFacts | None] = lambda _: None
         self.lost: BaseException | None = None
 
-    def _called(self, what: str) -> None:
-        self.calls.append(what)
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
         if self.lost is not None:
             raise self.lost
 

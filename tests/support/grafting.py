@@ -43,16 +43,16 @@ def graft(
                 shutil.copyfile(folder / entry.path, target)
         value = json.loads(metadata.to_bytes().replace(before.encode(), after.encode()))
         if outputs is not None:
-            kept = _inputs(archive, old, metadata)
+            inputs = _inputs(archive, old, metadata)
             stream = io.BytesIO()
-            reference.write(stream, input=kept, output=outputs)
+            reference.write(stream, input=inputs, output=outputs)
             name = metadata.file("reference").path.replace(before, after)
             (draft.folder / name).write_bytes(stream.getvalue())
             value["outputs"] = [s.model_dump() for s in reference.specs_of("output", outputs)]
         value["version"] = new.version
         for entry in value["files"]:
-            made = publish.entry(draft.folder, entry["path"], entry["role"], entry["format"])
-            entry.update(size=made.size, sha256=made.sha256)
+            listed = publish.entry(draft.folder, entry["path"], entry["role"], entry["format"])
+            entry.update(size=listed.size, sha256=listed.sha256)
         draft.publish(Metadata.model_validate(value))
     return new
 
@@ -65,5 +65,5 @@ def _inputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str, Any]:
 
 def recorded(archive: Archive, ref: str) -> dict[str, Any]:
     """The recorded outputs of an artifact."""
-    found = archive.locate(ref)
-    return expected_outputs(archive, found, read_metadata(archive, found))
+    artifact = archive.locate(ref)
+    return expected_outputs(archive, artifact, read_metadata(archive, artifact))

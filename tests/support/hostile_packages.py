@@ -75,10 +75,10 @@ def altered(package: Path, folder: Path, changes: Mapping[str, bytes]) -> Path:
     """The same `.conda` package with other bytes in some files, and no hashes that say so."""
     from timeproof.environments.conda.package_format import read_info
 
-    told = read_info(package, "info/index.json", "info/paths.json")
+    documents = read_info(package, "info/index.json", "info/paths.json")
     rows = [
         {k: v for k, v in row.items() if k not in {"sha256", "size_in_bytes"}}
-        for row in told["info/paths.json"]["paths"]
+        for row in documents["info/paths.json"]["paths"]
     ]
     members = []
     with zipfile.ZipFile(package) as archive:
@@ -93,7 +93,7 @@ def altered(package: Path, folder: Path, changes: Mapping[str, bytes]) -> Path:
                 data = changes.get(info.name, b"" if file is None else file.read())
                 info.size = len(data)
                 members.append((info, data))
-    index = told["info/index.json"]
+    index = documents["info/index.json"]
     return write_package(
         folder, members, paths=rows, **{k: v for k, v in index.items() if k in {"subdir", "version", "build"}}
     )

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from faking import ended, on_host
+from support.faking import ended, on_host
 
 import timeproof.probe
 from timeproof.engines.protocol import RunResult, RunSpec

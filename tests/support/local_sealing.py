@@ -11,9 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import local_probe
-from archive_making import ENVIRONMENT, IMAGE, publish_environment
-from faking import FakeEngine
+from support import local_probe
+from support.archive_making import ENVIRONMENT, IMAGE, publish_environment
+from support.faking import FakeEngine
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.sealing.flow import Archived, Request, archive_model

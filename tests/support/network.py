@@ -29,7 +29,7 @@ class Network:
         self._tag = secrets.token_hex(2)
         self.addresses = {name: f"{_NET}.{k + 1}" for k, name in enumerate(names)}
         self._names = names
-        self._made: list[str] = []
+        self._spaces: list[str] = []
 
     def _space(self, name: str) -> str:
         return f"tp-{self._tag}-{name}"
@@ -44,7 +44,7 @@ class Network:
             hub = self._space(self._names[0])
             for name in self._names:
                 self._ip("netns", "add", self._space(name))
-                self._made.append(name)
+                self._spaces.append(name)
                 self._ip("-n", self._space(name), "link", "set", "lo", "up")
             self._ip("-n", hub, "link", "add", "bridge0", "type", "bridge")
             self._ip("-n", hub, "link", "set", "bridge0", "up")
@@ -63,8 +63,8 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._made:
-            subprocess.run(["ip", "netns", "del", self._space(self._made.pop())], check=False)
+        while self._spaces:
+            subprocess.run(["ip", "netns", "del", self._space(self._spaces.pop())], check=False)
 
     def plug(self, name: str) -> None:
         self._ip("-n", self._space(self._names[0]), "link", "set", f"to-{name}", "up")

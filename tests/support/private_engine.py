@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
 
 class PrivateEngine:
@@ -23,7 +23,7 @@ class PrivateEngine:
 
     def start(self) -> None:
         # In a network of its own: an engine without a bridge removes the one that it finds, another engine's.
-        words = [
+        words: list[str | Path] = [
             "unshare",
             "--net",
             "dockerd",
@@ -37,17 +37,16 @@ class PrivateEngine:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            words = ["docker", "--host", f"unix://{self.socket}", "version"]
-            if subprocess.run(words, capture_output=True, check=False).returncode == 0:
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.2)
-        tail = (self.folder / "log").read_text(errors="replace")[-300:]
-        self.kill()
-        pytest.skip(f"a second engine does not start here: {tail}")
+        process = self.process
+        wait_until(lambda: self._answers() or process.poll() is not None)
+        if not self._answers():
+            tail = (self.folder / "log").read_text(errors="replace")[-300:]
+            self.kill()
+            pytest.skip(f"a second engine does not start here: {tail}")
+
+    def _answers(self) -> bool:
+        words = ["docker", "--host", f"unix://{self.socket}", "version"]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
     def kill(self) -> None:
         """As a crash would: with its containerd, and without a word to anybody."""

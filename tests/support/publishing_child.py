@@ -9,9 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from archive_making import publish
+from support.archive_making import publish
 
 from timeproof.errors import TimeproofError
 from timeproof.store.layout import Archive

@@ -6,33 +6,35 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.waiting import HANG_SECONDS, wait_until
 
 USER, PASSWORD = "ada", "the pass:word"
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as asking:
-        asking.bind((address, 0))
-        port: int = asking.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
         return port
 
 
 def wait_for(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until something listens there; fail with the log where the process ends before."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            break
-        with socket.socket() as knocking:
-            knocking.settimeout(1)
-            if knocking.connect_ex((address, port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{process.args!r} does not answer: {log.read_text(errors='replace')[-2000:]}")
+
+    def explain() -> str:
+        return f"{process.args!r} does not answer: {log.read_text(errors='replace')[-2000:]}"
+
+    def answers() -> bool:
+        assert process.poll() is None, explain()
+        with socket.socket() as connection:
+            connection.settimeout(1)
+            return connection.connect_ex((address, port)) == 0
+
+    wait_until(answers, explain)
 
 
 class RegistryServer:
@@ -68,11 +70,11 @@ class RegistryServer:
             process = subprocess.Popen(words, stdout=log, stderr=log)
         try:
             if not prefix:
-                wait_for(*self.host.split(":")[:1], self.port, process, self.log)
+                wait_for(self.host.partition(":")[0], self.port, process, self.log)
             yield self
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(HANG_SECONDS)
 
     def blob(self, digest: str) -> Path:
         """Where the registry keeps a blob's bytes."""
@@ -84,8 +86,8 @@ class RegistryServer:
         import base64
 
         folder.mkdir(parents=True, exist_ok=True)
-        told = base64.b64encode(f"{USER}:{password}".encode()).decode()
-        (folder / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": told}}}))
+        token = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        (folder / "config.json").write_text(json.dumps({"auths": {self.host: {"auth": token}}}))
         return folder
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from archive_making import IMAGE, Y, publish, publish_environment
-from faking import FakeEngine, answer, ended, stream, told
+from support.archive_making import IMAGE, Y, publish, publish_environment
+from support.faking import FakeEngine, answer, ended, result_frame, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
-from timeproof.regression.report import Cell
+from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.store.layout import Archive
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -51,10 +51,14 @@ def engine(
 
     def script(job: dict[str, Any], _: Any) -> Any:
         frames = []
-        for one in job["artifacts"]:
-            before(one["id"])
-            said = answers(one["id"])
-            frames.append(told(one["id"], said) if isinstance(said, str) else answer(one["id"], said))
+        for artifact in job["artifacts"]:
+            before(artifact["id"])
+            reply = answers(artifact["id"])
+            frames.append(
+                result_frame(artifact["id"], reply)
+                if isinstance(reply, str)
+                else answer(artifact["id"], reply)
+            )
         return stream(*frames), ended()
 
     return FakeEngine(script, [HELD])
@@ -74,3 +78,30 @@ def cell(
 
 def broken() -> dict[str, Any]:
     return {"y": np.array([7.0, -7.0])}
+
+
+LGB, OLD, NEW = "grid-size-8/lightgbm/v1", "lightgbm-3.3.5-0123456789ab", "lightgbm-4.0.0-0123456789ab"
+TITLES = {OLD: "lightgbm-3.3.5", NEW: "lightgbm-4.0.0"}
+
+
+def report(*cells: Cell, origin: str = "sealed") -> Report:
+    """A report of one LightGBM artifact in two environments, of which the newer is its own."""
+
+    def environment(name: str) -> ReportedEnvironment:
+        more: dict[str, Any] = {"dated": None, "created": "", "manifest": "", "platform": ""}
+        return ReportedEnvironment(name=name, title=TITLES[name], frameworks={}, packages={}, **more)
+
+    row: dict[str, Any] = {
+        "framework": "lightgbm",
+        "framework_version": "4.0.0",
+        "python": "3.11.7",
+        "environment": NEW,
+    }
+    return Report(
+        schema=1,
+        toolkit="0",
+        archive="a",
+        artifacts=[ReportedArtifact(ref=LGB, profile="portable", created="", origin=origin, **row)],
+        environments=[environment(OLD), environment(NEW)],
+        cells=list(cells),
+    )

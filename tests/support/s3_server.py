@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from registry_server import free_port, wait_for
+from support.registry_server import free_port, wait_for
+from support.waiting import HANG_SECONDS
 
 KEY, SECRET = "ada", "the-secret-of-ada"
 
@@ -56,7 +57,7 @@ class S3Server:
             yield self
         finally:
             process.kill()  # asked politely it takes half a minute
-            process.wait(20)
+            process.wait(HANG_SECONDS)
 
     def _files(self) -> Any:
         import s3fs
@@ -113,11 +114,11 @@ class Wire:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        for one in self._open:
+        for connection in self._open:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._thread.join(5)
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._thread.join(HANG_SECONDS)
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import zoo_judging
 import zoo_table
 from zoo_case import Case, Made, cases_of
@@ -31,7 +26,7 @@ QUICK = [case for case in cases_of(MODULES).values() if case.quick]
 @pytest.fixture(scope="module")
 def place(sealed, tmp_path_factory) -> Place:
     """An archive of one's own, with the environment of the tests."""
-    from archive_making import copy_archive
+    from support.archive_making import copy_archive
 
     folder = tmp_path_factory.mktemp("zoo")
     return Place(folder, copy_archive(sealed.root, folder / "archive"), folder)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from support.fetching import fetched
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "corpus"))
-
-from fetching import ROOT, fetched  # noqa: E402 - it lies in the corpus
-
-__all__ = ["ROOT", "shipped"]
 
 # Of each wheel, the folder that is taken, and where it goes.
 PARTS = {

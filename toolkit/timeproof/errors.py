@@ -7,7 +7,8 @@ A difference between two outputs is a *verdict*, never one of these.
     TimeproofError                       exit
     ├── BadRequest                         2   the caller asked for something impossible
     │   ├── BadGridSize
-    │   └── NotFound
+    │   ├── NotFound
+    │   └── BadPlugin
     ├── BadArchive                         3   the bytes on disk are not what they should be
     │   ├── Missing / Unlisted / NotRegular / Unreadable
     │   ├── SizeMismatch / DigestMismatch
@@ -109,6 +110,10 @@ class BadGridSize(BadRequest):
 
 class NotFound(BadRequest):
     """A named artifact, environment or file does not exist."""
+
+
+class BadPlugin(BadRequest):
+    """An installed plugin can't be used: its package is broken, or its names belong to another one."""
 
 
 # --- the archive's owner must act -----------------------------------------------------------

@@ -22,12 +22,12 @@ from typing import Any
 
 import docker
 import pytest
-import registry_server
-from archive_making import copy_archive
-from grafting import graft
-from network import Network
-from private_engine import PrivateEngine
-from registry_server import RegistryServer
+from support import registry_server
+from support.archive_making import copy_archive
+from support.grafting import graft
+from support.network import Network
+from support.private_engine import PrivateEngine
+from support.registry_server import RegistryServer
 from typer.testing import CliRunner
 
 from timeproof.cli.main import make_app

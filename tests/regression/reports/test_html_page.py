@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Opened
-from example_report import example
 from playwright.sync_api import expect
+from support.browsing import Opened
+from support.example_report import example
 
 from timeproof.regression.report import Report
 

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as XML
 
 import pytest
 import xmlschema
-from example_report import example, hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.example_report import example, hostile
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.report import Report

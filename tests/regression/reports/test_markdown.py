@@ -8,9 +8,9 @@ from html import unescape
 import cmarkgfm
 import pytest
 from cmarkgfm.cmark import Options
-from example_report import HOSTILE, example, hostile, large
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.example_report import HOSTILE, example, hostile, large
 
 from timeproof.regression.report import Report
 from timeproof.regression.reports.markdown import LIMIT, block, cellcode, code, render_markdown
@@ -18,7 +18,7 @@ from timeproof.regression.reports.markdown import LIMIT, block, cellcode, code, 
 
 def page(report: Report, limit: int = LIMIT) -> str:
     """As GitHub renders it, before it takes away what it allows nobody."""
-    return html(render_markdown(report, limit))
+    return html(render_markdown(report, limit).decode())
 
 
 def html(text: str) -> str:
@@ -76,7 +76,7 @@ def test_a_run_that_passed_says_so() -> None:
 
 def test_a_large_report_is_bounded_and_says_what_is_left_out() -> None:
     report = large(2500, 8)
-    text = render_markdown(report)
+    text = render_markdown(report).decode()
     assert len(text.encode()) < 100_000
     fails = sum(c.fails for c in report.cells)
     assert f"… and {fails - 50} more" in text
@@ -85,7 +85,7 @@ def test_a_large_report_is_bounded_and_says_what_is_left_out() -> None:
 
 @pytest.mark.parametrize("limit", [200, 1000, 5000, 20_000])
 def test_the_limit_holds_in_bytes(limit: int) -> None:
-    text = render_markdown(hostile(), limit)
+    text = render_markdown(hostile(), limit).decode()
     assert len(text.encode()) <= limit
     assert "Cut here" in text
 

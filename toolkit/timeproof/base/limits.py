@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Limits:
     image_bytes: int = 128 * 2**30  # bytes of all layers of one image that a registry may send
     remote_tries: int = 3  # times that a transfer which was cut is begun again
     remote_seconds: float = 60.0  # seconds that a registry may be silent
-    cluster_farewell: float = 30.0  # seconds that the end of a run waits for a dead worker's successor
+    cluster_cleanup: float = 30.0  # seconds that the end of a run waits for a dead worker's successor
     cluster_patience: float = 120.0  # seconds without a scheduler or a worker, then a run ends
     path_bytes: int = 1024  # bytes of a whole relative path, UTF-8
     name_bytes: int = 200  # bytes of one component, UTF-8
@@ -40,6 +40,17 @@ class Limits:
     unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     npy_header_bytes: int = 65536  # bytes of one .npy header
+
+    def bounded(
+        self, *, artifact_seconds: float | None = None, container_mebibytes: int | None = None
+    ) -> Limits:
+        """These limits, with the bounds that a user sets; None leaves a bound as it is."""
+        limits = self
+        if artifact_seconds is not None:
+            limits = replace(limits, artifact_seconds=artifact_seconds)
+        if container_mebibytes is not None:
+            limits = replace(limits, container_memory=container_mebibytes * 2**20)
+        return limits
 
 
 LIMITS = Limits()

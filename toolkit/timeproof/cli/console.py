@@ -34,6 +34,15 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")
 ]
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="FORMAT[:PATH]",
+        help="Write this report: json, html, junit, markdown or terminal; several. PATH - is stdout;"
+        " without PATH it is the format's own file.",
+    ),
+]
 RegistryOption = Annotated[
     str,
     typer.Option(

@@ -178,17 +178,17 @@ def examine(archive: Path) -> list[Check]:
 
 
 def _frameworks() -> list[Check]:
+    """Whether this process can archive live models of each framework; and the plugins that can't be used."""
+    from timeproof.frameworks.registry import read_registry
+
+    registry = read_registry()
     checks = []
-    for module, purpose in (
-        ("torch", "archiving live PyTorch models"),
-        ("xgboost", "archiving live XGBoost models"),
-        ("lightgbm", "archiving live LightGBM models"),
-        ("onnxruntime", "comparing ONNX models with this process"),
-    ):
-        installed = importlib.util.find_spec(module) is not None
+    for spec in registry.specs.values():
+        installed = importlib.util.find_spec(spec.module) is not None
         finding = "installed" if installed else "not installed"
-        checks.append(Check(module, installed, finding, False, f"needed only for {purpose}"))
-    return checks
+        advice = f"needed only for {spec.needed_for or f'archiving live {spec.title} models'}"
+        checks.append(Check(spec.module, installed, finding, False, advice))
+    return checks + [Check("plugin", False, e.message, False, e.advice) for e in registry.problems]
 
 
 def _storage(archive: Path) -> list[Check]:

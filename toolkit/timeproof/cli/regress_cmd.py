@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from timeproof.cli.console import (
     EngineOption,
     JsonOption,
     RegistryOption,
+    ReportOption,
     TerminalProgress,
     print_json,
     run_command,
+)
+from timeproof.cli.console import (
+    out as console,
 )
 from timeproof.errors import BadRequest, NotFound
 from timeproof.store.layout import DEFAULT_ARCHIVE
@@ -23,8 +30,10 @@ if TYPE_CHECKING:
     from timeproof.base.limits import Limits
     from timeproof.regression.baseline import Baseline
     from timeproof.regression.executors.protocol import Executor
+    from timeproof.regression.journal import Journal
     from timeproof.regression.plan import Plan
     from timeproof.regression.report import Cell, Report
+    from timeproof.regression.reports.registry import Target
 
 NAME = "regress"
 HELP = "Run old models in other environments, and say which upgrade breaks which model."
@@ -38,8 +47,11 @@ timeproof regress --env lockfiles/ --artifact 'grid-size-8/lightgbm/*' --resume
 timeproof regress --env lockfiles/ --baseline baseline.json --update-baseline
 
 timeproof regress --env lightgbm-4.0.0 --fail-on broken --json
+
+timeproof regress --env lockfiles/ --report junit:junit.xml --report markdown:-
 """
 _OUT = Path("logs/regress")
+_BASELINE = Path("baseline.json")
 
 
 def command(
@@ -90,139 +102,166 @@ def command(
     scheduler: Annotated[
         str, typer.Option(help="A Dask scheduler, tcp://HOST:PORT: the plan runs on its workers.")
     ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="No witness makes good for a native answer on another CPU.")
+    ] = False,
     registry: RegistryOption = "",
     engine: EngineOption = None,
+    report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.base.limits import LIMITS
-        from timeproof.regression.baseline import Baseline, check_fail_on
+        from timeproof.regression.journal import Journal
+        from timeproof.regression.judging import check_fail_on, judge
         from timeproof.regression.plan import make_plan
+        from timeproof.regression.reports.registry import takes_stdout
+        from timeproof.regression.reports.writing import write_reports
         from timeproof.store.remote.mirror import open_archive
 
         if resume and again:
             raise BadRequest("--resume and --again were both given", advice="give one of them")
         limit = check_fail_on(fail_on) if fail_on is not None else None
-        known = _read_baseline(baseline, update_baseline)
-        there = open_archive(archive, progress=progress)
-        made = make_plan(there, env or (), artifact or (), progress=progress)
+        targets = _targets(report, out, json)
+        before = _read_baseline(baseline, update_baseline)
+        source = open_archive(archive, progress=progress)
+        planned = make_plan(source, env or (), artifact or (), progress=progress)
         if plan:
-            from timeproof.cli.render.grids import plan_json, plan_table
-
             progress.close()
-            if json:
-                print_json(plan_json(made))
-            else:
-                plan_table(made)
+            _show_plan(planned, json)
             return 0
-        limits = LIMITS
-        if timeout is not None:
-            limits = replace(limits, artifact_seconds=timeout)
-        if memory is not None:
-            limits = replace(limits, container_memory=memory * 2**20)
-        where = _Where(archive, scheduler, registry, engine, workers)
-        report = _run(made, out, resume, again, where, limits, progress)
-        from timeproof.regression.baseline import judge, updated
-        from timeproof.regression.flow import write_reports
-
-        source = str(baseline) if baseline is not None and known is not None else None
-        report = judge(report, known, limit, source)
-        written = write_reports(out, report)
+        limits = LIMITS.bounded(artifact_seconds=timeout, container_mebibytes=memory)
+        executor = _Executors(archive, scheduler, registry, engine, workers, limits, progress)
+        cells = _run(planned, lambda: Journal(out, resume=resume, again=again), executor)
+        named = str(baseline) if baseline is not None and before is not None else None
+        judged = judge(cells, before, limit, named, strict=strict)
+        written = write_reports(judged, targets)
         if update_baseline:
-            from timeproof.base import atomic
-
-            target = baseline or Path("baseline.json")
-            atomic.write(target, updated(known or Baseline(), report).to_bytes())
-            written.append(target)
+            written.append(_update_baseline(baseline, before, judged))
         progress.close()
-        if json:
-            print_json(
-                {**report.model_dump(mode="json", by_alias=True), "written": [str(w) for w in written]}
-            )
-        else:
-            from timeproof.cli.render.grids import report_table
-
-            report_table(report, written)
-        return 0 if report.passed or (update_baseline and not _never(report)) else 1
+        _show_report(judged, written, json, quiet=takes_stdout(targets))
+        return 0 if judged.passed or (update_baseline and not _is_unknown(judged)) else 1
 
     run_command(json, work)
 
 
-def _never(report: Report) -> bool:
-    from timeproof.regression.baseline import NEVER
+def _targets(words: list[str] | None, out: Path, json: bool) -> list[Target]:
+    """Where the reports go: those that are named, or by default one of each form in `out`."""
+    from timeproof.regression.reports.registry import takes_stdout, targets_of
+    from timeproof.regression.reports.writing import targets_by_default
 
-    return any(c.verdict in NEVER for c in report.cells)
+    targets = targets_of(words, out) if words else targets_by_default(out)
+    if json and takes_stdout(targets):
+        raise BadRequest("--json and a report to stdout were both given", advice="give one of them")
+    return targets
+
+
+def _show_plan(plan: Plan, json: bool) -> None:
+    from timeproof.cli.render.plans import plan_json, plan_table
+
+    if json:
+        print_json(plan_json(plan))
+    else:
+        plan_table(plan)
+
+
+def _show_report(report: Report, written: Sequence[Path], json: bool, *, quiet: bool) -> None:
+    from timeproof.regression.reports.terminal import print_report
+
+    if json:
+        document = report.model_dump(mode="json", by_alias=True)
+        print_json({**document, "written": [str(path) for path in written]})
+    elif not quiet:
+        print_report(console, report)
+        console.print("[dim]" + " ".join(escape(str(path)) for path in written) + "[/dim]")
+
+
+def _is_unknown(report: Report) -> bool:
+    """Whether something was found that no baseline can accept."""
+    from timeproof.replaying.policy import NEVER_ACCEPTED
+
+    return any(c.verdict in NEVER_ACCEPTED for c in report.cells)
 
 
 def _read_baseline(path: Path | None, updating: bool) -> Baseline | None:
     from timeproof.regression.baseline import Baseline
 
-    named = path or (Path("baseline.json") if updating else None)
-    if named is None:
+    file = path or (_BASELINE if updating else None)
+    if file is None:
         return None
-    if not named.is_file():
+    if not file.is_file():
         if updating:
             return None
-        raise NotFound(f"there is no {named}", advice="write one with --update-baseline")
-    return Baseline.parse(named.read_bytes(), named)
+        raise NotFound(f"there is no {file}", advice="write one with --update-baseline")
+    return Baseline.parse(file.read_bytes(), file)
+
+
+def _update_baseline(path: Path | None, before: Baseline | None, report: Report) -> Path:
+    """Write what was found into the baseline; give its path."""
+    from timeproof.base import atomic
+    from timeproof.regression.baseline import Baseline, updated
+
+    target = path or _BASELINE
+    atomic.write(target, updated(before or Baseline(), report).to_bytes())
+    return target
 
 
 @dataclass(frozen=True, slots=True)
-class _Where:
-    """Who runs the plan."""
+class _Executors:
+    """Who runs the plan, and with which bounds."""
 
     archive: Path
     scheduler: str
     registry: str
     engine: str | None
     workers: int | None
+    limits: Limits
+    progress: TerminalProgress
+
+    @contextmanager
+    def open(self, plan: Plan) -> Iterator[tuple[Executor, str]]:
+        """The executor, and the version of this machine's engine ("" where a cluster runs the plan)."""
+        if self.scheduler:
+            from timeproof.regression.executors.dask.executor import Cluster
+            from timeproof.store.remote.mirror import address_of
+
+            address = address_of(self.archive) or str(self.archive.resolve())
+            with Cluster(
+                self.scheduler,
+                address,
+                registry=self.registry,
+                engine=self.engine,
+                limits=self.limits,
+                progress=self.progress,
+            ) as cluster:
+                yield cluster, ""
+            return
+        from timeproof.engines.registry import engine_named
+        from timeproof.regression.executors.local import Local
+
+        version = engine_named(self.engine).version()["version"]
+        local = Local(
+            plan.archive,
+            lambda: engine_named(self.engine),
+            workers=self.workers,
+            registry=self.registry,
+            limits=self.limits,
+            progress=self.progress,
+        )
+        yield local, version
 
 
-def _run(
-    made: Plan,
-    out: Path,
-    resume: bool,
-    again: bool,
-    where: _Where,
-    limits: Limits,
-    progress: TerminalProgress,
-) -> Report:
-    from timeproof.engines.registry import engine_named
-    from timeproof.regression.executors.local import Local
+def _run(plan: Plan, open_journal: Callable[[], Journal], executors: _Executors) -> Report:
     from timeproof.regression.flow import regress
-    from timeproof.regression.journal import Journal
 
-    def told(cell: Cell, done: int, total: int) -> None:
+    progress = executors.progress
+
+    def show(cell: Cell, done: int, total: int) -> None:
         progress.detail(f"{done}/{total}  {cell.artifact} in {cell.environment}: {cell.verdict}")
 
-    def go(executor: Executor, version: str) -> Report:
-        journal = Journal(out, resume=resume, again=again)
+    with executors.open(plan) as (executor, version):
+        journal = open_journal()
         try:
-            return regress(made, executor, journal, engine_version=version, on_cell=told, progress=progress)
+            return regress(plan, executor, journal, engine_version=version, on_cell=show, progress=progress)
         finally:
             journal.close()
-
-    if where.scheduler:
-        from timeproof.regression.executors.dask.executor import Cluster
-        from timeproof.store.remote.mirror import address_of
-
-        seen = address_of(where.archive) or str(where.archive.resolve())
-        with Cluster(
-            where.scheduler,
-            seen,
-            registry=where.registry,
-            engine=where.engine,
-            limits=limits,
-            progress=progress,
-        ) as cluster:
-            return go(cluster, "")
-    version = engine_named(where.engine).version()["version"]
-    local = Local(
-        made.archive,
-        lambda: engine_named(where.engine),
-        workers=where.workers,
-        registry=where.registry,
-        limits=limits,
-        progress=progress,
-    )
-    return go(local, version)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +13,16 @@ from timeproof.cli.console import (
     EngineOption,
     JsonOption,
     RegistryOption,
+    ReportOption,
     TerminalProgress,
     print_json,
     run_command,
 )
 from timeproof.errors import BadRequest
 from timeproof.store.layout import DEFAULT_ARCHIVE
+
+if TYPE_CHECKING:
+    from timeproof.store.layout import Archive, Ref
 
 NAME = "replay"
 HELP = "Run artifacts again in their own container, without a network, and compare bit for bit."
@@ -35,6 +40,8 @@ timeproof replay --all --allow rounding --json
 timeproof replay --all --engine none          without Docker, from the stored copy of the image
 
 timeproof replay --all --explain              tries what differs in further ways
+
+timeproof replay --all --report junit:replay.xml --report html:replay.html
 """
 
 
@@ -74,52 +81,58 @@ def command(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="MiB for the container.")] = None,
     engine: EngineOption = None,
+    report: ReportOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.base.limits import LIMITS
-        from timeproof.compare.verdict import Verdict
         from timeproof.engines.registry import engine_named
+        from timeproof.regression.replay_report import report_of_replay
+        from timeproof.regression.reports.registry import takes_stdout, targets_of
+        from timeproof.regression.reports.writing import write_reports
         from timeproof.replaying.flow import replay
+        from timeproof.replaying.policy import check_allowed
         from timeproof.runs.profiles import profile_named
         from timeproof.store.remote.mirror import open_archive
 
-        graded = [str(v) for v in Verdict if v.graded]
-        if allow not in graded:
-            raise BadRequest(f"{allow!r} can't be allowed", advice=f"take one of: {', '.join(graded)}")
+        allowed = check_allowed(allow)
+        targets = targets_of(report or (), Path())
+        if json and takes_stdout(targets):
+            raise BadRequest("--json and a report to stdout were both given", advice="give one of them")
         if bool(refs) == all_:
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
-        there = open_archive(archive, progress=progress)
-        there.require()
-        chosen = list(there.refs()) if all_ else [there.locate(r) for r in refs or ()]
-        if not chosen:
-            raise BadRequest(f"{archive} holds no artifacts")
-        limits = LIMITS
-        if timeout is not None:
-            limits = replace(limits, artifact_seconds=timeout)
-        if memory is not None:
-            limits = replace(limits, container_memory=memory * 2**20)
+        source = open_archive(archive, progress=progress)
         result = replay(
-            there,
-            chosen,
+            source,
+            _chosen(source, refs or (), archive),
             engine_named(engine),
             image=image,
             registry=registry,
             no_cache=no_cache,
             profile=profile_named(profile) if profile else None,
-            limits=limits,
+            limits=LIMITS.bounded(artifact_seconds=timeout, container_mebibytes=memory),
             tries=tries,
             progress=progress,
         )
-        allowed = Verdict(allow)
         passed = result.passes(allowed, strict=strict)
         progress.close()
+        if targets:
+            write_reports(report_of_replay(source, result, allowed, strict=strict), targets)
         if json:
             print_json({**result.to_json(), "allow": allow, "strict": strict, "passed": passed})
-        else:
+        elif not takes_stdout(targets):
             from timeproof.cli.render.tables import replay_table
 
             replay_table(result, allowed, strict=strict)
         return result.exit_code or (0 if passed else 1)
 
     run_command(json, work)
+
+
+def _chosen(source: Archive, names: Sequence[str], archive: Path) -> list[Ref]:
+    """The artifacts that are named, or all of them where none is. Raises NotFound / BadRequest."""
+    source.require()
+    refs = [source.locate(name) for name in names] or list(source.refs())
+    if not refs:
+        raise BadRequest(f"{archive} holds no artifacts")
+    return refs

@@ -5,12 +5,15 @@ imports without any of them. No engine, no metadata here.
 """
 
 from timeproof.frameworks.base import Adapter, Copy, Saved, SavedFile, SaveOptions
-from timeproof.frameworks.choose import adapter_for, adapter_for_file, adapter_named
+from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.inputs import Inputs, normalise_inputs, read_inputs
+from timeproof.frameworks.registry import adapter_named
+from timeproof.frameworks.spec import FrameworkSpec
 
 __all__ = [
     "Adapter",
     "Copy",
+    "FrameworkSpec",
     "Inputs",
     "SaveOptions",
     "Saved",

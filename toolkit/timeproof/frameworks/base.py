@@ -128,10 +128,9 @@ class AdapterDefaults:
 
 
 class Adapter(Protocol):
-    """One framework. `name` as in the probe's jobs; `short` as in file names (`model_pt_v1.pth`)."""
+    """How one framework's models become files that last. `name` is that of its `FrameworkSpec`."""
 
     name: str
-    short: str
     exports: bool  # whether `interchange` makes copies
 
     def recognises(self, model: object) -> bool:

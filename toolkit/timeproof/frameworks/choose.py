@@ -1,40 +1,34 @@
-"""Which adapter a model, a name or a file belongs to."""
+"""Which adapter a model or a file belongs to."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from timeproof.errors import BadRequest, NotArchivable, NotFound
+from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks.base import Adapter
-from timeproof.frameworks.lightgbm.adapter import LightGBM
-from timeproof.frameworks.onnx.adapter import Onnx
-from timeproof.frameworks.pytorch.adapter import PyTorch
-from timeproof.frameworks.sniffing import LIVE, advice_for, identify
-from timeproof.frameworks.xgboost.adapter import XGBoost
-
-ADAPTERS: tuple[Adapter, ...] = (PyTorch(), XGBoost(), LightGBM(), Onnx())
+from timeproof.frameworks.foreign_files import LIVE, advice_for
+from timeproof.frameworks.registry import specs
+from timeproof.frameworks.sniffing import identify
+from timeproof.frameworks.spec import FrameworkSpec
 
 
 def adapter_for(model: object) -> Adapter:
     """Give the adapter of a live model. Raises NotArchivable where no framework knows it."""
-    for adapter in ADAPTERS:
-        if adapter.recognises(model):
-            return adapter
+    return spec_for(model).make_adapter()
+
+
+def spec_for(model: object) -> FrameworkSpec:
+    """Give the framework of a live model. Raises NotArchivable where no framework knows it."""
+    for spec in specs():
+        if spec.make_adapter().recognises(model):
+            return spec
     kind = type(model)
     raise NotArchivable(
         f"{kind.__module__}.{kind.__qualname__} is not a model of a known framework",
         advice=advice_for(kind.__module__.partition(".")[0])
-        or "archive a torch.nn.Module, an XGBoost or LightGBM Booster or wrapper, or an ONNX file",
+        or f"archive {enumerate_words([spec.takes for spec in specs()])}; or install the plugin of its"
+        " framework",
     )
-
-
-def adapter_named(name: str) -> Adapter:
-    """Give the adapter called `name`. Raises BadRequest."""
-    for adapter in ADAPTERS:
-        if adapter.name == name:
-            return adapter
-    known = ", ".join(adapter.name for adapter in ADAPTERS)
-    raise BadRequest(f"no framework is called {name!r}", advice=f"it is one of {known}")
 
 
 def adapter_for_file(path: Path) -> Adapter:
@@ -44,18 +38,30 @@ def adapter_for_file(path: Path) -> Adapter:
         NotFound: there is no such file.
         NotArchivable: its format is not one that can be archived as it is.
     """
+    return spec_for_file(path).make_adapter()
+
+
+def spec_for_file(path: Path) -> FrameworkSpec:
+    """Give the framework of an existing model file, as `adapter_for_file` does."""
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     kind = identify(path)
-    if isinstance(kind, str):
-        return adapter_named(kind)
+    if isinstance(kind, FrameworkSpec):
+        return kind
     if kind is not None:
         raise NotArchivable(f"{path} is {kind.what}: it can't be archived as it is", advice=kind.instead)
-    # A file of an extension that says what it is meant to be: its adapter says what is wrong with it.
-    if path.suffix.lower() == ".onnx":
-        return adapter_named("onnx")
+    for spec in specs():
+        if path.suffix.lower() in spec.extensions:
+            # A file of an extension that says what it is meant to be: its adapter says what is wrong with it.
+            return spec
     raise NotArchivable(
         f"{path} is not a model file that can be archived as it is",
-        advice="give an .onnx file, XGBoost's .json or .ubj, LightGBM's .txt; or load the model and archive"
-        f" it: {LIVE}",
+        advice=f"give {enumerate_words([spec.files for spec in specs()])}; or load the model and archive it:"
+        f" {LIVE}",
     )
+
+
+def enumerate_words(words: list[str]) -> str:
+    """Join words within a sentence: "a, b or c"; empty ones are left out."""
+    *first, last = [word for word in words if word]
+    return f"{', '.join(first)} or {last}" if first else last

@@ -21,8 +21,7 @@ from timeproof.base import proc
 from timeproof.base.limits import LIMITS
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, NoRuntime
-
-_LIBRARIES = {"onnx": "onnxruntime"}  # where it is not called as the framework
+from timeproof.frameworks.registry import module_of
 
 
 def answers(framework: str, path: Path, given: object, options: Mapping[str, object]) -> dict[str, Array]:
@@ -35,7 +34,7 @@ def answers(framework: str, path: Path, given: object, options: Mapping[str, obj
         NoRuntime: the library is not in use in this process.
         NotArchivable: the file gives no answer here.
     """
-    library = _LIBRARIES.get(framework, framework)
+    library = module_of(framework)
     if library not in sys.modules:
         raise NoRuntime(
             f"{library} is not in use in this process, which could ask {path}",
@@ -71,9 +70,9 @@ def _answer(framework: str) -> None:
     stdout = os.dup(1)
     os.dup2(2, 1)
     path, given, options = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process, by a pipe
-    choose: Any = importlib.import_module("timeproof.frameworks.choose")
+    registry: Any = importlib.import_module("timeproof.frameworks.registry")
     inputs: Any = importlib.import_module("timeproof.frameworks.inputs")
-    adapter = choose.adapter_named(framework)
+    adapter = registry.adapter_named(framework)
     model = path if framework == "onnx" else importlib.import_module(framework).Booster(model_file=path)
     arrays = inputs.read_inputs(adapter, model, given)
     found: Mapping[str, Array] = adapter.answers(model, arrays, SimpleNamespace(options=options))

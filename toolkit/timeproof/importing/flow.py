@@ -15,6 +15,7 @@ from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.registry import require_spec
 from timeproof.images.build import locate_environment
 from timeproof.importing import model_files
 from timeproof.importing.model_files import Kept
@@ -96,7 +97,7 @@ def import_models(
     framework, items = _items(request)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    with batch.batch(archive, grid_size, framework, len(items)) as draft:
+    with batch.batch(archive, grid_size, framework, len(items), tag=require_spec(framework).tag) as draft:
         filling = _Filling(archive, draft, request, environment, profile)
         for item in items:
             progress.detail(item.name)
@@ -212,7 +213,12 @@ class _Filling:
             created=utc_now(),
             grid_size=self.draft.grid_size,
             version=self.draft.next.version,
-            framework=Framework(name=self.draft.framework, version=None, python=self.python),  # type: ignore[arg-type]  # the schema checks it
+            framework=Framework(
+                name=self.draft.framework,
+                version=None,
+                python=self.python,
+                **require_spec(self.draft.framework).described(),
+            ),
             model=Model(
                 file=copied.model,
                 module=None,
@@ -281,8 +287,8 @@ def _key(metadata: Metadata) -> _Key:
 def _earlier_imports(
     archive: Archive, grid_size: int, framework: str
 ) -> Iterator[tuple[_Key, Ref, Metadata]]:
-    for version in archive.versions(grid_size, framework):
-        ref = Ref(grid_size, framework, version)
+    for version, tag in archive.tags(grid_size, framework).items():
+        ref = Ref(grid_size, framework, version, tag)
         try:
             metadata = read_metadata(archive, ref)
         except BadArchive:  # `verify` reports it; such an artifact is never a duplicate

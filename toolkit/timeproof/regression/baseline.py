@@ -1,4 +1,4 @@
-"""What an earlier run found, what was declared, and therefore which cells fail. No IO here.
+"""What an earlier run found, and what was declared: the baseline file. No IO here.
 
 A baseline is a small JSON file, sorted, one line a cell, made to be committed and read in a diff. It
 names environments by title, so that one that was locked anew is still compared.
@@ -14,12 +14,13 @@ from typing import Any
 from timeproof.base import strictjson
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
-from timeproof.errors import BadRequest, Malformed, NewerSchema
-from timeproof.regression.report import Breakage, Cell, Report
+from timeproof.errors import Malformed, NewerSchema
+from timeproof.regression.report import Cell, Report
+from timeproof.replaying.policy import NEVER_ACCEPTED
 
 KIND = "timeproof-baseline"
-NEVER = (Verdict.lost, Verdict.nondeterministic, Verdict.altered)  # nothing excuses these
-DEFAULT_FAIL_ON = Verdict.drift  # where nothing was promised: more than the last bits
+_ENTRY_KEYS = {"artifact", "environment", "reason", "verdict"}
+_REQUIRED_KEYS = {"artifact", "environment", "reason"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Expectation:
         return Expectation(self.artifact, self.environment, self.reason).covers(cell, title)
 
     def to_json(self) -> dict[str, str]:
-        told = {"artifact": self.artifact, "environment": self.environment, "reason": self.reason}
-        return told | ({"verdict": self.verdict} if self.verdict else {})
+        entry = {"artifact": self.artifact, "environment": self.environment, "reason": self.reason}
+        return entry | ({"verdict": self.verdict} if self.verdict else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _read_cells(value: Any, issues: list[str]) -> dict[str, dict[str, Verdict]]:
     if not isinstance(value, dict):
         issues.append("cells: it is not an object")
         return {}
-    found: dict[str, dict[str, Verdict]] = {}
+    cells: dict[str, dict[str, Verdict]] = {}
     for artifact, row in value.items():
         if not isinstance(row, dict):
             issues.append(f"cells.{artifact}: it is not an object")
@@ -115,26 +116,25 @@ def _read_cells(value: Any, issues: list[str]) -> dict[str, dict[str, Verdict]]:
             if not isinstance(verdict, str) or verdict not in Verdict.__members__:
                 issues.append(f"cells.{artifact}.{title}: {verdict!r} is no verdict")
             else:
-                found.setdefault(artifact, {})[title] = Verdict(verdict)
-    return found
+                cells.setdefault(artifact, {})[title] = Verdict(verdict)
+    return cells
 
 
 def _read_expected(value: Any, issues: list[str]) -> tuple[Expectation, ...]:
     if not isinstance(value, list):
         issues.append("expected: it is not a list")
         return ()
-    found = []
-    for k, one in enumerate(value):
-        known = {"artifact", "environment", "reason", "verdict"}
-        if not isinstance(one, dict) or not all(isinstance(v, str) for v in one.values()):
+    expectations = []
+    for k, entry in enumerate(value):
+        if not isinstance(entry, dict) or not all(isinstance(v, str) for v in entry.values()):
             issues.append(f"expected[{k}]: it is not an object of strings")
-        elif set(one) - known or not {"artifact", "environment", "reason"} <= set(one) or not one["reason"]:
+        elif set(entry) - _ENTRY_KEYS or not set(entry) >= _REQUIRED_KEYS or not entry["reason"]:
             issues.append(f"expected[{k}]: it needs artifact, environment and a reason; verdict is optional")
-        elif one.get("verdict", "") not in {"", *Verdict.__members__}:
-            issues.append(f"expected[{k}].verdict: {one['verdict']!r} is no verdict")
+        elif entry.get("verdict", "") not in {"", *Verdict.__members__}:
+            issues.append(f"expected[{k}].verdict: {entry['verdict']!r} is no verdict")
         else:
-            found.append(Expectation(**one))
-    return tuple(found)
+            expectations.append(Expectation(**entry))
+    return tuple(expectations)
 
 
 def of_report(report: Report, expected: tuple[Expectation, ...] = ()) -> Baseline:
@@ -142,7 +142,7 @@ def of_report(report: Report, expected: tuple[Expectation, ...] = ()) -> Baselin
     titles = {s.name: s.title for s in report.environments}
     cells: dict[str, dict[str, Verdict]] = {}
     for cell in report.cells:
-        if cell.verdict not in NEVER:
+        if cell.verdict not in NEVER_ACCEPTED:
             cells.setdefault(cell.artifact, {})[titles[cell.environment]] = cell.verdict
     return Baseline(cells, expected)
 
@@ -154,74 +154,3 @@ def updated(old: Baseline, report: Report) -> Baseline:
     for artifact, row in new.cells.items():
         cells.setdefault(artifact, {}).update(row)
     return Baseline(cells, old.expected)
-
-
-def check_fail_on(text: str) -> Verdict:
-    """The verdict from which on a cell fails that nothing was promised of. Raises BadRequest."""
-    allowed = [str(v) for v in Verdict if v > Verdict.identical]
-    if text not in allowed:
-        raise BadRequest(f"{text!r} can't be failed on", advice=f"take one of: {', '.join(allowed)}")
-    return Verdict(text)
-
-
-def judge(report: Report, baseline: Baseline | None, fail_on: Verdict | None, source: str | None) -> Report:
-    """Say of each cell what was promised, what was declared, and whether it fails.
-
-    A cell fails where it is worse than its baseline. Where it has none, its own environment promises
-    `identical` of an artifact that was sealed in it; elsewhere it fails from `fail_on` on. A declared
-    breakage does not fail; `lost`, `nondeterministic` and `altered` always do.
-    """
-    known = baseline or Baseline()
-    limit = fail_on or DEFAULT_FAIL_ON
-    titles = {s.name: s.title for s in report.environments}
-    sealed = {s.ref for s in report.artifacts if s.origin == "sealed"}
-    used: set[Expectation] = set()
-    cells = []
-    for cell in report.cells:
-        title = titles[cell.environment]
-        was = known.get(cell.artifact, title)
-        declared = next((e for e in known.expected if e.covers(cell, title)), None)
-        if was is not None:
-            fails = cell.verdict > was
-        elif cell.own and cell.artifact in sealed and fail_on is None:
-            fails = not (cell.verdict is Verdict.identical or _witnessed(cell))
-        else:
-            fails = cell.verdict >= limit
-        if declared is not None and cell.verdict is not Verdict.identical:
-            used.add(declared)
-            fails = False
-        fails = fails or cell.verdict in NEVER
-        reason = declared.reason if declared is not None and cell.verdict is not Verdict.identical else None
-        cells.append(cell.model_copy(update={"baseline": was, "expected": reason, "fails": fails}))
-    gone = [_gone(e, report, titles) for e in known.expected if e not in used]
-    run = {(c.artifact, titles[c.environment]) for c in cells}
-    absent = [[a, t] for a, row in known.cells.items() for t in row if (a, t) not in run]
-    rule = f"worse than the baseline; without one, {limit} or worse" if baseline else f"{limit} or worse"
-    return report.model_copy(
-        update={
-            "cells": cells,
-            "gone": [g for g in gone if g is not None],
-            "absent": absent,
-            "baseline": source,
-            "fail_on": rule,
-            "passed": bool(cells) and not any(c.fails for c in cells),
-        }
-    )
-
-
-def _witnessed(cell: Cell) -> bool:
-    """Whether a witness holds where the last bits do not: as in a replay, it never excuses more."""
-    told = cell.facts.get("witness")
-    held = isinstance(told, dict) and told.get("holds") is True
-    return held and cell.verdict in (Verdict.rounding, Verdict.drift)
-
-
-def _gone(expected: Expectation, report: Report, titles: Mapping[str, str]) -> Breakage | None:
-    """What was found where a breakage was declared; None where nothing was run there."""
-    there = [c for c in report.cells if expected.names(c, titles[c.environment])]
-    if not there:
-        return None
-    found = ", ".join(sorted({str(c.verdict) for c in there}))
-    return Breakage(
-        artifact=expected.artifact, environment=expected.environment, reason=expected.reason, found=found
-    )

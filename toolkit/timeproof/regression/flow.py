@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from timeproof.base import atomic
 from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import EngineLost, EngineMissing, TimeproofError
-from timeproof.regression.batch import Batch, lost
+from timeproof.regression.batch import Batch, lost_cells
 from timeproof.regression.collector import Collector
 from timeproof.regression.executors.protocol import Executor
 from timeproof.regression.history import with_histories
 from timeproof.regression.journal import Journal
 from timeproof.regression.plan import Plan, PlannedEnvironment, batches_of, cell_key
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.html import render_html
-from timeproof.regression.reports.junit import render_junit
-from timeproof.regression.reports.markdown import render_markdown
 from timeproof.runs.environment_provider import from_lock_folder
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.index import ArtifactSummary
@@ -96,13 +90,13 @@ def regress(
     started = utc_now()
     records, failures = prepare(
         plan.archive,
-        plan.columns,
+        plan.environments,
         engine_version=engine_version,
         builders=executor.width,
         progress=progress,
     )
     places = {
-        c.title: _Place(c, records.get(c.title), failure=failures.get(c.title, "")) for c in plan.columns
+        c.title: _Place(c, records.get(c.title), failure=failures.get(c.title, "")) for c in plan.environments
     }
     by_folder = {r.folder: t for t, r in records.items()}
     total = plan.count()
@@ -139,7 +133,7 @@ def regress(
         folder = place.record.folder if place.record else column.title
         if (str(row.ref), folder) not in collector.cells:
             batch = Batch(folder, _unknown(row), (str(row.ref),))
-            for cell in lost(batch, batch.refs, place.failure or "it was not run"):
+            for cell in lost_cells(batch, batch.refs, place.failure or "it was not run"):
                 collector.deliver(cell, {})
     journal.done()
     report = _assemble(plan, places, collector)
@@ -168,7 +162,7 @@ def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) ->
         schema=1,
         toolkit=VERSION,
         archive=plan.archive.name,
-        artifacts=[_subject(r) for r in plan.rows],
+        artifacts=[_subject(r) for r in plan.artifacts],
         environments=[_site(p) for p in places.values()],
         cells=cells,
         machines=collector.machines,
@@ -204,24 +198,3 @@ def _site(place: _Place) -> ReportedEnvironment:
         source=place.source,
         failure=place.failure,
     )
-
-
-def write_reports(folder: Path, report: Report) -> list[Path]:
-    """Write every form of the report into `folder`: each file is whole, or as it was before.
-
-    Where `GITHUB_STEP_SUMMARY` names a file, the summary is appended to it, too.
-    """
-    files = {
-        "report.json": report.to_bytes(),
-        "report.html": render_html(report).encode(),
-        "junit.xml": render_junit(report),
-        "summary.md": render_markdown(report).encode(),
-    }
-    with atomic.storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        atomic.write(folder / name, data)
-    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with atomic.storage(Path(step)), open(step, "ab") as stream:
-            stream.write(files["summary.md"])
-    return [folder / name for name in files]

@@ -11,7 +11,7 @@ from timeproof.regression.plan import version_key
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.regression.reports.labels import framework_name
 
-_SAID = {
+_PHRASES = {
     Verdict.identical: "identical",
     Verdict.rounding: "rounding differs",
     Verdict.drift: "drifts",
@@ -30,19 +30,19 @@ _SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Neighbouring versions of a framework in which one verdict was found."""
+    """Neighbouring versions of a framework that have one verdict."""
 
     verdict: Verdict
     versions: tuple[str, ...]  # ascending, at least one
 
 
-def spans(found: Iterable[tuple[str, Verdict]]) -> list[Span]:
+def spans(verdicts: Iterable[tuple[str, Verdict]]) -> list[Span]:
     """Group (version, verdict) pairs into spans, by ascending version.
 
-    Of several environments with one version the worst verdict counts: it breaks in one of them.
+    Of several environments with one version the worst verdict counts: the model breaks in one of them.
     """
     worst: dict[str, Verdict] = {}
-    for version, verdict in found:
+    for version, verdict in verdicts:
         worst[version] = max(verdict, worst.get(version, Verdict.not_applicable))
     ordered = sorted(worst.items(), key=lambda item: (version_key(item[0]), item[0]))
     return [
@@ -53,50 +53,54 @@ def spans(found: Iterable[tuple[str, Verdict]]) -> list[Span]:
 
 def sentence(framework: str, history: Sequence[Span]) -> str:
     """Say it: "identical up to LightGBM 3.3.5, refused by 4.0.0, identical again from 4.7.0"."""
-    if not history:
-        return ""
-    name = framework_name(framework)
-    seen: set[Verdict] = set()
+    before: set[Verdict] = set()
     parts = []
-    for k, span in enumerate(history):
-        said = _SAID[span.verdict]
-        first, last = span.versions[0], span.versions[-1]
-        label = f"{name} " if k == 0 else ""
-        if len(history) == 1:
-            where = f"in {label}{first}" if first == last else f"from {label}{first} to {last}"
-        elif k == 0:
-            where = f"up to {label}{last}" if first != last else f"in {label}{first}"
-        elif k == len(history) - 1:
-            where = f"from {first}" if first != last else f"in {first}"
-        else:
-            where = f"from {first} to {last}" if first != last else f"in {first}"
-        if span.verdict is Verdict.refused:
-            where = where.replace("in ", "by ", 1) if where.startswith("in ") else where
-        again = " again" if span.verdict in seen else ""
-        parts.append(f"{said}{again} {where}")
-        seen.add(span.verdict)
+    for place, span in enumerate(history):
+        label = f"{framework_name(framework)} " if place == 0 else ""
+        versions = _versions_phrase(span, label, is_first=place == 0, is_last=place == len(history) - 1)
+        again = " again" if span.verdict in before else ""
+        parts.append(f"{_PHRASES[span.verdict]}{again} {versions}")
+        before.add(span.verdict)
     return ", ".join(parts)
 
 
+def _versions_phrase(span: Span, label: str, *, is_first: bool, is_last: bool) -> str:
+    """Say which versions a span has: "up to 3.3.5", "by 4.0.0", "from 4.1.0 to 4.3.0".
+
+    Args:
+        label: the framework's name and a blank, before the first version.
+        is_first, is_last: the span's place in the history; a span that is both is all of it.
+    """
+    first, last = span.versions[0], span.versions[-1]
+    if first == last:
+        return f"{'by' if span.verdict is Verdict.refused else 'in'} {label}{first}"
+    if is_first and not is_last:
+        return f"up to {label}{last}"
+    if is_last and not is_first:
+        return f"from {first}"
+    return f"from {label}{first} to {last}"
+
+
 def history_of(
-    subject: ReportedArtifact, cells: Iterable[Cell], sites: dict[str, ReportedEnvironment]
+    artifact: ReportedArtifact, cells: Iterable[Cell], environments: dict[str, ReportedEnvironment]
 ) -> str:
     """The sentence for one artifact, from all its cells."""
-    pairs = [
-        (sites[c.environment].frameworks[subject.framework], c.verdict)
+    verdicts = [
+        (environments[c.environment].frameworks[artifact.framework], c.verdict)
         for c in cells
-        if subject.framework in sites[c.environment].frameworks
+        if artifact.framework in environments[c.environment].frameworks
     ]
-    return sentence(subject.framework, spans(pairs))
+    return sentence(artifact.framework, spans(verdicts))
 
 
 def with_histories(report: Report) -> Report:
     """Fill in each artifact's history."""
-    sites = {s.name: s for s in report.environments}
+    environments = {e.name: e for e in report.environments}
     rows: dict[str, list[Cell]] = {}
     for cell in report.cells:
         rows.setdefault(cell.artifact, []).append(cell)
-    told = [
-        s.model_copy(update={"history": history_of(s, rows.get(s.ref, ()), sites)}) for s in report.artifacts
+    artifacts = [
+        a.model_copy(update={"history": history_of(a, rows.get(a.ref, ()), environments)})
+        for a in report.artifacts
     ]
-    return report.model_copy(update={"artifacts": told})
+    return report.model_copy(update={"artifacts": artifacts})

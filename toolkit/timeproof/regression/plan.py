@@ -18,11 +18,11 @@ from timeproof.base.digests import Digest
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
+from timeproof.frameworks.registry import frameworks_in, frameworks_of, runs_code
 from timeproof.images.build import locate_environment
 from timeproof.regression.batch import Batch
 from timeproof.runs.environment_provider import by_name, read_lock_folder
-from timeproof.runs.task import RUNS_CODE
-from timeproof.store.environment_contents import frameworks, frameworks_of, versions
+from timeproof.store.environment_contents import versions
 from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
@@ -66,32 +66,32 @@ class Plan:
     """A grid: every row meets every column that holds its framework."""
 
     archive: Archive
-    rows: list[ArtifactSummary]
-    columns: list[PlannedEnvironment]
+    artifacts: list[ArtifactSummary]
+    environments: list[PlannedEnvironment]
     findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
 
     def cells(self) -> Iterator[tuple[ArtifactSummary, PlannedEnvironment]]:
         """Every pair that makes sense, row by row."""
-        for row in self.rows:
-            for column in self.columns:
+        for row in self.artifacts:
+            for column in self.environments:
                 if row.ref.framework in column.frameworks:
                     yield row, column
 
     def count(self) -> int:
         """How many cells there are; without going through them."""
-        rows = Counter(r.ref.framework for r in self.rows)
-        return sum(rows[f] for c in self.columns for f in c.frameworks)
+        rows = Counter(r.ref.framework for r in self.artifacts)
+        return sum(rows[f] for c in self.environments for f in c.frameworks)
 
     def to_fetch(self) -> dict[Digest, int | None]:
         """Every package to fetch, once, whichever environments want it; and its bytes, where known."""
         found: dict[Digest, int | None] = {}
-        for column in self.columns:
+        for column in self.environments:
             for digest, size in column.missing.items():
                 found[digest] = size if size is not None else found.get(digest)
         return found
 
     def by_framework(self, column: PlannedEnvironment) -> dict[str, int]:
-        rows = Counter(r.ref.framework for r in self.rows)
+        rows = Counter(r.ref.framework for r in self.artifacts)
         return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
 
 
@@ -188,7 +188,7 @@ def _of_folder(archive: Archive, folder: Path) -> PlannedEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
-    held = frameworks(
+    held = frameworks_in(
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
     if record := locate_environment(archive, folder.name, lock):
@@ -222,7 +222,7 @@ def batches_of(
     groups: dict[tuple[str, str, bool], list[ArtifactSummary]] = {}
     for row, column in plan.cells():
         if column.title in records and pending(row, column):
-            alone = row.ref.framework in RUNS_CODE
+            alone = runs_code(row.ref.framework)
             groups.setdefault((column.title, row.profile_sha256, alone), []).append(row)
     profiles: dict[str, ProfileRecord] = {}
     found = []

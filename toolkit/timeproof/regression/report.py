@@ -42,7 +42,7 @@ class ReportedEnvironment(Record):
 
     name: str  # its folder in the archive: lightgbm-3.3.5-0123456789ab
     title: str  # what people call it: lightgbm-3.3.5
-    frameworks: dict[str, str]  # pytorch, xgboost, lightgbm, onnx → version
+    frameworks: dict[str, str]  # name → version
     packages: dict[str, str]  # every package, python too → version
     dated: str | None  # the day before which it can't have existed: its youngest package
     created: str
@@ -131,10 +131,15 @@ class Report(Record):
         return {c.key: c for c in self.cells}
 
     @property
+    def command(self) -> str:
+        """The command that made the report: `regress` or `replay`."""
+        return "replay" if self.run.get("command") == "replay" else "regress"
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many cells have each verdict, the best first."""
-        found = Counter(c.verdict for c in self.cells)
-        return {str(v): found[v] for v in sorted(found, key=lambda v: v.severity)}
+        counts = Counter(c.verdict for c in self.cells)
+        return {str(v): counts[v] for v in sorted(counts, key=lambda v: v.severity)}
 
     def to_bytes(self) -> bytes:
         return strictjson.dumps(self.model_dump(mode="json", by_alias=True))
@@ -145,8 +150,10 @@ class Report(Record):
         for cell in plain["cells"]:
             for volatile in ("seconds", "attempts", "machine", "log"):
                 del cell[volatile]
-        for site in plain["environments"]:
-            del site["source"]
+            if isinstance(witness := cell["facts"].get("witness"), dict):
+                witness.pop("seconds", None)
+        for environment in plain["environments"]:
+            del environment["source"]
         return plain
 
     @classmethod

@@ -10,7 +10,7 @@ from timeproof.compare.verdict import Thresholds, Verdict
 from timeproof.errors import BadArchive, BadRequest, Malformed
 from timeproof.replaying import provenance
 from timeproof.replaying.provenance import Fingerprint
-from timeproof.replaying.result import Replayed, Witnessed
+from timeproof.replaying.result import Replayed, WitnessAnswer
 from timeproof.replaying.scores import scores_of
 from timeproof.runs.probe_stream import Outcome
 from timeproof.runs.task import Task
@@ -69,94 +69,95 @@ def expected_outputs(archive: Archive, ref: Ref, metadata: Metadata) -> dict[str
 
 def judge_outcome(archive: Archive, ref: Ref, metadata: Metadata, outcome: Outcome) -> Replayed:
     """Grade one artifact's answer against its reference; where it differs, its raw margins, too."""
-    one = Replayed(ref, Verdict.lost, outcome.reason, seconds=outcome.seconds, log=outcome.log)
+    result = Replayed(ref, Verdict.lost, outcome.reason, seconds=outcome.seconds, log=outcome.log)
     if outcome.failure is not None:
-        one.verdict, one.error = outcome.failure, outcome.error
+        result.verdict, result.error = outcome.failure, outcome.error
         if outcome.signal:
-            one.reason = f"signal {outcome.signal}: {one.reason}"
-        return one
+            result.reason = f"signal {outcome.signal}: {result.reason}"
+        return result
     try:
         expected = expected_outputs(archive, ref, metadata)
         thresholds = thresholds_of(metadata, archive.root / ref.metadata)
     except BadArchive as error:
-        one.verdict, one.reason, one.error = Verdict.altered, error.message, error
-        return one
+        result.verdict, result.reason, result.error = Verdict.altered, error.message, error
+        return result
     from timeproof.compare.compare import compare_outputs
     from timeproof.compare.float_bits import FORMATS  # with NumPy, as above
 
     narrow = {s.name: s.element for s in metadata.outputs if s.element in FORMATS}
     scores = scores_of(metadata.outputs)
-    one.diff = compare_outputs(
+    result.diff = compare_outputs(
         expected, outcome.native, thresholds=thresholds, computed_in=narrow, scores=scores
     )
-    one.verdict, one.reason = one.diff.verdict, one.diff.summary()
-    one.outputs = len(expected)
-    one.bytes = sum(a.nbytes for a in expected.values())
+    result.verdict, result.reason = result.diff.verdict, result.diff.summary()
+    result.outputs = len(expected)
+    result.bytes = sum(a.nbytes for a in expected.values())
     margins = next((w for w in metadata.witnesses if w.kind == "margin"), None)
-    if not one.ok and margins is not None:
-        one.witness = _margins(margins, expected, outcome.native, thresholds)
-    return one
+    if not result.ok and margins is not None:
+        result.witness = _compare_margins(margins, expected, outcome.native, thresholds)
+    return result
 
 
-def _margins(
-    witness: Witness, expected: Mapping[str, Array], given: Mapping[str, Array], thresholds: Thresholds
-) -> Witnessed:
+def _compare_margins(
+    witness: Witness, expected: Mapping[str, Array], outputs: Mapping[str, Array], thresholds: Thresholds
+) -> WitnessAnswer:
     from timeproof.compare.compare import compare_outputs
 
     names = [spec.name for spec in witness.outputs]
     diff = compare_outputs(
         {n: expected[n] for n in names},
-        {n: given[n] for n in names if n in given},
+        {n: outputs[n] for n in names if n in outputs},
         thresholds=thresholds,
         scores=scores_of(witness.outputs),
     )
-    return Witnessed("margin", diff.verdict, diff.summary())
+    return WitnessAnswer("margin", diff.verdict, diff.summary())
 
 
-def to_be_asked(metadata: Metadata, one: Replayed, kind: str) -> bool:
+def witness_is_open(metadata: Metadata, result: Replayed, kind: str) -> bool:
     """Whether a witness of that kind could still say something about this answer.
 
     Only of outputs that were graded: why a model crashes, no other answer of it can tell.
     """
-    settled = one.ok or not one.verdict.graded or (one.witness is not None and one.witness.holds)
+    holds = result.witness is not None and result.witness.holds
+    settled = result.ok or not result.verdict.graded or holds
     return not settled and any(w.kind == kind for w in metadata.witnesses)
 
 
 def judge_witness(
-    archive: Archive, ref: Ref, metadata: Metadata, one: Replayed, kind: str, outcome: Outcome
+    archive: Archive, ref: Ref, metadata: Metadata, result: Replayed, kind: str, outcome: Outcome
 ) -> None:
-    """Put down what a witness of that kind answered, unless another has said more already.
+    """Note what a witness of that kind answers, unless another has said more already.
 
     The native verdict stays what it is.
     """
     witness = next(w for w in metadata.witnesses if w.kind == kind)
     if outcome.failure is not None:
-        found = Witnessed(kind, outcome.failure, outcome.reason, outcome.seconds)
+        answer = WitnessAnswer(kind, outcome.failure, outcome.reason, outcome.seconds)
     else:
         try:
             expected = _read(archive, ref, witness.file, witness.outputs)
             thresholds = thresholds_of(metadata, archive.root / ref.metadata)
         except BadArchive as error:
-            found = Witnessed(kind, Verdict.altered, error.message)
+            answer = WitnessAnswer(kind, Verdict.altered, error.message)
         else:
             from timeproof.compare.compare import compare_outputs
 
             scores = scores_of(witness.outputs)
             diff = compare_outputs(expected, outcome.native, thresholds=thresholds, scores=scores)
-            found = Witnessed(kind, diff.verdict, diff.summary(), outcome.seconds)
-    if one.witness is None or found.verdict < one.witness.verdict:
-        one.witness = found
+            answer = WitnessAnswer(kind, diff.verdict, diff.summary(), outcome.seconds)
+    if result.witness is None or answer.verdict < result.witness.verdict:
+        result.witness = answer
 
 
-def explain(one: Replayed, then: Fingerprint, now: Fingerprint) -> None:
-    """Put down both sides, what is not as it was, and the likeliest cause where the answer differs."""
-    one.recorded, one.here = then, now
-    one.differences = provenance.differences(then, now)
-    one.elsewhere = provenance.elsewhere(one.differences)
-    one.notes += [str(d) for d in one.differences if not one.ok or d.what == "profile"]
-    if one.ok:
+def note_provenance(result: Replayed, then: Fingerprint, now: Fingerprint) -> None:
+    """Note both sides, what is not as it was, and the likeliest cause where the answer differs."""
+    result.recorded, result.present = then, now
+    result.differences = provenance.differences(then, now)
+    result.elsewhere = provenance.is_other_cpu(result.differences)
+    result.notes += [str(d) for d in result.differences if not result.ok or d.what == "profile"]
+    if result.ok:
         return
-    one.cause = provenance.cause(one.differences)
-    if one.verdict.graded:
-        # The bytes were hashed before, and the image found by its digests.
-        one.notes.append(f"as recorded: {', '.join(['the bytes', *provenance.same(then, now)])}")
+    result.cause = provenance.cause(result.differences)
+    if result.verdict.graded:
+        # The bytes were hashed before, and the image was identified by its digests.
+        result.notes.append(f"as recorded: {', '.join(['the bytes', *provenance.same(then, now)])}")

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from timeproof.frameworks.registry import module_of, runtime_of
 from timeproof.store.schema.v1 import Metadata, ProfileRecord
 
 # The flags that choose kernels, of x86 and of ARM; the others (virtualisation, mitigations, …) don't round.
 _RELEVANT = re.compile(
     r"(?:sse|ssse|pni|avx|fma|f16c|amx|xop|asimd|sve|sme|neon|bf16|i8mm|fphp)[0-9a-z_]*", re.ASCII
 )
-_SHOWN = 6  # flags named in a sentence
-_RUNTIMES = {"onnx": "onnxruntime"}  # frameworks whose version is that of what runs their models
+_NAMED = 6  # flags named in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class Difference:
         return f"the {self.what} is {self.now}; the recorded one is {self.then}"
 
 
-def _machine(told: object) -> dict[str, Any]:
-    facts = told if isinstance(told, dict) else {}
+def _machine(report: object) -> dict[str, Any]:
+    facts = report if isinstance(report, dict) else {}
     flags = facts.get("flags")
     listed = [str(f) for f in flags] if isinstance(flags, list) else []
     return {
@@ -66,7 +66,7 @@ def _machine(told: object) -> dict[str, Any]:
 
 def versioned(framework: str, version: str | None) -> str:
     """Name a framework, or what runs its models where that is another's, with its version; "" for none."""
-    return f"{_RUNTIMES.get(framework, framework)} {version}" if version else ""
+    return f"{runtime_of(framework)} {version}" if version else ""
 
 
 def recorded(metadata: Metadata) -> Fingerprint:
@@ -101,7 +101,7 @@ def present(
     if simulated:
         machine |= {"cpu": f"{simulated}, simulated", "flags": ()}
     name = metadata.framework.name
-    library = {"pytorch": "torch", "onnx": "onnxruntime"}.get(name, name)
+    library = metadata.framework.module or module_of(name)
     return Fingerprint(
         **machine,
         python=str(hello.get("python") or ""),
@@ -113,32 +113,32 @@ def present(
 
 def differences(then: Fingerprint, now: Fingerprint) -> list[Difference]:
     """What is not as it was, the likeliest cause of other bits first."""
-    found = []
+    differing = []
 
-    def see(what: str, before: str, after: str) -> None:
+    def compare(name: str, before: str, after: str) -> None:
         if before and after and before != after:
-            found.append(Difference(what, before, after))
+            differing.append(Difference(name, before, after))
 
-    see("image", then.image, now.image)
-    see("framework", then.framework, now.framework)
-    see("Python", then.python, now.python)
+    compare("image", then.image, now.image)
+    compare("framework", then.framework, now.framework)
+    compare("Python", then.python, now.python)
     if then.profile is not None and now.profile is not None and then.profile != now.profile:
         names = then.profile.name, now.profile.name
         alike = names[0] == names[1]
-        found.append(Difference("profile", names[0], f"another {names[1]}" if alike else names[1]))
-    see("architecture", then.arch, now.arch)
+        differing.append(Difference("profile", names[0], f"another {names[1]}" if alike else names[1]))
+    compare("architecture", then.arch, now.arch)
     if then.flags and now.flags and then.flags != now.flags:
         lost, gained = set(then.flags) - set(now.flags), set(now.flags) - set(then.flags)
-        found.append(Difference("instruction set", _listed(lost), _listed(gained)))
-    see("CPU", then.cpu, now.cpu)
-    see("C library", then.libc, now.libc)
-    see("kernel", then.kernel, now.kernel)
-    return found
+        differing.append(Difference("instruction set", _listed(lost), _listed(gained)))
+    compare("CPU", then.cpu, now.cpu)
+    compare("C library", then.libc, now.libc)
+    compare("kernel", then.kernel, now.kernel)
+    return differing
 
 
 def same(then: Fingerprint, now: Fingerprint) -> list[str]:
     """What is known to be as it was, in words."""
-    told = {
+    words = {
         "image": "the image",
         "profile": "the profile",
         "cpu": "the CPU",
@@ -147,7 +147,7 @@ def same(then: Fingerprint, now: Fingerprint) -> list[str]:
     }
     return [
         word
-        for name, word in told.items()
+        for name, word in words.items()
         if getattr(then, name) and getattr(then, name) == getattr(now, name)
     ]
 
@@ -155,20 +155,20 @@ def same(then: Fingerprint, now: Fingerprint) -> list[str]:
 def _listed(flags: set[str]) -> str:
     if not flags:
         return "without more"
-    shown = sorted(flags)[:_SHOWN]
-    more = f" and {len(flags) - _SHOWN} more" if len(flags) > _SHOWN else ""
-    return f"with {', '.join(shown)}{more}"
+    first = sorted(flags)[:_NAMED]
+    more = f" and {len(flags) - _NAMED} more" if len(flags) > _NAMED else ""
+    return f"with {', '.join(first)}{more}"
 
 
-def cause(found: list[Difference]) -> str:
+def cause(differing: list[Difference]) -> str:
     """Name the likeliest cause of other bits, in one word or two."""
-    what = {d.what for d in found}
+    names = {d.what for d in differing}
     for likely in ("image", "framework", "Python", "profile", "architecture", "instruction set", "CPU"):
-        if likely in what:
+        if likely in names:
             return likely
-    return found[0].what if found else "nothing that was recorded is another"
+    return differing[0].what if differing else "nothing that was recorded is another"
 
 
-def elsewhere(found: list[Difference]) -> bool:
+def is_other_cpu(differing: list[Difference]) -> bool:
     """Whether this is another CPU than the recorded one: no profile promises identity there."""
-    return any(d.what in {"architecture", "instruction set", "CPU"} for d in found)
+    return any(d.what in {"architecture", "instruction set", "CPU"} for d in differing)

@@ -1,4 +1,4 @@
-"""What a replay found: the one value that every report renders. No IO, and no arrays."""
+"""What a replay gives: the one value that every report renders. No IO, and no arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import TimeproofError
+from timeproof.replaying import policy
 from timeproof.store.layout import Ref
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ _TITLES = {"float64": "float64 witness", "emulated": "emulated witness", "margin
 
 
 @dataclass(frozen=True, slots=True)
-class Witnessed:
-    """What a witness said, where the native answer is not the recorded one."""
+class WitnessAnswer:
+    """What a witness says, where the native answer is not the recorded one."""
 
     kind: str  # float64, emulated or margin
     verdict: Verdict  # of the witness's own outputs against the recorded ones
@@ -44,7 +45,7 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Attempt:
     """One further way to run an artifact that did not answer as recorded, and what came of it."""
 
     way: str  # native, portable, emulated
@@ -64,7 +65,7 @@ class Tried:
 
 @dataclass(slots=True)
 class Replayed:
-    """What the replay of one artifact found. `verdict` is the native answer's, whatever a witness says."""
+    """What the replay of one artifact gave. `verdict` is the native answer's, whatever a witness says."""
 
     ref: Ref
     verdict: Verdict
@@ -79,13 +80,13 @@ class Replayed:
     notes: list[str] = field(default_factory=list)
     error: TimeproofError | None = None
     log: str = ""
-    witness: Witnessed | None = None
+    witness: WitnessAnswer | None = None
     recorded: Fingerprint | None = None
-    here: Fingerprint | None = None
+    present: Fingerprint | None = None
     differences: list[Difference] = field(default_factory=list)  # between the two
     cause: str = ""  # the likeliest of them
     elsewhere: bool = False  # another CPU than the recorded one
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[Attempt] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -101,21 +102,23 @@ class Replayed:
             and self.witness.holds
         )
 
-    def passes(self, allowed: Verdict = Verdict.identical, *, strict: bool = False) -> bool:
-        """Whether the native verdict is `allowed` or better; or, unless `strict`, a witness holds.
+    @property
+    def answer(self) -> policy.Answer:
+        """What of it decides whether it passes."""
+        holds = self.witness is not None and self.witness.holds
+        return policy.Answer(self.verdict, witness_holds=holds, other_cpu=self.elsewhere)
 
-        A witness counts only on another CPU than the recorded one, where no native identity was
-        promised, and only where the native answer is still the same: at most `drift`.
-        """
-        return self.verdict.allowed_by(allowed) or (not strict and self.elsewhere and self.witnessed)
+    def passes(self, allowed: Verdict = Verdict.identical, *, strict: bool = False) -> bool:
+        """Whether it passes by the one rule: see `timeproof.replaying.policy`."""
+        return policy.passes(self.answer, allowed, strict=strict)
 
     def sentence(self) -> str:
         """Say it in one line; never plain `identical` where only a witness is."""
         if self.ok or self.witness is None:
             return f"{self.verdict}: {self.reason}"
         if not self.witness.holds:
-            told = f"the {self.witness.title} differs, too: {self.witness.verdict}: {self.witness.summary}"
-            return f"{self.verdict}: {self.reason}; {told}"
+            witness = f"the {self.witness.title} differs, too: {self.witness.verdict}: {self.witness.summary}"
+            return f"{self.verdict}: {self.reason}; {witness}"
         sulp = self.diff.sulp if self.diff is not None else None
         native = f"native differs by {sulp:.3g} sULP" if sulp else f"native differs: {self.reason}"
         grade = "" if self.verdict is Verdict.rounding else f" ({self.verdict})"
@@ -136,7 +139,7 @@ class Replayed:
             "image": self.image_source,
             "profile": self.profile,
             "recorded": self.recorded.to_json() if self.recorded is not None else None,
-            "here": self.here.to_json() if self.here is not None else None,
+            "here": self.present.to_json() if self.present is not None else None,
             "tried": [t.to_json() for t in self.tried],
             "seconds": round(self.seconds, 3),
             "outputs": self.outputs,
@@ -150,7 +153,7 @@ class Replayed:
 
 @dataclass(slots=True)
 class Result:
-    """What a replay of several artifacts found: the one value that every report renders."""
+    """What a replay of several artifacts gave: the one value that every report renders."""
 
     replayed: list[Replayed]
     environments: dict[str, str]  # folder → where its image came from
@@ -167,8 +170,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         counts: dict[str, int] = {}
-        for one in self.replayed:
-            counts[str(one.verdict)] = counts.get(str(one.verdict), 0) + 1
+        for result in self.replayed:
+            counts[str(result.verdict)] = counts.get(str(result.verdict), 0) + 1
         return {
             "replayed": [r.to_json() for r in self.replayed],
             "counts": counts,

@@ -13,13 +13,15 @@ def scores_of(specs: Iterable[ArraySpec]) -> dict[str, bool]:
     return {spec.name: spec.scores for spec in specs if spec.scores is not None}
 
 
-def marked(names: Iterable[str], outputs: Mapping[str, object], known: Mapping[str, bool]) -> dict[str, bool]:
+def marked(
+    names: Iterable[str], outputs: Mapping[str, object], by_model: Mapping[str, bool]
+) -> dict[str, bool]:
     """Mark the outputs that the user names, beside those whose model says what they are.
 
     Args:
         names: of outputs that hold class scores, as the user gave them.
         outputs: all that the model gives, by name.
-        known: what the model itself says; the names of outputs that it does not give are left out.
+        by_model: what the model itself says; the names of outputs that it does not give are left out.
 
     Raises:
         BadRequest: the model gives no output of that name.
@@ -30,6 +32,6 @@ def marked(names: Iterable[str], outputs: Mapping[str, object], known: Mapping[s
             f"--scores {strange[0]}: the model gives no such output",
             advice=f"its outputs are: {', '.join(outputs)}",
         )
-    return {name: is_scores for name, is_scores in known.items() if name in outputs} | dict.fromkeys(
+    return {name: is_scores for name, is_scores in by_model.items() if name in outputs} | dict.fromkeys(
         wanted, True
     )

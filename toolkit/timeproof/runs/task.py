@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timeproof.frameworks.registry import runs_code
 from timeproof.store.schema.v1 import ArraySpec, FileEntry
-
-# The loader calls code that the archive names, whether or not the archive contains its source.
-RUNS_CODE = frozenset({"pytorch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +38,10 @@ class Task:
 
     @property
     def runs_code(self) -> bool:
-        """Whether code that the archive contains or names may run: then it gets a container of its own."""
-        return self.framework in RUNS_CODE or any(c.get("framework") in RUNS_CODE for c in self.copies)
+        """Whether code that the archive contains or names may run: then it gets a container of its own.
+
+        The loaders of some frameworks call what the archive names, whether or not the archive contains its
+        source.
+        """
+        frameworks = (self.framework, *(str(copy.get("framework")) for copy in self.copies))
+        return any(runs_code(framework) for framework in frameworks)

@@ -18,11 +18,11 @@ from timeproof.compare.difference import OutputsDiff
 from timeproof.compare.verdict import Thresholds, Verdict
 from timeproof.errors import BadRequest, SealFailed
 from timeproof.frameworks.base import DIFFERENT
+from timeproof.frameworks.registry import module_of
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.reference import Array
 
 _REASONS = 4  # that a message names
-_LIBRARIES = {"pytorch": "torch", "onnx": "onnxruntime"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,6 @@ class OwnAnswer:
     outputs: Mapping[str, Array]
     source: str = "your process"
     whole: bool = True  # every output; an answer that was handed in may be of some of them
-
-
-def library_of(framework: str) -> str:
-    """The module that runs models of that framework."""
-    return _LIBRARIES.get(framework, framework)
 
 
 def handed_in(expected: object, outputs: Mapping[str, Array]) -> OwnAnswer:
@@ -118,7 +113,7 @@ def keep_or_refuse(
 
 def versions_differ(framework: str, outcome: Outcome, python: str) -> list[str]:
     """Name the versions that differ between this process and the container."""
-    library = library_of(framework)
+    library = module_of(framework)
     mine = str(getattr(sys.modules.get(library), "__version__", "") or "")
     theirs = outcome.versions.get(library, "")
     pairs = [(library, mine, theirs), ("Python", platform.python_version(), python)]

@@ -17,12 +17,12 @@ from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
 from timeproof.frameworks.inputs import narrow_types, read_inputs
 from timeproof.frameworks.pytorch import quantised
+from timeproof.frameworks.registry import frameworks_of, require_spec
 from timeproof.runs.container_run import Task
 from timeproof.sealing import recording, witnesses
 from timeproof.sealing.double_run import Arrays
 from timeproof.sealing.own_answer import OwnAnswer
 from timeproof.store import publish, reference
-from timeproof.store.environment_contents import frameworks_of
 from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 
 
@@ -58,6 +58,7 @@ class Preparation:
         self.limits, self.progress = limits, progress
         self.thresholds = Thresholds.of(request.thresholds)
         self.adapter, self.from_file = _adapter(request.model)
+        self.spec = require_spec(self.adapter.name)
         witnesses.check_choice(request.witness, self.adapter.name)
         self.inputs = read_inputs(self.adapter, request.model, request.inputs)
         for input_name, array in self.inputs.items():

@@ -10,9 +10,9 @@ from typing import Any
 from timeproof.base.clock import utc_now
 from timeproof.compare.difference import OutputsDiff
 from timeproof.frameworks.base import Saved
+from timeproof.frameworks.registry import module_of, require_spec
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.sealing.double_run import SEEDS
-from timeproof.sealing.own_answer import library_of
 from timeproof.store import publish, reference
 from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import (
@@ -72,16 +72,17 @@ def metadata_of(draft: publish.Draft, record: SealRecord) -> Metadata:
     files += [publish.entry(draft.folder, name, "witness", "npz") for name in own_files]
     hello = record.runs[0].hello
     machine = hello.get("machine")
-    version = record.outcome.versions.get(library_of(saved.framework), saved.framework_version)
+    version = record.outcome.versions.get(module_of(saved.framework), saved.framework_version)
     return Metadata(
         schema=1,
         created=utc_now(),
         grid_size=draft.ref.grid_size,
         version=draft.ref.version,
         framework=Framework(
-            name=saved.framework,  # type: ignore[arg-type]  # the schema checks it
+            name=saved.framework,
             version=version,
             python=str(hello.get("python", "")),
+            **require_spec(saved.framework).described(),
         ),
         model=Model(
             file=saved.model,

@@ -15,14 +15,13 @@ from timeproof.compare.compare import compare_outputs
 from timeproof.compare.verdict import Thresholds, Verdict
 from timeproof.errors import BadRequest
 from timeproof.frameworks.base import Saved
+from timeproof.frameworks.registry import require_spec
 from timeproof.runs.probe_stream import ProbeRun
 from timeproof.store import reference
 from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import EmulatorRecord, Witness
 
 CHOICES = ("auto", "float64", "emulated", "none")
-_DOUBLE = frozenset({"pytorch", "onnx"})
-_MARGINS = {"xgboost": "margin", "lightgbm": "raw_score"}
 _RUNNER = "witness float64"
 
 
@@ -40,7 +39,7 @@ def check_choice(choice: str, framework: str) -> None:
     """Raise BadRequest where that witness can't be had."""
     if choice not in CHOICES:
         raise BadRequest(f"there is no witness {choice!r}", advice=f"take one of: {', '.join(CHOICES)}")
-    if choice == "float64" and framework not in _DOUBLE:
+    if choice == "float64" and not require_spec(framework).float64:
         raise BadRequest(
             f"{framework} models have no float64 witness: their raw margins are theirs",
             advice="leave --witness at auto",
@@ -54,7 +53,7 @@ def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any],
     and not timed: whether there is one depends on the model and its environment alone, never on how busy the
     machine is. A probe that doesn't count it yet is held by `limits.artifact_seconds` alone.
     """
-    if choice == "none" or saved.framework not in _DOUBLE:
+    if choice == "none" or not require_spec(saved.framework).float64:
         return ()
     named = choice == "float64"
     return (
@@ -85,9 +84,9 @@ def found(
     """
     if choice == "none":
         return [], []
-    if margin := _MARGINS.get(framework):
+    if margin := require_spec(framework).margin:
         return ([Found("margin", {margin: outputs[margin]})] if margin in outputs else []), []
-    if framework not in _DOUBLE:
+    if not require_spec(framework).float64:
         return [], []
     refusal = _refusal(runs, outputs)
     if refusal:

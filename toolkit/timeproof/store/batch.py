@@ -23,8 +23,10 @@ from timeproof.store.schema.v1 import FileEntry, Metadata
 class Batch:
     """Artifacts that are being made in one staging folder, with versions that are kept free for them."""
 
-    def __init__(self, archive: Archive, grid_size: int, framework: str, first: int, folder: Path) -> None:
-        self.archive, self.grid_size, self.framework = archive, grid_size, framework
+    def __init__(
+        self, archive: Archive, grid_size: int, framework: str, first: int, folder: Path, tag: str = ""
+    ) -> None:
+        self.archive, self.grid_size, self.framework, self.tag = archive, grid_size, framework, tag
         self.folder = folder
         self._first = first
         self._added: list[tuple[Ref, list[str]]] = []
@@ -32,7 +34,7 @@ class Batch:
     @property
     def next(self) -> Ref:
         """What the next artifact will be called."""
-        return Ref(self.grid_size, self.framework, self._first + len(self._added))
+        return Ref(self.grid_size, self.framework, self._first + len(self._added), self.tag)
 
     @property
     def count(self) -> int:
@@ -103,7 +105,7 @@ class Batch:
 
 
 @contextmanager
-def batch(archive: Archive, grid_size: int, framework: str, count: int) -> Iterator[Batch]:
+def batch(archive: Archive, grid_size: int, framework: str, count: int, *, tag: str = "") -> Iterator[Batch]:
     """Reserve `count` versions in a row. Leaving the block without `publish` removes every file."""
-    with writer.reserved(archive, grid_size, framework, count=count) as (first, staging):
-        yield Batch(archive, grid_size, framework, first, staging.path)
+    with writer.reserved(archive, grid_size, framework, count=count, tag=tag) as (first, staging):
+        yield Batch(archive, grid_size, framework, first, staging.path, tag)

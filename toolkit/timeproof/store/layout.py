@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
-SHORT = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
+# What a framework is called, in folders and in metadata; and the tag that its files' names carry.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+TAG = re.compile(r"[a-z][a-z0-9]{0,31}")
+# Of the frameworks whose artifacts are older than the tag in the metadata. The tag of any other is its name,
+# unless the files in its folder say otherwise.
+FIRST_TAGS = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
 _NUMBER = "0*[1-9][0-9]{0,15}"  # ASCII: int() would take any script's digits
 _REF = re.compile(
-    rf"(?:.*/)?grid-size-({_NUMBER})/([a-z]+)(?:/v({_NUMBER})|/metadata_([a-z]+)_v({_NUMBER})\.json)?/?"
+    rf"(?:.*/)?grid-size-({_NUMBER})/({NAME.pattern})"
+    rf"(?:/v({_NUMBER})|/metadata_({TAG.pattern})_v({_NUMBER})\.json)?/?"
 )
-_METADATA = re.compile(r"metadata_([a-z]+)_v([1-9]\d*)\.json")
+_METADATA = re.compile(rf"metadata_({TAG.pattern})_v([1-9]\d*)\.json")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/].*", re.DOTALL)
 _GRID = re.compile(r"grid-size-([1-9]\d*)")
 
@@ -50,11 +56,16 @@ def is_address(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
-    """One artifact's name: `grid-size-8/pytorch/v1`. `Ref.parse(str(r)) == r`."""
+    """One artifact's name: `grid-size-8/pytorch/v1`. `Ref.parse(str(r)) == r`.
+
+    Args:
+        prefix: the tag that the files carry, where it is not the one that the framework's name implies.
+    """
 
     grid_size: int
     framework: str
     version: int
+    prefix: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"grid-size-{self.grid_size}/{self.framework}/v{self.version}"
@@ -66,7 +77,7 @@ class Ref:
     @property
     def tag(self) -> str:
         """What the artifact's file names carry: `pt_v1`."""
-        return f"{SHORT[self.framework]}_v{self.version}"
+        return f"{self.prefix or implied_tag(self.framework)}_v{self.version}"
 
     @property
     def metadata(self) -> str:
@@ -76,21 +87,31 @@ class Ref:
     @classmethod
     def parse(cls, text: str) -> Ref:
         """Read a whole reference. Raises BadRequest."""
-        grid, framework, version = _parts(text)
+        grid, framework, version, tag = _parts(text)
         if version is None:
             raise BadRequest(f"{text!r} names no version", advice="write grid-size-N/FRAMEWORK/vN")
-        return cls(grid, framework, version)
+        return cls(grid, framework, version, tag)
 
 
-def _parts(text: str) -> tuple[int, str, int | None]:
-    found = _REF.fullmatch(text)
-    if not found or found[2] not in SHORT or found[4] not in {None, SHORT[found[2]]}:
+def implied_tag(framework: str) -> str:
+    """The tag of a framework whose files do not say another."""
+    return FIRST_TAGS.get(framework) or framework.replace("_", "")
+
+
+def may_carry(framework: str, tag: str) -> bool:
+    """Whether files of `framework` may carry `tag`: any, but that of the first frameworks is fixed."""
+    return FIRST_TAGS.get(framework, tag) == tag
+
+
+def _parts(text: str) -> tuple[int, str, int | None, str]:
+    match = _REF.fullmatch(text)
+    if not match or not may_carry(match[2], match[4] or implied_tag(match[2])):
         raise BadRequest(
             f"{text!r} is not an artifact's name",
             advice="write grid-size-N/FRAMEWORK/vN; 'timeproof ls' lists what there is",
         )
-    version = found[3] or found[5]
-    return check_grid_size(found[1]), found[2], int(version) if version else None
+    version = match[3] or match[5]
+    return check_grid_size(match[1]), match[2], int(version) if version else None, match[4] or ""
 
 
 class Archive:
@@ -145,12 +166,16 @@ class Archive:
 
     def versions(self, grid_size: int, framework: str) -> list[int]:
         """The published versions of one framework at one grid size, ascending."""
+        return list(self.tags(grid_size, framework))
+
+    def tags(self, grid_size: int, framework: str) -> dict[int, str]:
+        """The tag of every published version of one framework at one grid size, ascending."""
         folder = self.root / f"grid-size-{grid_size}" / framework
-        short = SHORT[framework]
         if not folder.is_dir():
-            return []
-        found = (_METADATA.fullmatch(p.name) for p in folder.iterdir())
-        return sorted(int(f[2]) for f in found if f and f[1] == short)
+            return {}
+        matches = [match for p in folder.iterdir() if (match := _METADATA.fullmatch(p.name))]
+        pairs = [(int(match[2]), match[1]) for match in matches if may_carry(framework, match[1])]
+        return dict(sorted(pairs, reverse=True)[::-1])
 
     def refs(self) -> Iterator[Ref]:
         """Every published artifact, ordered by grid size, framework, version."""
@@ -160,28 +185,40 @@ class Archive:
             if (f := _GRID.fullmatch(p.name))
         )
         for grid in grids:
-            for framework in sorted(SHORT):
-                for version in self.versions(grid, framework):
-                    yield Ref(grid, framework, version)
+            for framework in self._frameworks(grid):
+                for version, tag in self.tags(grid, framework).items():
+                    yield Ref(grid, framework, version, tag)
+
+    def _frameworks(self, grid_size: int) -> list[str]:
+        """The frameworks that have a folder at one grid size, whether this toolkit knows them or not."""
+        folder = self.root / f"grid-size-{grid_size}"
+        return sorted(p.name for p in folder.iterdir() if NAME.fullmatch(p.name)) if folder.is_dir() else []
 
     def locate(self, text: str) -> Ref:
         """The artifact that `text` names; without a version, the newest. Raises NotFound, BadRequest."""
         self.require()
-        grid, framework, version = _parts(text)
-        there = self.versions(grid, framework)
-        if not there:
+        grid, framework, version, _ = _parts(text)
+        tags = self.tags(grid, framework)
+        if not tags:
             raise NotFound(
                 f"{self.root} holds no {framework} artifact at grid size {grid}",
                 advice="'timeproof ls' lists what it holds",
             )
         if version is None:
-            return Ref(grid, framework, there[-1])
-        if version not in there:
+            version = max(tags)
+        if version not in tags:
             raise NotFound(
                 f"{self.root} holds no version {version} of {framework} at grid size {grid}",
-                advice=f"it holds {', '.join(f'v{v}' for v in there)}",
+                advice=f"it holds {', '.join(f'v{v}' for v in tags)}",
             )
-        return Ref(grid, framework, version)
+        return Ref(grid, framework, version, tags[version])
+
+    def resolve(self, text: str) -> Ref:
+        """The artifact of that whole name, with the tag that its files carry; it may be absent."""
+        ref = Ref.parse(text)
+        if ref.framework in FIRST_TAGS:
+            return ref
+        return replace(ref, prefix=self.tags(ref.grid_size, ref.framework).get(ref.version, ref.prefix))
 
     def environment_names(self) -> list[str]:
         """The published environments' folder names, sorted."""

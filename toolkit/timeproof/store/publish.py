@@ -18,11 +18,11 @@ from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
-from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.layout import TAG, Archive, Ref, implied_tag
 from timeproof.store.schema.v1 import Document, EnvironmentRecord, FileEntry, Metadata
 
 _STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
-OWNED = re.compile(r"(?:metadata|model|reference|source|witness)_([a-z]+)_v([1-9]\d*)(?:[._].*)?")
+OWNED = re.compile(rf"(?:metadata|model|reference|source|witness)_({TAG.pattern})_v([1-9]\d*)(?:[._].*)?")
 LOCK = ".lock"
 
 
@@ -108,12 +108,12 @@ def staged_versions(name: str) -> range:
     return range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
 
 
-def _remove_interrupted(folder: Path, framework: str, versions: set[int]) -> None:
+def _remove_interrupted(folder: Path, tag: str, versions: set[int]) -> None:
     """Remove what a killed `publish` had moved into place already. Call it under the lock."""
-    left = {v for v in versions if not (folder / f"metadata_{SHORT[framework]}_v{v}.json").exists()}
+    left = {v for v in versions if not (folder / f"metadata_{tag}_v{v}.json").exists()}
     for path in sorted(folder.iterdir()) if left else ():
         found = OWNED.fullmatch(path.name)
-        if found and found[1] == SHORT[framework] and int(found[2]) in left:
+        if found and found[1] == tag and int(found[2]) in left:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -121,20 +121,31 @@ def _remove_interrupted(folder: Path, framework: str, versions: set[int]) -> Non
 
 
 @contextmanager
-def draft(archive: Archive, grid_size: int, framework: str, version: int | None = None) -> Iterator[Draft]:
+def draft(
+    archive: Archive, grid_size: int, framework: str, version: int | None = None, *, tag: str = ""
+) -> Iterator[Draft]:
     """Reserve the next free version (or the one asked for) and give the folder to fill.
+
+    Args:
+        tag: what the files' names carry; empty for what the framework's name implies.
 
     Leaving the block without `publish` frees the version and removes every file.
 
     Raises Exists where the version asked for is published, or being made by another process.
     """
-    with reserved(archive, grid_size, framework, version) as (first, staging):
-        yield Draft(archive, Ref(grid_size, framework, first), staging)
+    with reserved(archive, grid_size, framework, version, tag=tag) as (first, staging):
+        yield Draft(archive, Ref(grid_size, framework, first, tag), staging)
 
 
 @contextmanager
 def reserved(
-    archive: Archive, grid_size: int, framework: str, version: int | None = None, count: int = 1
+    archive: Archive,
+    grid_size: int,
+    framework: str,
+    version: int | None = None,
+    count: int = 1,
+    *,
+    tag: str = "",
 ) -> Iterator[tuple[int, atomic.Staging]]:
     """Reserve `count` versions in a row, and give the first of them and a staging folder for all."""
     folder = archive.root / f"grid-size-{grid_size}" / framework
@@ -142,14 +153,14 @@ def reserved(
         live = atomic.live_staging(folder)
         staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
         dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
-        _remove_interrupted(folder, framework, dead)
+        _remove_interrupted(folder, tag or implied_tag(framework), dead)
         atomic.sweep(folder)
         taken = {v for n, versions in staged.items() if n in live for v in versions}
         taken |= {int(f[2]) for p in folder.iterdir() if (f := OWNED.fullmatch(p.name))}
         if version is None:
             version = max(taken, default=0) + 1
         elif version in taken:
-            raise Exists(archive.root / Ref(grid_size, framework, version).metadata)
+            raise Exists(archive.root / Ref(grid_size, framework, version, tag).metadata)
         last = version + count - 1
         staging = atomic.Staging(folder, f"v{version}" if count == 1 else f"v{version}to{last}")
     with staging:

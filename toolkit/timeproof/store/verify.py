@@ -32,13 +32,15 @@ from timeproof.errors import (
     raise_findings,
 )
 from timeproof.store import oci_layout
-from timeproof.store.layout import SHORT, Archive, Ref
+from timeproof.store.layout import NAME, Archive, Ref, may_carry
 from timeproof.store.publish import OWNED, staged_versions
 from timeproof.store.schema.v1 import Document, EnvironmentRecord, ImageIdentity, Metadata
 
 _D = TypeVar("_D", bound=Document)
 # The locks that writers leave; any other `.lock` is a file like all others.
-_LOCKS = re.compile(r"(?:grid-size-[1-9]\d*/[a-z]+|environments|images)/\.lock|environments/\.[^/]+\.lock")
+_LOCKS = re.compile(
+    rf"(?:grid-size-[1-9]\d*/{NAME.pattern}|environments|images)/\.lock|environments/\.[^/]+\.lock"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ def read_metadata(archive: Archive, ref: Ref, parent: int | None = None) -> Meta
     found = Ref(metadata.grid_size, metadata.framework.name, metadata.version)
     if found != ref:
         raise Malformed(archive.root / ref.metadata, [f"it describes {found}, and lies where {ref} belongs"])
+    if (tag := metadata.framework.tag) and f"{tag}_v{ref.version}" != ref.tag:
+        raise Malformed(archive.root / ref.metadata, [f"its tag is {tag!r}, which its file's name is not of"])
     return metadata
 
 
@@ -308,11 +312,11 @@ class _Walk:
 
     def without_metadata(self, path: str) -> Ref | None:
         """The artifact that `path` would belong to, had that one its metadata."""
-        found = re.fullmatch(r"grid-size-([1-9]\d*)/([a-z]+)/([^/]+)(?:/.*)?", path)
+        found = re.fullmatch(rf"grid-size-([1-9]\d*)/({NAME.pattern})/([^/]+)(?:/.*)?", path)
         owned = OWNED.fullmatch(found[3]) if found else None
-        if not found or not owned or SHORT.get(found[2]) != owned[1]:
+        if not found or not owned or not may_carry(found[2], owned[1]):
             return None
-        ref = Ref(int(found[1]), found[2], int(owned[2]))
+        ref = Ref(int(found[1]), found[2], int(owned[2]), owned[1])
         return None if ref.metadata in self.read else ref
 
 

@@ -9,19 +9,8 @@ from rich.table import Table
 
 from timeproof.cli.console import out, size
 from timeproof.compare.verdict import Verdict
+from timeproof.regression.reports.terminal import coloured
 from timeproof.replaying.result import Replayed, Result
-
-_COLOURS = {
-    Verdict.identical: "green",
-    Verdict.rounding: "cyan",
-    Verdict.drift: "yellow",
-    Verdict.outliers: "yellow",
-}
-
-
-def coloured(verdict: Verdict) -> str:
-    colour = _COLOURS.get(verdict, "bold red")
-    return f"[{colour}]{verdict}[/{colour}]"
 
 
 def _standing(one: Replayed) -> str:

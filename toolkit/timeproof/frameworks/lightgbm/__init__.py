@@ -1,1 +1,19 @@
 """LightGBM: the text file."""
+
+from timeproof.frameworks.spec import FrameworkSpec
+
+FRAMEWORK = FrameworkSpec(
+    name="lightgbm",
+    tag="lgb",
+    title="LightGBM",
+    module="lightgbm",
+    distributions=("lightgbm",),
+    adapter="timeproof.frameworks.lightgbm.adapter:LightGBM",
+    takes="a LightGBM Booster or wrapper",
+    files="LightGBM's .txt",
+    sniff="timeproof.frameworks.lightgbm.model:sniff",
+    needed_for="archiving live LightGBM models",
+    margin="raw_score",
+    rank=3,
+    runs_code=False,
+)

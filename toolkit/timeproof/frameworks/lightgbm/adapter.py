@@ -25,6 +25,7 @@ from timeproof.frameworks.base import (
     copy_bytes,
 )
 from timeproof.frameworks.inputs import Inputs, Table
+from timeproof.frameworks.lightgbm import FRAMEWORK
 from timeproof.frameworks.lightgbm.model import categories_of, facts_of, meaning_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.meanings import features_of, signature_of
@@ -47,8 +48,7 @@ _LINEAR_NOTE = (
 
 
 class LightGBM(AdapterDefaults):
-    name = "lightgbm"
-    short = "lgb"
+    name = FRAMEWORK.name
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "lightgbm", frozenset({"Booster", "LGBMModel"}))

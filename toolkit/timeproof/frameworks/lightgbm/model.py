@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timeproof.frameworks.foreign_files import Foreign
+from timeproof.frameworks.sniffing import ModelFile
 from timeproof.frameworks.trees.meanings import Meaning, classes_of
 
 _LINE = 1 << 16  # bytes
 _CATEGORIES = b"pandas_categorical:"
+_DUMP = re.compile(rb'\{\s*"name"\s*:\s*"tree"')
 _TAIL = 64 << 20  # bytes at a file's end that may hold the categories
 
 
@@ -21,6 +25,16 @@ class Facts:
 
     objective: str
     linear: bool
+
+
+def sniff(file: ModelFile) -> bool | Foreign:
+    """Say whether it is a model as text, or what dump_model wrote."""
+    if _DUMP.match(file.text):
+        return Foreign(
+            "what LightGBM's dump_model wrote, which nothing can load back",
+            "archive the text that Booster.save_model writes",
+        )
+    return file.text.startswith(b"tree") and file.text[4:].lstrip().startswith(b"version=")
 
 
 def facts_of(path: Path) -> Facts:

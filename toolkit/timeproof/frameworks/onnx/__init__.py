@@ -1,1 +1,21 @@
 """ONNX: the file as it is, its graph and its traps, its data files and cases."""
+
+from timeproof.frameworks.spec import FrameworkSpec
+
+FRAMEWORK = FrameworkSpec(
+    name="onnx",
+    tag="onnx",
+    title="ONNX Runtime",
+    module="onnxruntime",
+    runtime="onnxruntime",
+    distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+    adapter="timeproof.frameworks.onnx.adapter:Onnx",
+    takes="an ONNX file",
+    files="an .onnx file",
+    extensions=(".onnx",),
+    sniff="timeproof.frameworks.onnx.adapter:sniff",
+    needed_for="comparing ONNX models with this process",
+    float64=True,
+    rank=4,
+    runs_code=False,
+)

@@ -27,17 +27,18 @@ from timeproof.frameworks.base import (
     answering,
     comes_from,
 )
+from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.inputs import Inputs
+from timeproof.frameworks.onnx import FRAMEWORK, traps
 from timeproof.frameworks.onnx import graph as onnx_graph
 from timeproof.frameworks.onnx import scores as onnx_scores
-from timeproof.frameworks.onnx import traps
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
+from timeproof.frameworks.sniffing import ModelFile
 from timeproof.probe import onnxfile, tensors
 
 
 class Onnx(AdapterDefaults):
-    name = "onnx"
-    short = "onnx"
+    name = FRAMEWORK.name
 
     def recognises(self, model: object) -> bool:
         if isinstance(model, (bytes, bytearray)):
@@ -191,6 +192,17 @@ def _described(value: onnxfile.Value) -> Json:
 def inspect_file(path: Path) -> onnxfile.OnnxFile:
     """Walk the file without reading tensors into memory. Raises NotFound and NotArchivable."""
     return _inspect(_mapped(path), str(path))
+
+
+def sniff(file: ModelFile) -> bool | Foreign:
+    """Say whether the bytes are those of a ModelProto with a graph: its first field is the IR's version."""
+    if len(file.head) < 4 or file.head[0] != 0x08 or not 1 <= file.head[1] <= 32:
+        return False
+    try:
+        model = inspect_file(file.path)
+    except NotArchivable:
+        return False
+    return bool(model.inputs or model.outputs)
 
 
 def _mapped(path: Path) -> memoryview:

@@ -11,9 +11,9 @@ from typing import Any
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from
+from timeproof.frameworks.pytorch import FRAMEWORK, onnx_export, sources
 from timeproof.frameworks.pytorch import call as pytorch_call
 from timeproof.frameworks.pytorch import differences as pytorch_differences
-from timeproof.frameworks.pytorch import onnx_export, sources
 from timeproof.frameworks.pytorch.call import Argument, evaluating
 from timeproof.frameworks.pytorch.init_args import check_kind, init_args
 from timeproof.frameworks.pytorch.state import check_state
@@ -21,8 +21,7 @@ from timeproof.probe import naming, tensors
 
 
 class PyTorch:
-    name = "pytorch"
-    short = "pt"
+    name = FRAMEWORK.name
     exports = True
 
     def recognises(self, model: object) -> bool:

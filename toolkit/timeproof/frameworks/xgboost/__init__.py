@@ -1,1 +1,19 @@
 """XGBoost: the Booster's own file, and what the file drops."""
+
+from timeproof.frameworks.spec import FrameworkSpec
+
+FRAMEWORK = FrameworkSpec(
+    name="xgboost",
+    tag="xgb",
+    title="XGBoost",
+    module="xgboost",
+    distributions=("xgboost", "xgboost-cpu", "py-xgboost", "py-xgboost-cpu"),
+    adapter="timeproof.frameworks.xgboost.adapter:XGBoost",
+    takes="an XGBoost Booster or wrapper",
+    files="XGBoost's .json or .ubj",
+    sniff="timeproof.frameworks.xgboost.model_file:sniff",
+    needed_for="archiving live XGBoost models",
+    margin="margin",
+    rank=2,
+    runs_code=False,
+)

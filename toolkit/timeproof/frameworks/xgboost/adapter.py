@@ -36,6 +36,7 @@ from timeproof.frameworks.trees.tables import (
     is_pandas,
     read_table,
 )
+from timeproof.frameworks.xgboost import FRAMEWORK
 from timeproof.frameworks.xgboost.model import (
     categories_of,
     column_name,
@@ -51,8 +52,7 @@ _METHODS = ("predict", "predict_proba", "get_booster", "inplace_predict", "_get_
 
 
 class XGBoost(AdapterDefaults):
-    name = "xgboost"
-    short = "xgb"
+    name = FRAMEWORK.name
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "xgboost", frozenset({"Booster", "XGBModel"}))

@@ -12,7 +12,7 @@ from timeproof.base.limits import LIMITS, Limits
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing, TimeproofError
-from timeproof.regression.batch import Batch, lost, run_batch
+from timeproof.regression.batch import Batch, lost_cells, run_batch
 from timeproof.regression.executors.protocol import Deliver, Provided
 from timeproof.regression.report import Cell
 from timeproof.runs import image_provider
@@ -124,5 +124,5 @@ class Local:
                 reason = error.message
                 break
         now = Batch(batch.environment, batch.profile, tuple(left), ATTEMPTS)
-        for cell in lost(now, tuple(left), reason):
+        for cell in lost_cells(now, tuple(left), reason):
             deliver(cell, {})

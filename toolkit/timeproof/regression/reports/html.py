@@ -14,9 +14,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import title_of, titles
 from timeproof.regression.report import Report
-from timeproof.regression.reports.html_payload import payload, row_details, sorted_sites
-from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, visible
+from timeproof.regression.reports.html_payload import payload, row_details, sorted_environments
+from timeproof.regression.reports.labels import LOOKS, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -25,50 +26,50 @@ _SCRIPTS = ("data.js", "filter.js", "grid.js", "plot.js", "panel.js", "main.js")
 _FINDINGS = 500  # listed for browsers without scripts
 
 
-def render_html(report: Report) -> str:
+def render_html(report: Report) -> bytes:
     """Give `report.html`. Equal reports give equal pages."""
     css, js = _file("page.css"), _script()
-    sites = sorted_sites(report)
+    environments = sorted_environments(report)
     counts = report.counts
     looks = [
         {"id": str(v), "index": k, "glyph": look.glyph, "name": look.name, "meaning": look.meaning}
         for k, (v, look) in enumerate(LOOKS.items())
     ]
-    held = {s.framework for s in report.artifacts}
+    present = {a.framework for a in report.artifacts}
     page = _template().render(
         report=report,
-        sites=sites,
-        names=FRAMEWORKS,
+        environments=environments,
+        names=titles(),
         css=_markup(css),
         js=_markup(js),
         policy=_policy(css, js),
-        data=_markup(_json(payload(report, sites))),
-        rows=(_markup(_json(row)) for row in row_details(report, sites)),
+        data=_markup(_json(payload(report, environments))),
+        rows=(_markup(_json(row)) for row in row_details(report, environments)),
         verdicts=looks[1:],
         counted=[{**look, "count": counts[str(look["id"])]} for look in looks if look["id"] in counts],
         frameworks=[
-            {"id": f, "name": FRAMEWORKS.get(f, f)}
-            for f in [*FRAMEWORKS, *sorted(held - {*FRAMEWORKS})]
-            if f in held
+            {"id": f, "name": title_of(f)}
+            for f in [*titles(), *sorted(present - {*titles()})]
+            if f in present
         ],
         fails=sum(c.fails for c in report.cells),
         changed=sum(c.change != "same" for c in report.cells),
         started=_started(report),
-        machines=[_said(m) for m in report.machines],
+        machines=[_machine_line(m) for m in report.machines],
         findings=[c for c in report.cells if c.verdict is not Verdict.identical][:_FINDINGS],
     )
-    return page.encode("utf-8", "backslashreplace").decode()
+    return page.encode("utf-8", "backslashreplace")
 
 
 def _started(report: Report) -> str:
-    told = [str(report.run["started"])[:16].replace("T", " ")] if report.run.get("started") else []
+    words = [str(report.run["started"])[:16].replace("T", " ")] if report.run.get("started") else []
     seconds = report.run.get("seconds")
-    if isinstance(seconds, (int, float)) and told:
-        told.append(f"{seconds:.0f} s")
-    return ", ".join(told)
+    if isinstance(seconds, (int, float)) and words:
+        words.append(f"{seconds:.0f} s")
+    return ", ".join(words)
 
 
-def _said(machine: dict[str, Any]) -> str:
+def _machine_line(machine: dict[str, Any]) -> str:
     return ", ".join(f"{key}: {value}" for key, value in machine.items() if value not in (None, "", []))
 
 
@@ -113,7 +114,7 @@ def _script() -> str:
     return '(() => {\n"use strict";\n' + "\n".join(_file(name) for name in _SCRIPTS) + "})();\n"
 
 
-def _seen(value: object) -> object:
+def _visible_value(value: object) -> object:
     return visible(value) if type(value) is str else value
 
 
@@ -122,6 +123,10 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined  # as late as a report needs it
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_seen, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible_value,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(_file("page.html"))

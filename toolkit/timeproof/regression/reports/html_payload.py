@@ -1,4 +1,4 @@
-"""What the HTML report's script is told: a lean grid, and the rest of each row apart. No IO here.
+"""What the HTML report's script gets: a lean grid, and the rest of each row apart. No IO here.
 
 The grid alone is parsed when the page is opened; a row's details when one of its cells is.
 """
@@ -12,8 +12,9 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
+from timeproof.frameworks.registry import module_of, titles
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.labels import FRAMEWORKS, LOOKS, SEVERAL, group_of, short_title, visible
+from timeproof.regression.reports.labels import LOOKS, SEVERAL, framework_name, group_of, short_title, visible
 
 _LOG, _LOG_FINE = 8_000, 1_000  # characters of a log's end: of a finding, of an identical cell
 _OUTPUTS = 20  # outputs of one artifact, the worst of them
@@ -39,11 +40,11 @@ _MEASURED = (
 )
 
 
-def sorted_sites(report: Report) -> list[ReportedEnvironment]:
+def sorted_environments(report: Report) -> list[ReportedEnvironment]:
     """The columns: by framework, within one by date and version; mixed environments last."""
     order = [
-        *FRAMEWORKS,
-        *sorted({group_of(s) for s in report.environments} - {*FRAMEWORKS, SEVERAL}),
+        *titles(),
+        *sorted({group_of(s) for s in report.environments} - {*titles(), SEVERAL}),
         SEVERAL,
     ]
     return sorted(
@@ -52,20 +53,22 @@ def sorted_sites(report: Report) -> list[ReportedEnvironment]:
     )
 
 
-def _version(site: ReportedEnvironment) -> tuple[int, Version, str]:
-    text = next(iter(site.frameworks.values()), "")
+def _version(environment: ReportedEnvironment) -> tuple[int, Version, str]:
+    text = next(iter(environment.frameworks.values()), "")
     try:
         return 1, Version(text), text
     except InvalidVersion:
         return 0, Version("0"), text
 
 
-def payload(report: Report, sites: list[ReportedEnvironment]) -> dict[str, Any]:
+def payload(report: Report, environments: list[ReportedEnvironment]) -> dict[str, Any]:
     """Everything that the grid needs. A cell of an artifact or environment that isn't listed is left out."""
     reasons: dict[str, int] = {}
-    rows = [[_lean(report, cell, column, reasons) for column, cell in row] for row in _rows(report, sites)]
-    groups = {group_of(s): FRAMEWORKS.get(group_of(s), group_of(s)) for s in sites}
-    told = {
+    rows = [
+        [_lean(report, cell, column, reasons) for column, cell in row] for row in _rows(report, environments)
+    ]
+    groups = {group_of(s): framework_name(group_of(s)) for s in environments}
+    values = {
         "verdicts": [
             {
                 "id": str(verdict),
@@ -77,8 +80,8 @@ def payload(report: Report, sites: list[ReportedEnvironment]) -> dict[str, Any]:
             for verdict, look in LOOKS.items()
         ],
         "groups": groups | ({SEVERAL: "Several"} if SEVERAL in groups else {}),
-        "sites": [_site(s, sites) for s in sites],
-        "artifacts": [_artifact(s) for s in report.artifacts],
+        "sites": [_environment_payload(s, environments) for s in environments],
+        "artifacts": [_artifact_payload(s) for s in report.artifacts],
         "cells": rows,
         "reasons": list(reasons),
         "command": shlex.join(["timeproof", "regress", report.archive]),
@@ -90,23 +93,23 @@ def payload(report: Report, sites: list[ReportedEnvironment]) -> dict[str, Any]:
             "drift_16bit": THRESHOLDS.drift_16bit,
         },
     }
-    return dict(_visible(told))
+    return dict(_visible(values))
 
 
-def row_details(report: Report, sites: list[ReportedEnvironment]) -> Iterator[list[Any]]:
+def row_details(report: Report, environments: list[ReportedEnvironment]) -> Iterator[list[Any]]:
     """For each artifact, in their order, what is known of its cells beyond the grid, in the grid's order."""
-    for row in _rows(report, sites):
+    for row in _rows(report, environments):
         yield [_visible(_detail(cell)) for _, cell in row]
 
 
-def _rows(report: Report, sites: list[ReportedEnvironment]) -> Iterator[list[tuple[int, Cell]]]:
-    columns = {site.name: column for column, site in enumerate(sites)}
+def _rows(report: Report, environments: list[ReportedEnvironment]) -> Iterator[list[tuple[int, Cell]]]:
+    columns = {environment.name: column for column, environment in enumerate(environments)}
     by_artifact: dict[str, list[tuple[int, Cell]]] = {s.ref: [] for s in report.artifacts}
     for cell in report.cells:
         if cell.artifact in by_artifact and cell.environment in columns:
             by_artifact[cell.artifact].append((columns[cell.environment], cell))
-    for subject in report.artifacts:
-        yield sorted(by_artifact[subject.ref], key=lambda pair: pair[0])
+    for artifact in report.artifacts:
+        yield sorted(by_artifact[artifact.ref], key=lambda pair: pair[0])
 
 
 def _lean(report: Report, cell: Cell, column: int, reasons: dict[str, int]) -> list[int]:
@@ -119,41 +122,45 @@ def _lean(report: Report, cell: Cell, column: int, reasons: dict[str, int]) -> l
     return [column, _PLACES[cell.verdict], flags, baseline, reasons.setdefault(cell.reason, len(reasons))]
 
 
-def _site(site: ReportedEnvironment, sites: list[ReportedEnvironment]) -> dict[str, Any]:
-    short = short_title(site)
-    if sum(short_title(s) == short and group_of(s) == group_of(site) for s in sites) > 1:
-        short = site.name  # two of one title: the name tells them apart
+def _environment_payload(
+    environment: ReportedEnvironment, environments: list[ReportedEnvironment]
+) -> dict[str, Any]:
+    short = short_title(environment)
+    if sum(short_title(s) == short and group_of(s) == group_of(environment) for s in environments) > 1:
+        short = environment.name  # two of one title: the name tells them apart
     return {
-        **site.model_dump(
+        **environment.model_dump(
             include={"name", "title", "frameworks", "packages", "dated", "manifest", "failure"}
         ),
         "short": short,
-        "group": group_of(site),
-        "arg": shlex.quote(site.name),
+        "group": group_of(environment),
+        "arg": shlex.quote(environment.name),
     }
 
 
-def _artifact(subject: ReportedArtifact) -> dict[str, Any]:
-    framework = FRAMEWORKS.get(subject.framework, subject.framework)
-    made = f"{framework} {subject.framework_version}" if subject.framework_version else framework
-    name = subject.tags.get("name") or subject.tags.get("case", "")
+def _artifact_payload(artifact: ReportedArtifact) -> dict[str, Any]:
+    framework = framework_name(artifact.framework)
+    version = artifact.framework_version
+    framework_version = f"{framework} {version}" if version else framework
+    name = artifact.tags.get("name") or artifact.tags.get("case", "")
     return {
-        **subject.model_dump(
+        **artifact.model_dump(
             include={"ref", "framework", "python", "environment", "profile", "created", "origin"}
         ),
-        "version": subject.framework_version,
-        "tags": subject.tags,
-        "history": subject.history,
+        "version": artifact.framework_version,
+        "runs": module_of(artifact.framework),
+        "tags": artifact.tags,
+        "history": artifact.history,
         "name": name,
-        "about": " · ".join(part for part in (name, made) if part),
-        "arg": shlex.quote(subject.ref),
+        "about": " · ".join(part for part in (name, framework_version) if part),
+        "arg": shlex.quote(artifact.ref),
     }
 
 
 def _detail(cell: Cell) -> dict[str, Any]:
     most = _LOG_FINE if cell.verdict is Verdict.identical else _LOG
     log = cell.log.strip()
-    told = {
+    values = {
         **cell.model_dump(
             include={"profile", "answer", "versions", "facts", "notes", "attempts", "machine", "expected"}
         ),
@@ -161,27 +168,27 @@ def _detail(cell: Cell) -> dict[str, Any]:
         "difference": _difference(cell.difference),
         "log": log if len(log) <= most else f"(the end of it; all of it is in report.json)\n{log[-most:]}",
     }
-    return {key: value for key, value in told.items() if value not in (None, "", [], {})}
+    return {key: value for key, value in values.items() if value not in (None, "", [], {})}
 
 
-def _difference(found: Any) -> dict[str, Any] | None:
+def _difference(difference: Any) -> dict[str, Any] | None:
     """The worst outputs, of each what the page shows. A report from elsewhere may hold anything here."""
-    outputs = found.get("outputs") if isinstance(found, dict) else None
+    outputs = difference.get("outputs") if isinstance(difference, dict) else None
     if not isinstance(outputs, dict):
         return None
-    known = [(name, one) for name, one in outputs.items() if isinstance(one, dict)]
-    known.sort(key=lambda pair: -_severity(pair[1].get("verdict")))
-    kept = {}
-    for name, one in known[:_OUTPUTS]:
-        keys = ("verdict", "reason") if one.get("verdict") == "identical" else _MEASURED
-        kept[name] = {key: one[key] for key in keys if one.get(key) is not None}
-    told = {"outputs": kept, "more": len(known) - len(kept)}
-    return told | {key: found[key] for key in ("missing", "extra") if found.get(key)}
+    pairs = [(name, output) for name, output in outputs.items() if isinstance(output, dict)]
+    pairs.sort(key=lambda pair: -_severity(pair[1].get("verdict")))
+    worst = {}
+    for name, output in pairs[:_OUTPUTS]:
+        keys = ("verdict", "reason") if output.get("verdict") == "identical" else _MEASURED
+        worst[name] = {key: output[key] for key in keys if output.get(key) is not None}
+    values = {"outputs": worst, "more": len(pairs) - len(worst)}
+    return values | {key: difference[key] for key in ("missing", "extra") if difference.get(key)}
 
 
 def _severity(name: object) -> int:
-    known = {str(v): v.severity for v in Verdict}
-    return known.get(str(name), 99)
+    severities = {str(v): v.severity for v in Verdict}
+    return severities.get(str(name), 99)
 
 
 def _visible(value: Any) -> Any:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as XML
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.report import Cell, Report, ReportedEnvironment
-from timeproof.regression.reports.labels import reproduce, said
+from timeproof.regression.reports.labels import reproduce, verdict_words
 
 _LOG = 4_000  # characters of a log that are shown, its end
 _TEXT = 20_000  # characters of any other text
@@ -28,19 +28,20 @@ def render_junit(report: Report) -> bytes:
     Equal reports give equal bytes. Environments without cells have no suite; there the report's own
     notes and the environment's failure are told elsewhere.
     """
-    by_site: dict[str, list[Cell]] = {site.name: [] for site in report.environments}
+    suites: dict[str, list[Cell]] = {e.name: [] for e in report.environments}
     for cell in report.cells:
-        by_site.setdefault(cell.environment, []).append(cell)
-    sites = {site.name: site for site in report.environments}
-    titles = Counter(fit(site.title) for site in report.environments)
+        suites.setdefault(cell.environment, []).append(cell)
+    environments = {e.name: e for e in report.environments}
+    titles = Counter(fit(e.title) for e in report.environments)
     totals = _totals(report.cells)
-    root = XML.Element("testsuites", {"name": "timeproof regress", **totals})
+    root = XML.Element("testsuites", {"name": f"timeproof {report.command}", **totals})
     root.attrib.pop("skipped")  # the schema that Jenkins reads has it on suites alone
-    for name, cells in by_site.items():
+    for name, cells in suites.items():
         if cells:
-            site = sites.get(name)
-            called = fit(site.title if site is not None and titles[fit(site.title)] == 1 else name)
-            _suite(root, report, called, site, cells)
+            environment = environments.get(name)
+            titled = environment is not None and titles[fit(environment.title)] == 1
+            title = environment.title if environment is not None and titled else name
+            _suite(root, report, fit(title), environment, cells)
     XML.indent(root)
     document: bytes = XML.tostring(root, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
@@ -62,16 +63,17 @@ def _totals(cells: list[Cell]) -> dict[str, str]:
 
 
 def _suite(
-    root: XML.Element, report: Report, name: str, site: ReportedEnvironment | None, cells: list[Cell]
+    root: XML.Element, report: Report, name: str, environment: ReportedEnvironment | None, cells: list[Cell]
 ) -> None:
     suite = XML.SubElement(root, "testsuite", {"name": name, **_totals(cells)})
-    known = {"archive": report.archive, "toolkit": report.toolkit, "fail_on": report.fail_on}
-    if site is not None:
-        known |= {"dated": site.dated or "", "platform": site.platform, "manifest": site.manifest}
-        known |= {f"framework.{k}": v for k, v in site.frameworks.items()}
-        known |= {"failure": site.failure} if site.failure else {}
+    facts = {"archive": report.archive, "toolkit": report.toolkit, "fail_on": report.fail_on}
+    if environment is not None:
+        facts |= {"dated": environment.dated or "", "platform": environment.platform}
+        facts |= {"manifest": environment.manifest}
+        facts |= {f"framework.{k}": v for k, v in environment.frameworks.items()}
+        facts |= {"failure": environment.failure} if environment.failure else {}
     properties = XML.SubElement(suite, "properties")
-    for key, value in known.items():
+    for key, value in facts.items():
         XML.SubElement(properties, "property", {"name": fit(key), "value": fit(value)})
     for cell in cells:
         _case(suite, report, name, cell)
@@ -85,14 +87,14 @@ def _case(suite: XML.Element, report: Report, classname: str, cell: Cell) -> Non
         failure = XML.SubElement(
             case, "failure", {"type": str(cell.verdict), "message": fit(_first_line(cell), 500)}
         )
-        lines = [said(cell), cell.reason, *cell.notes, f"reproduce: {again}"]
+        lines = [verdict_words(cell), cell.reason, *cell.notes, f"reproduce: {again}"]
         if cell.log.strip():
             lines += ["", cell.log.strip()[-_LOG:]]
         failure.text = fit("\n".join(lines))
     elif skipped(cell):
         why = fit(f"{_first_line(cell)} (expected: {cell.expected})", 500)
         XML.SubElement(case, "skipped", {"message": why}).text = why
-    facts = [f"verdict: {said(cell)}", f"reason: {cell.reason}"]
+    facts = [f"verdict: {verdict_words(cell)}", f"reason: {cell.reason}"]
     facts += [f"{name}: {version}" for name, version in cell.versions.items()]
     facts += [f"profile: {cell.profile}", f"reproduce: {again}"]
     facts += [f"note: {note}" for note in cell.notes]
@@ -108,7 +110,7 @@ def fit(text: str, most: int = _TEXT) -> str:
     text = text if len(text) <= most else f"{text[:most]} …"
     # GitLab and Jenkins take [[ATTACHMENT|path]] for a file to be shown.
     text = text.replace("[[ATTACHMENT", "[ [ATTACHMENT").replace("\r\n", "\n")
-    return _UNFIT.sub(lambda found: _spelled(ord(found[0])), text)
+    return _UNFIT.sub(lambda match: _spelled(ord(match[0])), text)
 
 
 def _spelled(code: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import module_of, title_of
 from timeproof.regression.report import Cell, Report, ReportedEnvironment
 
 
@@ -40,23 +41,22 @@ LOOKS = {
 }
 CHANGES = {"worse": "▼", "better": "▲", "new": "+", "same": ""}
 
-FRAMEWORKS = {"pytorch": "PyTorch", "xgboost": "XGBoost", "lightgbm": "LightGBM", "onnx": "ONNX Runtime"}
 SEVERAL = "several"
 
 
 def framework_name(framework: str) -> str:
-    return FRAMEWORKS.get(framework, framework)
+    return title_of(framework)
 
 
-def round_trip_said(framework: str, versions: Mapping[str, str], told: Mapping[str, Any]) -> str:
+def round_trip_sentence(framework: str, versions: Mapping[str, str], round_trip: Mapping[str, Any]) -> str:
     """Say what became of the model's file when this framework had loaded it, and saved it again."""
-    version = versions.get("torch" if framework == "pytorch" else framework, "")
+    version = versions.get(module_of(framework), "")
     by = f"saved again by {framework_name(framework)} {version}".rstrip()
-    if told["status"] == "identical":
+    if round_trip["status"] == "identical":
         return f"{by}, the file is the same in every byte"
-    if told["status"] == "failed":
-        return f"the file can't be saved again: {told.get('reason', '')}"
-    differences = "; ".join(told.get("differences", ()))
+    if round_trip["status"] == "failed":
+        return f"the file can't be saved again: {round_trip.get('reason', '')}"
+    differences = "; ".join(round_trip.get("differences", ()))
     return f"{by}, the file differs: {differences or 'it is spelled otherwise'}"
 
 
@@ -65,21 +65,21 @@ def gravest_first(cells: Iterable[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda c: (not c.verdict.graded, -c.verdict.severity if c.verdict.graded else 0))
 
 
-def group_of(site: ReportedEnvironment) -> str:
+def group_of(environment: ReportedEnvironment) -> str:
     """The framework whose column this is: an environment that holds more than one stands apart."""
-    return next(iter(site.frameworks)) if len(site.frameworks) == 1 else SEVERAL
+    return next(iter(environment.frameworks)) if len(environment.frameworks) == 1 else SEVERAL
 
 
-def short_title(site: ReportedEnvironment) -> str:
+def short_title(environment: ReportedEnvironment) -> str:
     """The title without the framework's name, which its group says already: `3.3.5`."""
-    group = group_of(site)
-    for prefix in (group, "onnxruntime", "torch"):
-        if group != SEVERAL and site.title.startswith(f"{prefix}-"):
-            return site.title.removeprefix(f"{prefix}-") or site.title
-    return site.title
+    group, title = group_of(environment), environment.title
+    for prefix in (group, module_of(group)):
+        if group != SEVERAL and title.startswith(f"{prefix}-"):
+            return title.removeprefix(f"{prefix}-") or title
+    return title
 
 
-def said(cell: Cell) -> str:
+def verdict_words(cell: Cell) -> str:
     """The verdict in words, with what makes it more than a verdict: `broken, fails, worse than identical`."""
     words = [LOOKS[cell.verdict].name]
     if cell.fails:
@@ -93,6 +93,8 @@ def said(cell: Cell) -> str:
 
 def reproduce(report: Report, artifact: str, environment: str) -> str:
     """One command, quoted for a shell, that runs one cell again."""
+    if report.command == "replay":
+        return shlex.join(["timeproof", "replay", artifact, "--archive", report.archive])
     words = ["timeproof", "regress", report.archive, "--artifact", artifact, "--env", environment]
     return shlex.join(words)
 
@@ -110,7 +112,7 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = _TERMINAL.sub("", text).replace("\r\n", "\n")
-    return _UNSEEN.sub(lambda found: _spelled(ord(found[0])), text)
+    return _UNSEEN.sub(lambda match: _spelled(ord(match[0])), text)
 
 
 def _spelled(code: int) -> str:

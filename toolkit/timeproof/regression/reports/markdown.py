@@ -29,7 +29,7 @@ _CELLS = 50  # cells that are told of one by one, of each kind
 _WORDS = 300  # characters of a reason
 
 
-def render_markdown(report: Report, limit: int = LIMIT) -> str:
+def render_markdown(report: Report, limit: int = LIMIT) -> bytes:
     """Give the summary: the outcome, what fails and how to reproduce it, what changed, the grid.
 
     At most `limit` bytes in UTF-8: what comes last is cut at a line's end, and that is said.
@@ -40,19 +40,19 @@ def render_markdown(report: Report, limit: int = LIMIT) -> str:
 
 def _head(report: Report) -> Iterator[str]:
     mark = "✅ passed" if report.passed else "❌ failed"
-    yield f"## {mark}: timeproof regress"
+    yield f"## {mark}: timeproof {report.command}"
     yield ""
     cells = len(report.cells)
     sizes = f"{len(report.artifacts)} artifacts × {len(report.environments)} environments, {cells} cells"
-    told = [f"{report.counts[v]} {LOOKS[Verdict(v)].name}" for v in report.counts]
-    yield f"{sizes}: {', '.join(told) or 'none'}."
+    counts = [f"{report.counts[v]} {LOOKS[Verdict(v)].name}" for v in report.counts]
+    yield f"{sizes}: {', '.join(counts) or 'none'}."
     fails = sum(c.fails for c in report.cells)
     rule = f" by the rule {code(report.fail_on)}" if report.fail_on else ""
     against = f", compared with {code(report.baseline)}" if report.baseline else ""
     yield f"**{fails} {'cell fails' if fails == 1 else 'cells fail'}**{rule}{against}."
-    for site in report.environments:
-        if site.failure:
-            yield f"- {code(site.title)} could not be had: {code(site.failure)}"
+    for environment in report.environments:
+        if environment.failure:
+            yield f"- {code(environment.title)} could not be had: {code(environment.failure)}"
     for note in report.notes[:20]:
         yield f"- {code(note)}"
 
@@ -94,9 +94,9 @@ def _gone(report: Report) -> Iterator[str]:
     if not report.gone:
         return
     yield from ("", "### Declared to break, and did not", "")
-    for one in report.gone[:_CELLS]:
-        found = code(one.found)
-        yield f"- {code(one.artifact)} in {code(one.environment)}: {found} ({code(one.reason)})"
+    for gone in report.gone[:_CELLS]:
+        place = f"{code(gone.artifact)} in {code(gone.environment)}"
+        yield f"- {place}: {code(gone.found)} ({code(gone.reason)})"
     yield from _more(len(report.gone) - _CELLS)
 
 
@@ -105,45 +105,55 @@ def _counted(report: Report) -> Iterator[str]:
     if len(report.artifacts) <= _ROWS:
         return
     used = [v for v in LOOKS if str(v) in report.counts]
-    found = Counter((c.environment, c.verdict) for c in report.cells)
+    totals = Counter((c.environment, c.verdict) for c in report.cells)
     yield from ("", "### Each environment", "")
     yield "| environment | " + " | ".join(LOOKS[v].name for v in used) + " |"
     yield "|---|" + "---:|" * len(used)
-    for site in report.environments:
-        counts = (str(found[site.name, v] or "") for v in used)
-        yield f"| {cellcode(site.title)} | " + " | ".join(counts) + " |"
+    for environment in report.environments:
+        counts = (str(totals[environment.name, v] or "") for v in used)
+        yield f"| {cellcode(environment.title)} | " + " | ".join(counts) + " |"
+
+
+_Row = tuple[bool, str, list[Cell | None]]  # whether all is identical, the artifact, its cells
 
 
 def _grid(report: Report) -> Iterator[str]:
     """One table a framework: the artifacts that are not identical everywhere first; the rest is counted."""
     groups: dict[str, list[ReportedEnvironment]] = {}
-    for site in sorted(report.environments, key=lambda s: (s.dated or s.created, s.title)):
-        groups.setdefault(group_of(site), []).append(site)
-    left = _ROWS
-    grid = report.grid
-    for group, sites in groups.items():
-        rows = []
-        for subject in report.artifacts:
-            cells = [grid.get((subject.ref, site.name)) for site in sites]
-            if any(cells):
-                fine = all(c is None or c.verdict is Verdict.identical for c in cells)
-                rows.append((fine, subject.ref, cells))
-        if not rows:
-            continue
-        rows.sort(key=lambda row: row[0])  # stable: the report's order within
-        yield from ("", f"### {framework_name(group) if group != SEVERAL else 'Several frameworks'}", "")
-        yield "| artifact | " + " | ".join(cellcode(short_title(site)) for site in sites) + " |"
-        yield "|---|" + ":-:|" * len(sites)
-        for _, ref, cells in rows[:left]:
-            yield f"| {cellcode(ref)} | " + " | ".join(_mark(c) for c in cells) + " |"
-        hidden = rows[left:]
-        left = max(0, left - len(rows))
-        if hidden:
-            same = sum(row[0] for row in hidden)
-            yield from ("", f"{len(hidden)} more artifacts, {same} of them identical in every environment.")
+    for environment in sorted(report.environments, key=lambda e: (e.dated or e.created, e.title)):
+        groups.setdefault(group_of(environment), []).append(environment)
+    room = _ROWS
+    for group, environments in groups.items():
+        rows = _rows(report, environments)
+        if rows:
+            yield from _table(group, environments, rows, room)
+            room = max(0, room - len(rows))
     used = {c.verdict for c in report.cells}
     legend = [f"{look.glyph} {look.name}" for v, look in LOOKS.items() if v in used]
     yield from ("", " · ".join([*legend, "**bold**: fails"]))
+
+
+def _rows(report: Report, environments: list[ReportedEnvironment]) -> list[_Row]:
+    """The artifacts that have a cell in one of these environments, those with a finding first."""
+    rows: list[_Row] = []
+    for artifact in report.artifacts:
+        cells = [report.grid.get((artifact.ref, e.name)) for e in environments]
+        if any(cells):
+            fine = all(c is None or c.verdict is Verdict.identical for c in cells)
+            rows.append((fine, artifact.ref, cells))
+    return sorted(rows, key=lambda row: row[0])  # stable: the report's order within
+
+
+def _table(group: str, environments: list[ReportedEnvironment], rows: list[_Row], room: int) -> Iterator[str]:
+    """One framework's table, of at most `room` rows."""
+    yield from ("", f"### {framework_name(group) if group != SEVERAL else 'Several frameworks'}", "")
+    yield "| artifact | " + " | ".join(cellcode(short_title(e)) for e in environments) + " |"
+    yield "|---|" + ":-:|" * len(environments)
+    for _, ref, cells in rows[:room]:
+        yield f"| {cellcode(ref)} | " + " | ".join(_mark(c) for c in cells) + " |"
+    if hidden := rows[room:]:
+        same = sum(fine for fine, _, _ in hidden)
+        yield from ("", f"{len(hidden)} more artifacts, {same} of them identical in every environment.")
 
 
 def _mark(cell: Cell | None) -> str:
@@ -154,7 +164,7 @@ def _mark(cell: Cell | None) -> str:
 
 
 def _titles(report: Report) -> dict[str, str]:
-    return {site.name: site.title for site in report.environments}
+    return {e.name: e.title for e in report.environments}
 
 
 def _line(cell: Cell, titles: dict[str, str]) -> str:
@@ -193,14 +203,14 @@ def _ticks(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
 
-def _bounded(lines: Iterable[str], limit: int) -> str:
+def _bounded(lines: Iterable[str], limit: int) -> bytes:
     note = "\n_Cut here: the whole is in report.html and report.json._\n"
-    kept: list[str] = []
+    fitting: list[str] = []
     room = limit - len(note.encode())
     for line in lines:
         room -= len(line.encode("utf-8", "backslashreplace")) + 1
         if room < 0:
-            kept.append(note)
+            fitting.append(note)
             break
-        kept.append(line)
-    return "\n".join(kept).encode("utf-8", "backslashreplace").decode() + "\n"
+        fitting.append(line)
+    return "\n".join(fitting).encode("utf-8", "backslashreplace") + b"\n"

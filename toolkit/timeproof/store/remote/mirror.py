@@ -42,7 +42,9 @@ from timeproof.store.remote.transfer import Bounded, Sink, reaching, several
 if TYPE_CHECKING:
     from timeproof.store.verify import Claim
 
-_DOCUMENT = re.compile(r"grid-size-\d+/[a-z]+/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json")
+_DOCUMENT = re.compile(
+    r"grid-size-\d+/[a-z][a-z0-9_]*/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json"
+)
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed
 _TELLS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 _BLOCK = 8 * 2**20  # bytes asked for at once, of one file

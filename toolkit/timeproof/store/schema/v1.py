@@ -64,9 +64,18 @@ class ArraySpec(Record):
 
 
 class Framework(Record):
-    name: Literal["pytorch", "xgboost", "lightgbm", "onnx"]
+    """A framework, as far as a toolkit needs to know it that has no plugin for it.
+
+    What stands after `python` is empty in artifacts that are older than plugins.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     version: str | None  # of the framework inside the container
     python: str
+    tag: Annotated[str, Field(pattern=r"^([a-z][a-z0-9]{0,31})?$")] = ""  # what the files' names carry
+    title: Annotated[str, Field(max_length=200)] = ""  # what people call it
+    module: Annotated[str, Field(max_length=200)] = ""  # that runs its models
+    distributions: list[Name] = []  # the packages that bring it
 
 
 class Model(Record):

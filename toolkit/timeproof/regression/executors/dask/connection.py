@@ -22,7 +22,7 @@ class WorkerDied(EngineLost):
     """A task's worker died, and Dask has given up on it."""
 
 
-class Link:
+class Connection:
     """One scheduler. Every task goes to one named worker, so that Dask itself runs none of them again."""
 
     def __init__(self, scheduler: str) -> None:

@@ -19,10 +19,10 @@ from timeproof.base.limits import LIMITS, Limits
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BadArchive, TimeproofError
 from timeproof.regression.batch import Batch
-from timeproof.regression.executors.dask.connection import Link, WorkerDied, answer, forget
-from timeproof.regression.executors.dask.queue import Dispatch
+from timeproof.regression.executors.dask.connection import Connection, WorkerDied, answer, forget
+from timeproof.regression.executors.dask.queue import BatchQueue
 from timeproof.regression.executors.dask.worker_tasks import work
-from timeproof.regression.executors.dask.workers import Crew
+from timeproof.regression.executors.dask.workers import Workers
 from timeproof.regression.executors.protocol import Deliver, Provided
 from timeproof.regression.report import Cell
 from timeproof.store.layout import is_address
@@ -71,10 +71,10 @@ class Cluster:
         self.archive = archive if is_address(archive) else os.path.abspath(archive)
         self.registry, self.image, self.engine = registry, image, engine
         self.limits, self.progress = limits, progress
-        self.link = Link(scheduler)
+        self.connection = Connection(scheduler)
 
     def close(self) -> None:
-        self.link.close()
+        self.connection.close()
 
     def __enter__(self) -> Cluster:
         return self
@@ -84,7 +84,7 @@ class Cluster:
 
     @property
     def width(self) -> int:
-        return max(1, sum(self.link.workers().values()))
+        return max(1, sum(self.connection.workers().values()))
 
     def run(
         self,
@@ -109,26 +109,26 @@ class _Run:
         deliver: Deliver,
         provided: Provided,
     ) -> None:
-        self._cluster, self._link, self._records = cluster, cluster.link, records
+        self._cluster, self._connection, self._records = cluster, cluster.connection, records
         self._deliver, self._provided = deliver, provided
-        self._dispatch = Dispatch(batches)
+        self._queue = BatchQueue(batches)
         self._name = f"timeproof-{secrets.token_hex(8)}"
         self._count = 0
         asked = {"archive": cluster.archive, "engine": cluster.engine}
-        self._crew = Crew(cluster.link, asked, self._name, cluster.progress)
+        self._workers = Workers(cluster.connection, asked, self._name, cluster.progress)
         self._out: dict[str, _Out] = {}
         self._sources: set[str] = set()
 
     def to_its_end(self) -> None:
         try:
-            while not self._dispatch.done:
-                if not self._link.alive:
+            while not self._queue.done:
+                if not self._connection.alive:
                     self._connection_lost()
                 self._look()
                 self._give()
                 self._listen(_LOOK)
                 self._collect()
-            self._crew.farewell(self._cluster.limits.cluster_farewell)
+            self._workers.await_cleanup(self._cluster.limits.cluster_cleanup)
         finally:
             for out in self._out.values():
                 forget(out.future)
@@ -136,35 +136,35 @@ class _Run:
     def _connection_lost(self) -> None:
         """The scheduler has dropped our tasks: their workers give up, and they are given out anew."""
         for out in self._out.values():
-            self._dispatch.returned(out.batch)
+            self._queue.returned(out.batch)
         self._out.clear()
-        self._crew.forget_all()
-        self._link.again(self._cluster.limits.cluster_patience, self._cluster.progress)
+        self._workers.forget_all()
+        self._connection.again(self._cluster.limits.cluster_patience, self._cluster.progress)
 
     def _look(self) -> None:
         """See who is there: what the dead had is given to others, what nobody can get is lost."""
-        if not self._crew.see():
+        if not self._workers.see():
             return  # what is known may be old: nobody is taken for dead by it
         for key, out in list(self._out.items()):
-            if self._crew.get(out.worker) is None:
+            if self._workers.get(out.worker) is None:
                 self._gone(key)
-        for name, (why, cells) in self._dispatch.hopeless(w.address for w in self._crew.ready).items():
+        for name, (why, cells) in self._queue.hopeless(w.address for w in self._workers.ready).items():
             self._provided(name, "", why)
             self._lose(cells)
-        self._crew.require(self._cluster.limits.cluster_patience)
+        self._workers.require(self._cluster.limits.cluster_patience)
 
     def _give(self) -> None:
         busy = [out.worker for out in self._out.values()]
-        for worker in self._crew.ready:
+        for worker in self._workers.ready:
             for _ in range(worker.threads - busy.count(worker.address)):
-                batch = self._dispatch.take(worker.address)
+                batch = self._queue.take(worker.address)
                 if batch is None:
                     break
                 self._count += 1
                 key = f"{self._name}-work-{self._count}"
-                future = self._link.submit(work, self._order(batch), worker=worker.address, key=key)
+                future = self._connection.submit(work, self._order(batch), worker=worker.address, key=key)
                 if future is None:
-                    self._dispatch.returned(batch)
+                    self._queue.returned(batch)
                     return
                 self._out[future.key] = _Out(batch, worker.address, future)
 
@@ -190,7 +190,7 @@ class _Run:
         """Take what was said, as it comes; return after `seconds`, or as soon as a piece is done."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            event = self._link.heard(min(left, 0.05))
+            event = self._connection.heard(min(left, 0.05))
             if event is None:
                 if any(out.future.done() for out in self._out.values()):
                     return
@@ -211,7 +211,7 @@ class _Run:
     def _said(self, out: _Out, value: Any) -> None:
         if "cell" in value:
             cell = Cell.model_validate(value["cell"])
-            self._dispatch.know(*cell.key)
+            self._queue.know(*cell.key)
             self._deliver(cell, value["machine"])
         elif "provided" in value and out.batch.environment not in self._sources:
             self._sources.add(out.batch.environment)
@@ -226,7 +226,7 @@ class _Run:
         """A piece's task is over, in one way or another."""
         if out.future.cancelled():
             del self._out[key]
-            self._dispatch.returned(out.batch)
+            self._queue.returned(out.batch)
             return
         told = answer(out.future)
         if isinstance(told, WorkerDied):
@@ -234,7 +234,7 @@ class _Run:
             return
         del self._out[key]
         if isinstance(told, TimeproofError):
-            self._lose(self._dispatch.failed(out.batch, told.message))
+            self._lose(self._queue.failed(out.batch, told.message))
             return
         last: Mapping[str, Any] = {}
         for line in told:
@@ -242,22 +242,22 @@ class _Run:
             self._said(out, last)
         if "ended" in last:
             code = last["ended"]
-            self._lose(self._dispatch.died(out.batch, f"the process that ran it ended with exit code {code}"))
+            self._lose(self._queue.died(out.batch, f"the process that ran it ended with exit code {code}"))
         elif "failed" not in last:
-            self._lose(self._dispatch.finished(out.batch))
+            self._lose(self._queue.finished(out.batch))
         elif last["at"] == "image":
-            self._dispatch.without_image(out.batch, out.worker, last["failed"])
+            self._queue.without_image(out.batch, out.worker, last["failed"])
         else:
-            self._lose(self._dispatch.failed(out.batch, last["failed"]))
-            if last["at"] == "engine" and (worker := self._crew.get(out.worker)):
-                worker.rest()
+            self._lose(self._queue.failed(out.batch, last["failed"]))
+            if last["at"] == "engine" and (worker := self._workers.get(out.worker)):
+                worker.back_off()
 
     def _gone(self, key: str) -> None:
         """The worker of a piece died while it ran."""
         out = self._out.pop(key)
-        self._crew.mourn(out.worker)
+        self._workers.host_lost(out.worker)
         forget(out.future)
-        self._lose(self._dispatch.died(out.batch, "its worker died while it ran"))
+        self._lose(self._queue.died(out.batch, "its worker died while it ran"))
 
     def _lose(self, cells: Sequence[Cell]) -> None:
         for cell in cells:

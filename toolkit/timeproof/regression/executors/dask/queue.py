@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
-from timeproof.regression.batch import Batch, lost
+from timeproof.regression.batch import Batch, lost_cells
 from timeproof.regression.report import Cell
 
 ATTEMPTS = 3  # times that an artifact may take a worker with it, or that a piece may fail
@@ -17,7 +17,7 @@ ATTEMPTS = 3  # times that an artifact may take a worker with it, or that a piec
 _Key = tuple[str, str]  # artifact, environment
 
 
-class Dispatch:
+class BatchQueue:
     """Batches that wait, that are out, and what is known of their artifacts."""
 
     def __init__(self, batches: Sequence[Batch], *, attempts: int = ATTEMPTS) -> None:
@@ -123,6 +123,6 @@ class Dispatch:
         return batch if refs == batch.refs else Batch(batch.environment, batch.profile, refs, batch.attempt)
 
     def _lose(self, batch: Batch, names: Sequence[str], reason: str) -> list[Cell]:
-        cells = lost(batch, names, reason)
+        cells = lost_cells(batch, names, reason)
         self._known.update(c.key for c in cells)
         return cells

@@ -10,7 +10,7 @@ from typing import Any
 from timeproof.base import strictjson
 from timeproof.base.progress import Progress
 from timeproof.errors import EngineLost, TimeproofError
-from timeproof.regression.executors.dask.connection import ADVICE, Link, answer
+from timeproof.regression.executors.dask.connection import ADVICE, Connection, answer
 from timeproof.regression.executors.dask.worker_tasks import greet
 from timeproof.version import VERSION
 
@@ -32,21 +32,23 @@ class Worker:
     def host(self) -> str:
         return self.address.rpartition("://")[2].rpartition(":")[0]
 
-    def rest(self) -> None:
+    def back_off(self) -> None:
         self.ready, self.again = False, time.monotonic() + _REST
 
 
-class Crew:
+class Workers:
     """Every worker of one scheduler."""
 
-    def __init__(self, link: Link, asked: Mapping[str, Any], name: str, progress: Progress) -> None:
+    def __init__(
+        self, connection: Connection, asked: Mapping[str, Any], name: str, progress: Progress
+    ) -> None:
         """Know nobody yet.
 
         Args:
             asked: what a greeting asks for: see `working.greet`.
             name: what the keys of our tasks begin with.
         """
-        self._link, self._asked, self._progress = link, strictjson.compact(asked), progress
+        self._connection, self._asked, self._progress = connection, strictjson.compact(asked), progress
         self._name, self._count = name, 0
         self._workers: dict[str, Worker] = {}
         self._bereaved: set[str] = set()  # hosts on which a worker died, and nobody has looked since
@@ -61,8 +63,8 @@ class Crew:
 
     def see(self) -> bool:
         """Look who is there; greet newcomers. False where the scheduler does not answer: nothing is known."""
-        there = self._link.workers()
-        if not self._link.alive:
+        there = self._connection.workers()
+        if not self._connection.alive:
             return False
         for address in set(self._workers) - set(there):
             del self._workers[address]
@@ -79,30 +81,30 @@ class Crew:
         if worker.greeting is None:
             self._count += 1
             key = f"{self._name}-greet-{self._count}"
-            worker.greeting = self._link.submit(greet, self._asked, worker=worker.address, key=key)
+            worker.greeting = self._connection.submit(greet, self._asked, worker=worker.address, key=key)
             return
         if not worker.greeting.done():
             return
         said, worker.greeting = answer(worker.greeting), None
         worker.failure = _why_not(said, worker.address)
         if worker.failure:
-            worker.rest()
+            worker.back_off()
             self._progress.note(f"the worker {worker.address} can't be used: {worker.failure}")
         else:
             worker.ready = True
             self._bereaved.discard(worker.host)
 
-    def mourn(self, address: str) -> None:
+    def host_lost(self, address: str) -> None:
         """A worker died on a piece: somebody on its host has to look what it left."""
         self._bereaved.add(Worker(address, 0).host)
 
-    def farewell(self, seconds: float) -> None:
+    def await_cleanup(self, seconds: float) -> None:
         """Have each host on which a worker died looked at, by whoever is there or comes back in time."""
         end = time.monotonic() + seconds
         for worker in self.ready:
             worker.ready = worker.host not in self._bereaved
         while self._bereaved and time.monotonic() < end and self.see():
-            self._link.heard(0.2)
+            self._connection.heard(0.2)
         for host in sorted(self._bereaved):
             self._progress.note(
                 f"a worker on {host} died, and none has come back: 'timeproof doctor --reap' there removes"
@@ -116,7 +118,7 @@ class Crew:
         elif time.monotonic() - self._alone > patience:
             reasons = [f"{w.address}: {w.failure}" for w in self._workers.values() if w.failure]
             raise EngineLost(
-                f"no worker of {self._link.scheduler} can work"
+                f"no worker of {self._connection.scheduler} can work"
                 + (f" ({'; '.join(reasons)})" if reasons else ": there is none"),
                 advice=ADVICE,
             )

@@ -136,7 +136,7 @@ function table(headings, rows) {
 
 function versionsOf(artifact, site, told) {
   const own = DATA.sites.find((s) => s.name === artifact.environment);
-  const runs = { onnx: "onnxruntime", pytorch: "torch" }[artifact.framework] ?? artifact.framework;
+  const runs = artifact.runs;
   const then = own ? own.packages : { python: artifact.python, ...(artifact.version ? { [runs]: artifact.version } : {}) };
   const said = isObject(told.versions) ? told.versions : {};
   const others = Object.entries(said).filter(([name, version]) => version !== (site.packages[name] ?? site.frameworks[name]));

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from archive_making import IMAGE, X, fill, flip, metadata_of, own, reseal
-from faking import FakeEngine, Script, answer, ended, frame, stream, told
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive_making import IMAGE, X, break_hard_link, fill, flip, metadata_of, reseal
+from support.faking import FakeEngine, Script, answer, ended, frame, result_frame, stream
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
 from timeproof.replaying.flow import Replayed, Result, replay
-from timeproof.replaying.result import Witnessed
+from timeproof.replaying.result import WitnessAnswer
 from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
@@ -141,7 +141,7 @@ def test_a_witness_that_differs_too_makes_nothing_good(small):
 
 def test_a_witness_that_crashes_is_told_and_the_native_verdict_stays(small):
     ref = publish(small, "float64")
-    crash = told(str(ref), "crashed", signal=11, reason="killed")
+    crash = result_frame(str(ref), "crashed", signal=11, reason="killed")
     found, result, _ = one(small, ref, saying(LAST_BIT, crash, cpu="another CPU"))
     assert found.verdict is Verdict.rounding
     assert found.witness is not None
@@ -173,7 +173,7 @@ def test_margins_that_differ_bear_no_witness(small):
 @pytest.mark.parametrize("status", ["refused", "crashed", "timeout", "out_of_memory"])
 def test_what_gave_no_answer_has_no_witness(small, status):
     ref = publish(small, "float64")
-    found, result, engine = one(small, ref, saying(told(str(ref), status), WIDE, cpu="another CPU"))
+    found, result, engine = one(small, ref, saying(result_frame(str(ref), status), WIDE, cpu="another CPU"))
     assert found.verdict == status
     assert found.witness is None
     assert asked(engine) == [None]
@@ -219,7 +219,7 @@ def test_a_witness_whose_arrays_are_not_the_recorded_ones_bears_none(small):
     from timeproof.base.digests import Digest
 
     ref = publish(small, "float64")
-    path = own(small.root / ref.folder / f"witness_{ref.tag}_float64.npz")
+    path = break_hard_link(small.root / ref.folder / f"witness_{ref.tag}_float64.npz")
     with path.open("wb") as sink:
         reference.write(sink, output=LAST_BIT)
 
@@ -298,7 +298,7 @@ def test_explaining_what_is_identical_runs_nothing_more(small: Archive):
 
 
 WITNESSES = st.none() | st.builds(
-    Witnessed,
+    WitnessAnswer,
     st.sampled_from(["float64", "emulated", "margin"]),
     st.sampled_from(list(Verdict)),
     st.just("…"),

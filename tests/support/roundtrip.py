@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import probing
+from support import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
+from timeproof.frameworks.registry import require_spec
 
 
 @dataclass
@@ -41,30 +42,30 @@ class Both:
 def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Save one model into `folder`, with its inputs; return what was saved, the inputs and the answers."""
     folder.mkdir()
-    live = not isinstance(case.model, Path)
-    adapter = adapter_for(case.model) if live else adapter_for_file(case.model)
-    given = read_inputs(adapter, case.model, case.inputs)
-    tag = f"{adapter.short}_v1"
-    if live:
-        saved = adapter.save(case.model, given, folder, tag, case.options)
+    file = case.model if isinstance(case.model, Path) else None
+    adapter = adapter_for(case.model) if file is None else adapter_for_file(file)
+    inputs = read_inputs(adapter, case.model, case.inputs)
+    tag = f"{require_spec(adapter.name).tag}_v1"
+    if file is None:
+        saved = adapter.save(case.model, inputs, folder, tag, case.options)
         if case.options.onnx:
-            saved = adapter.interchange(case.model, given, folder, tag, case.options, saved)
-        expected = adapter.answers(case.model, given, saved)
+            saved = adapter.interchange(case.model, inputs, folder, tag, case.options, saved)
+        expected = adapter.answers(case.model, inputs, saved)
     else:
-        saved = adapter.save_file(case.model, given, folder, tag, case.options)
+        saved = adapter.save_file(file, inputs, folder, tag, case.options)
         expected = {}
-    probing.write_inputs(folder, list(given.values()))
-    return saved, given, expected
+    probing.write_inputs(folder, list(inputs.values()))
+    return saved, inputs, expected
 
 
 def both_sides(cases: Mapping[str, Case], folder: Path, *, threads: int | None = 1) -> dict[str, Both]:
     """Run all cases in one probe."""
     folder.mkdir(exist_ok=True)
-    kept = {}
+    sides = {}
     jobs = []
     for name, case in cases.items():
-        saved, given, expected = save(case, folder / name)
-        kept[name] = (saved, expected)
+        saved, inputs, expected = save(case, folder / name)
+        sides[name] = (saved, expected)
         listed = sorted(item.path for item in saved.files)
         on_disk = [entry["path"] for entry in probing.files_of(folder / name)]
         assert sorted([*listed, "reference.npz"]) == on_disk  # nothing is left that no one lists
@@ -73,7 +74,7 @@ def both_sides(cases: Mapping[str, Case], folder: Path, *, threads: int | None =
                 folder / name,
                 saved.framework,
                 saved.model,
-                names=list(given),
+                names=list(inputs),
                 name=name,
                 options=dict(saved.options),
                 copies=[
@@ -95,8 +96,8 @@ def both_sides(cases: Mapping[str, Case], folder: Path, *, threads: int | None =
             saved,
             expected,
             replay.results[name],
-            {runner: found for (who, runner), found in replay.outputs.items() if who == name},
+            {runner: outputs for (id, runner), outputs in replay.outputs.items() if id == name},
             [header for header in replay.headers if header.get("id") == name],
         )
-        for name, (saved, expected) in kept.items()
+        for name, (saved, expected) in sides.items()
     }

@@ -13,8 +13,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+from support.paths import REPOSITORY, TESTS
+
+CORPUS = TESTS / "corpus"
 # Whatever Python runs this: the wheels whose hashes stand in requirements.txt.
 _ONE_FILE = "--no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 --abi none"
 _PLATFORMS = ("manylinux_2_27_x86_64", "manylinux_2_28_x86_64", "any")
@@ -23,9 +24,9 @@ PARTS = {"onnx": ("onnx/backend/test/data/", "onnx"), "hyperopt": ("hyperopt/atp
 
 
 def fetched(
-    root: Path = ROOT / "build/corpus",
+    root: Path = REPOSITORY / "build/corpus",
     *,
-    requirements: Path = HERE / "requirements.txt",
+    requirements: Path = CORPUS / "requirements.txt",
     parts: Mapping[str, tuple[str, str]] = PARTS,
 ) -> Path:
     """The unpacked models; fetched and unpacked on the first call.

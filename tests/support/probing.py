@@ -34,27 +34,28 @@ class Replay:
     done: bool = False
 
     def status(self, name: str) -> str:
-        return self.results[name]["status"]
+        return str(self.results[name]["status"])
 
 
 def files_of(folder: Path) -> list[dict[str, Any]]:
     """List a folder as a job does."""
-    found = []
+    files = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
             data = path.read_bytes()
-            found.append(
+            files.append(
                 {
                     "path": path.relative_to(folder).as_posix(),
                     "size": len(data),
                     "sha256": hashlib.sha256(data).hexdigest(),
                 }
             )
-    return found
+    return files
 
 
 def write_inputs(folder: Path, inputs: Sequence[np.ndarray], name: str = "reference.npz") -> str:
-    np.savez(folder / name, **{f"input_{k}": array for k, array in enumerate(inputs)})
+    arrays: dict[str, Any] = {f"input_{k}": array for k, array in enumerate(inputs)}
+    np.savez(folder / name, **arrays)
     return name
 
 

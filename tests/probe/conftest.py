@@ -1,6 +1,0 @@
-"""Makes `probing`, which runs the probe, importable."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,127 @@
+"""Model files of what no framework here archives, and what to do with them. Nothing is loaded.
+
+A file that looks like one of these is named, and a way that works is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from timeproof.frameworks.pickles import Pickle
+from timeproof.frameworks.registry import specs
+
+if TYPE_CHECKING:
+    from timeproof.frameworks.sniffing import ModelFile
+
+LIVE = "timeproof.archive(model, inputs, grid_size=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A file that can't be archived as it is: `what` it is, within a sentence, and what to do `instead`."""
+
+    what: str
+    instead: str
+
+
+def identify(file: ModelFile) -> Foreign | None:
+    """Say what a file is that no framework takes for its own; None where the bytes tell nothing."""
+    if file.is_zip:
+        return _zipped(file.members)
+    if file.text.startswith(b"{"):
+        marks = (b'"oblivious_trees"', b'"features_info"')
+        return _CATBOOST if any(mark in file.text for mark in marks) else None
+    if _is_safetensors(file):
+        return _SAFETENSORS
+    for mark, place, foreign in _MARKS:
+        if file.head[place : place + len(mark)] == mark:
+            return foreign
+    return _pickled(file.pickle) if file.pickle else None
+
+
+def advice_for(package: str) -> str | None:
+    """What to do with a live object of a package whose models can't be archived as they are."""
+    packages = {"sklearn": _sklearn_advice(), "catboost": _CATBOOST.instead, "keras": _KERAS.instead}
+    return packages.get(package)
+
+
+def _is_safetensors(file: ModelFile) -> bool:
+    length = int.from_bytes(file.head[:8], "little")
+    return 2 <= length <= min(file.size - 8, 100_000_000) and file.head[8:9] == b"{"
+
+
+def _zipped(members: frozenset[str] | None) -> Foreign:
+    if members is None:
+        return Foreign("a zip file that is damaged", "make it again where the model is")
+    if "model.weights.h5" in members:
+        return _KERAS
+    if "schema.json" in members:
+        return Foreign("scikit-learn's, saved by skops", _sklearn_advice())
+    if members and all(name.endswith(".npy") for name in members):
+        return Foreign("arrays (.npz), no model", "give it as the inputs (--inputs), beside a model")
+    return Foreign("a zip file, of a kind that is not known", f"load the model and archive it: {LIVE}")
+
+
+def _pickled(pickle: Pickle) -> Foreign:
+    if any(pickle.package == spec.module for spec in specs()):
+        return Foreign(
+            f"a pickle of {pickle.title}",
+            f"load it in the Python that made it and archive the object: {LIVE}",
+        )
+    if pickle.package == "sklearn":
+        return Foreign(f"a pickle of {pickle.title}", _sklearn_advice())
+    if pickle.package == "catboost":
+        return _CATBOOST
+    return Foreign(
+        f"a pickle{f' of {pickle.title}' if pickle.title else ''}: code that runs when it is loaded",
+        f"load it in the Python that made it; if it holds {_archived()}, archive that object: {LIVE}; else"
+        " export the model to ONNX, and archive the .onnx file",
+    )
+
+
+def _archived() -> str:
+    """Name what is archived live, within a sentence: "a torch.nn.Module, … or an ONNX file"."""
+    *first, last = [spec.takes for spec in specs() if spec.takes]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _sklearn_advice() -> str:
+    return (
+        "convert it to ONNX (skl2onnx.to_onnx) and archive the .onnx file; or, where its last step is"
+        f" {_archived()}, archive that step with the inputs that the steps before it make"
+    )
+
+
+_SAFETENSORS = Foreign(
+    "safetensors: weights without their class",
+    "build the model by its class, load the weights into it (safetensors.torch.load_model) and archive it:"
+    f" {LIVE}",
+)
+_KERAS = Foreign(
+    "a Keras model",
+    "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",
+)
+_HDF5 = Foreign(
+    "HDF5, as Keras writes it",
+    "load it with Keras, export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx"
+    " file",
+)
+_CATBOOST = Foreign(
+    "a CatBoost model",
+    "save it as ONNX with catboost (model.save_model('model.onnx', format='onnx')) and archive that file",
+)
+_GGUF = Foreign(
+    "GGUF, weights for llama.cpp, which no framework here runs",
+    f"archive the PyTorch model that it was converted from: {LIVE}; or that model's ONNX export",
+)
+_TFLITE = Foreign(
+    "a TensorFlow Lite model, which no framework here runs",
+    "convert it to ONNX (tf2onnx, --tflite) and archive the .onnx file",
+)
+_MARKS = (
+    (b"\x89HDF\r\n\x1a\n", 0, _HDF5),
+    (b"GGUF", 0, _GGUF),
+    (b"CBM1", 0, _CATBOOST),
+    (b"TFL3", 4, _TFLITE),
+)

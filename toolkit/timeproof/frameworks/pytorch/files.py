@@ -1,0 +1,75 @@
+"""Files that PyTorch writes, by their bytes. None of them can be archived as it is: each lacks its class."""
+
+from __future__ import annotations
+
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from timeproof.frameworks.foreign_files import LIVE, Foreign
+from timeproof.frameworks.pickles import READ, Pickle, parse_pickle, skip_pickles
+from timeproof.frameworks.sniffing import ModelFile
+
+# The number with which torch.save begins its old files; the object is their fourth pickle.
+_MAGIC = 0x1950A86A20F9469CFC6C
+_BEFORE = 3
+# What makes tensors, and is no class of a model.
+_TENSORS = frozenset({"torch._utils", "torch", "torch.storage", "torch.serialization", "torch._tensor"})
+_WEIGHTS = Foreign(
+    "a PyTorch file of weights without their class",
+    f"build the model by its class, load the weights into it (load_state_dict) and archive it: {LIVE}",
+)
+_TORCHSCRIPT = Foreign(
+    "TorchScript", f"archive the nn.Module that it was made from: {LIVE}; or that module's ONNX export"
+)
+_EXPORTED = Foreign(
+    "an exported PyTorch program (.pt2)",
+    f"archive the nn.Module that it was made from: {LIVE}; or its ONNX export:"
+    " torch.onnx.export(torch.export.load(path)).save('model.onnx')",
+)
+
+
+def sniff(file: ModelFile) -> bool | Foreign:
+    """Say which of PyTorch's files it is; False where it is none of them."""
+    if file.is_zip:
+        return _zipped(file)
+    if file.pickle is not None and file.pickle.number == _MAGIC:
+        return _object(_old_object(file.path))
+    return False
+
+
+def _zipped(file: ModelFile) -> bool | Foreign:
+    members = file.members or frozenset()
+    names = {name.partition("/")[2] or name for name in members}
+    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
+        return _TORCHSCRIPT
+    if "archive_format" in names or "serialized_exported_program.json" in names | members:
+        return _EXPORTED
+    return _object(_zipped_object(file.path)) if "data.pkl" in names else False
+
+
+def _object(pickle: Pickle | None) -> Foreign:
+    """Say what the object in a file of torch.save's is: weights alone, or more."""
+    model = pickle.without(_TENSORS) if pickle is not None else None
+    if model is None or model.main_class is None:
+        return _WEIGHTS
+    return Foreign(
+        f"a PyTorch file that holds pickled objects{f' ({model.title})' if model.title else ''}",
+        "load it in the Python that made it (torch.load(path, weights_only=False)) and archive the module:"
+        f" {LIVE}",
+    )
+
+
+def _zipped_object(path: Path) -> Pickle | None:
+    with zipfile.ZipFile(path) as packed:
+        for name in packed.namelist():
+            if name.rpartition("/")[2] == "data.pkl":
+                with packed.open(name) as stream:
+                    return parse_pickle(stream.read(READ))
+    return None
+
+
+def _old_object(path: Path) -> Pickle | None:
+    with path.open("rb") as stream, suppress(ValueError):
+        return parse_pickle(skip_pickles(stream.read(READ), _BEFORE))
+    return None
