@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from archive_making import ENVIRONMENT, IMAGE
-from faking import FakeEngine
+from support.archive_making import ENVIRONMENT, IMAGE
+from support.faking import FakeEngine
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faking import DONE, HELLO, frame, output, told
+from support.faking import DONE, HELLO, frame, output
+from support.faking import result_frame as finish
 
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
@@ -54,7 +55,7 @@ def odd(**changed: object) -> bytes:
 
 
 def test_outputs_are_kept_by_runner_and_name():
-    run = Stream().read(output("a", "y", [1.0]), output("a", "y", [2.0], "onnx"), told("a")).run
+    run = Stream().read(output("a", "y", [1.0]), output("a", "y", [2.0], "onnx"), finish("a")).run
     assert run.outcomes["a"].failure is None
     assert run.outcomes["a"].native["y"].tolist() == [1.0]
     assert run.outcomes["a"].outputs["onnx"]["y"].tolist() == [2.0]
@@ -83,7 +84,7 @@ INVALID = {
 @pytest.mark.parametrize("what", INVALID)
 def test_an_invalid_output_fails_only_its_own_artifact(what):
     frames, reason = INVALID[what]
-    stream = Stream().read(frames, told("a"), output("b", "y", [1.0]), told("b"))
+    stream = Stream().read(frames, finish("a"), output("b", "y", [1.0]), finish("b"))
     assert stream.run.outcomes["a"].failure is Verdict.crashed
     assert reason in stream.run.outcomes["a"].reason
     assert stream.run.outcomes["a"].outputs == {}
@@ -92,14 +93,14 @@ def test_an_invalid_output_fails_only_its_own_artifact(what):
 
 
 def test_after_an_invalid_output_the_artifacts_later_outputs_are_skipped():
-    outcome = Stream().read(odd(shape=[-2], size=0), output("a", "z", [1.0]), told("a")).run.outcomes["a"]
+    outcome = Stream().read(odd(shape=[-2], size=0), output("a", "z", [1.0]), finish("a")).run.outcomes["a"]
     assert outcome.failure is Verdict.crashed
     assert "shape [-2]" in outcome.reason, "the first invalid output is the reason"
     assert outcome.outputs == {}
 
 
 def test_an_artifact_that_failed_by_itself_is_crashed_where_an_output_was_invalid():
-    outcome = Stream().read(odd(size=8), told("a", "refused", reason="no")).run.outcomes["a"]
+    outcome = Stream().read(odd(size=8), finish("a", "refused", reason="no")).run.outcomes["a"]
     assert outcome.failure is Verdict.crashed
     assert "invalid output" in outcome.reason
 
@@ -111,23 +112,23 @@ def flood(count: int, array: Any, runner: str = "native") -> list[bytes]:
 def test_the_outputs_of_one_runner_are_summed():
     """Each is below the limit, and so are the two of either runner; three of one are not."""
     half = np.zeros(ALL_BYTES // 2 - 512, np.uint8)
-    outcome = Stream().read(*flood(2, half), *flood(2, half, "onnx"), told("a")).run.outcomes["a"]
+    outcome = Stream().read(*flood(2, half), *flood(2, half, "onnx"), finish("a")).run.outcomes["a"]
     assert outcome.failure is None
-    outcome = Stream().read(*flood(3, half), told("a")).run.outcomes["a"]
+    outcome = Stream().read(*flood(3, half), finish("a")).run.outcomes["a"]
     assert outcome.failure is Verdict.crashed
     assert f"more than {LIMIT} bytes" in outcome.reason
 
 
 def test_outputs_without_bytes_count_by_their_headers():
-    outcome = Stream().read(*flood(ALL_BYTES // 64, np.zeros(0)), told("a")).run.outcomes["a"]
+    outcome = Stream().read(*flood(ALL_BYTES // 64, np.zeros(0)), finish("a")).run.outcomes["a"]
     assert outcome.failure is Verdict.crashed
     assert f"more than {LIMIT} bytes" in outcome.reason
 
 
 def test_elements_without_bytes_count_by_their_number():
     few, many = (odd(dtype="|S0", shape=[n], size=0) for n in (LIMIT, ALL_BYTES + 1))
-    assert Stream().read(few, told("a")).run.outcomes["a"].failure is None
-    outcome = Stream().read(many, told("a")).run.outcomes["a"]
+    assert Stream().read(few, finish("a")).run.outcomes["a"].failure is None
+    outcome = Stream().read(many, finish("a")).run.outcomes["a"]
     assert outcome.failure is Verdict.crashed
     assert f"more than {LIMIT} bytes" in outcome.reason
 
@@ -137,21 +138,21 @@ STATUSES = ["refused", "altered", "crashed", "timeout", "out_of_memory", "too_la
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_is_the_verdict_of_its_name(status):
-    outcome = Stream().read(output("a", "y", [1.0]), told("a", status, reason="why")).run.outcomes["a"]
+    outcome = Stream().read(output("a", "y", [1.0]), finish("a", status, reason="why")).run.outcomes["a"]
     assert outcome.failure is Verdict(status)
     assert (outcome.reason, outcome.outputs) == ("why", {})
 
 
 VIOLATIONS = {
-    "an unknown status": (told("a", "splendid"), "a result of status 'splendid'"),
-    "a verdict that no probe gives": (told("a", "identical"), "a result of status 'identical'"),
-    "the verdict of what never came": (told("a", "lost"), "a result of status 'lost'"),
+    "an unknown status": (finish("a", "splendid"), "a result of status 'splendid'"),
+    "a verdict that no probe gives": (finish("a", "identical"), "a result of status 'identical'"),
+    "the verdict of what never came": (finish("a", "lost"), "a result of status 'lost'"),
     "no status": (frame({"kind": "result", "id": "a"}), "a result of status None"),
     "a status that is a list": (frame({"kind": "result", "id": "a", "status": ["ok"]}), "status"),
-    "an unknown artifact": (told("c"), "'c', which is not in the job or is done"),
+    "an unknown artifact": (finish("c"), "'c', which is not in the job or is done"),
     "no artifact": (frame({"kind": "result", "status": "ok"}), "None, which is not in the job"),
-    "a second result": (told("a") + told("a"), "'a', which is not in the job or is done"),
-    "an output behind its result": (told("a") + output("a", "y", [1.0]), "is done"),
+    "a second result": (finish("a") + finish("a"), "'a', which is not in the job or is done"),
+    "an output behind its result": (finish("a") + output("a", "y", [1.0]), "is done"),
     "an unknown kind": (frame({"kind": "please"}), "a frame of kind 'please'"),
     "a second greeting": (frame(HELLO) + frame(HELLO), "a frame of kind 'hello'"),
     "a result with a payload": (frame({"kind": "result", "id": "a", "status": "ok"}, b"x"), "a payload"),
@@ -164,13 +165,13 @@ def test_a_frame_that_no_probe_writes_ends_the_reading(what):
     frames, reason = VIOLATIONS[what]
     stream = Stream()
     with pytest.raises(ProtocolViolation) as caught:
-        stream.read(frames, output("b", "y", [1.0]), told("b"))
+        stream.read(frames, output("b", "y", [1.0]), finish("b"))
     assert reason in str(caught.value)
     assert stream.run.outcomes["b"].failure is Verdict.lost, "nothing behind it is read"
 
 
 def test_the_greeting_is_kept():
-    assert Stream().read(frame(HELLO), told("a")).run.hello["machine"] == {"cpu": "a CPU"}
+    assert Stream().read(frame(HELLO), finish("a")).run.hello["machine"] == {"cpu": "a CPU"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_the_greeting_is_kept():
     ],
 )
 def test_the_report_of_a_file_saved_again_is_bounded(field, facts):
-    outcome = Stream().read(told("a", round_trip=field)).run.outcomes["a"]
+    outcome = Stream().read(finish("a", round_trip=field)).run.outcomes["a"]
     assert outcome.round_trip == facts
 
 
@@ -199,7 +200,7 @@ def test_the_report_of_a_file_saved_again_is_bounded(field, facts):
     ("seconds", "kept"), [(1.5, 1.5), (0, 0.0), (-1, 0.0), (1e9, 0.0), ("1", 0.0), (None, 0.0)]
 )
 def test_seconds_are_a_number_that_is_possible(seconds, kept):
-    assert Stream().read(told("a", seconds=seconds)).run.outcomes["a"].seconds == kept
+    assert Stream().read(finish("a", seconds=seconds)).run.outcomes["a"].seconds == kept
 
 
 def test_frames_are_json_with_a_length():

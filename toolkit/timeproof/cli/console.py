@@ -39,7 +39,7 @@ ReportOption = Annotated[
     typer.Option(
         "--report",
         metavar="FORMAT[:PATH]",
-        help="Write this report: json, html, junit, markdown or terminal; several. PATH - is stdout;"
+        help="Write this report: json, html, junit, markdown or terminal. Repeatable. PATH - is stdout;"
         " without PATH it is the format's own file.",
     ),
 ]
