@@ -16,6 +16,7 @@ import typer
 
 from timeproof.version import VERSION
 
+_TERMS = "The terms are explained by 'timeproof glossary' (docs/glossary.md).\n\n"
 _EXITS = """\
 Exit codes: 0 all is well · 1 the command ran, and outputs differ or a check failed · 2 bad request
 · 3 bad archive (altered, missing, unlisted) · 4 bad environment (capture, lock, fetch, build, image)
@@ -28,7 +29,7 @@ _MODULES = {
     name: f"timeproof.cli.{name}_cmd"
     for name in (
         "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
-        "doctor",
+        "doctor", "glossary",
     )
 }  # fmt: skip
 
@@ -50,7 +51,9 @@ def make_app(words: Sequence[str] = ()) -> typer.Typer:
     """Make the command line. Where `words` begin with a command, import only that one, which saves 60 ms."""
     app = typer.Typer(
         name="timeproof",
-        help="Archive models with their answers and their environment; replay them bit for bit.\n\n" + _EXITS,
+        help="Archive models with their answers and their environment; replay them bit for bit.\n\n"
+        + _TERMS
+        + _EXITS,
         no_args_is_help=True,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
