@@ -31,8 +31,8 @@ def test_an_artifact_is_named_with_its_framework_environment_and_arrays(metadata
     assert facts["framework"] == "xgboost 1.0, Python 3.11.7"
     assert facts["environment"] == ENVIRONMENT
     assert facts["class"] == "–"
-    assert facts["input"] == "x: <f4 \\[2, 3]"
-    assert facts["output"] == "y: <f8 \\[2]"
+    assert facts["input"] == "x: <f4 [2, 3]"
+    assert facts["output"] == "y: <f8 [2]"
     assert facts["sealed on"] == "a CPU"
 
 

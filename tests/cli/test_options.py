@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.archive_making import publish_environment
 from typer.testing import CliRunner
 
 from timeproof.cli.archive_cmd import graph_level, key_values
@@ -127,10 +128,11 @@ def test_push_names_what_is_missing(small, tmp_path):
 
 def test_a_plan_is_printed_and_nothing_is_run(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # it holds no lockfiles/
+    publish_environment(small, "upgrade", "xgboost-3.0.0")
     words = ["regress", small.root, "--plan", "--out", tmp_path / "out"]
     text = call(*words)
     assert text.exit_code == 0, text.output
-    assert "2 artifacts × 1 environments" in text.stdout
+    assert "2 artifacts × 1 environments: 1 cells · 0 to build" in text.stdout
     assert "nothing: it is in the archive" in text.stdout
     plan = json.loads(call(*words, "--json").stdout)
     assert (plan["artifacts"], plan["packages_to_fetch"], plan["bytes_to_fetch"]) == (2, 0, 0)
