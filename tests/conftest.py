@@ -15,7 +15,7 @@ from support.archive_making import copy_archive, small_archive
 from support.distributions import all_but_models
 
 from timeproof.base.digests import Digest
-from timeproof.engines.docker import Containers, connect
+from timeproof.engines.docker import DockerEngine, connect
 from timeproof.environments.conda.layer import BaseRoot
 from timeproof.errors import EngineMissing
 from timeproof.images import build
@@ -27,7 +27,7 @@ from timeproof.store.verify import read_environment
 
 
 @pytest.fixture(scope="session")
-def real_engine() -> Containers:
+def real_engine() -> DockerEngine:
     """The container engine. `make test` sees to one, so its absence is a failure unless it is owned up to."""
     try:
         return connect()
@@ -38,7 +38,7 @@ def real_engine() -> Containers:
 
 
 @pytest.fixture(scope="session")
-def base_root(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
+def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
     store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
     rootfs = one_base(store)
@@ -60,7 +60,7 @@ class Sealed:
 
 
 @pytest.fixture(scope="session")
-def sealed(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
+def sealed(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
     # What is left is what `make demo` archives, so that the builder has its layers already.
     from support import tiny_models

@@ -33,7 +33,7 @@ from timing import Case, Measure, alternate, command, peak_memory, repeat, secon
 
 import timeproof
 from timeproof.base.digests import Digest
-from timeproof.engines.docker import Containers, connect
+from timeproof.engines.docker import DockerEngine, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
 from timeproof.environments.interpreter.inspection import inspect
@@ -87,7 +87,7 @@ class Bench:
     def __init__(self, folder: Path, rounds: int, console: Console) -> None:
         self.folder, self.rounds, self.console = folder, rounds, console
         self.archive = Archive(folder / "archive")
-        self.engine: Containers = connect()
+        self.engine: DockerEngine = connect()
         self.without = beyond_the_demo()
         self.measures: list[Measure] = []
         self.record: EnvironmentRecord | None = None

@@ -59,6 +59,6 @@ def test_the_engines_of_this_machine_are_told(real_engine):
     found = checks("--reap")
     assert found["container engine"]["ok"]
     assert found["--engine none"]["ok"], found
-    assert "weaker box" in str(found["--engine none"]["found"])
+    assert "weaker sandbox" in str(found["--engine none"]["found"])
     assert found["images of linux/amd64 in none"]["found"]
     assert set(found["reaped"]) >= {"docker", "none"}

@@ -16,7 +16,7 @@ from support.years import CHEAP, LOCKFILES, NAMES, built, trained
 import timeproof
 from timeproof.base import strictjson
 from timeproof.compare.verdict import Verdict
-from timeproof.engines.docker import Containers
+from timeproof.engines.docker import DockerEngine
 from timeproof.frameworks.registry import frameworks_of
 from timeproof.images.build import stage_context
 from timeproof.runs import image_provider
@@ -31,7 +31,7 @@ PYTHON = {"lightgbm-2.2.3": "3.6"}
 
 
 @pytest.fixture(scope="module")
-def years(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+def years(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """One archive for all, so that they share packages and layers."""
     archive = Archive(tmp_path_factory.mktemp("years") / "archive")
     yield archive
@@ -42,7 +42,7 @@ def years(real_engine: Containers, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_environment_replays_what_its_own_release_made(
-    years: Archive, real_engine: Containers, name: str, tmp_path: Path
+    years: Archive, real_engine: DockerEngine, name: str, tmp_path: Path
 ) -> None:
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
@@ -63,7 +63,7 @@ def test_an_environment_replays_what_its_own_release_made(
     assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
 
 
-def test_environments_share_the_layers_of_what_they_share(years: Archive, real_engine: Containers) -> None:
+def test_environments_share_the_layers_of_what_they_share(years: Archive, real_engine: DockerEngine) -> None:
     one, two = (built(years, name, real_engine) for name in ("lightgbm-4.0.0", "xgboost-2.1.4"))
     same = set(one.image.diff_ids) & set(two.image.diff_ids)
     assert same == {
@@ -80,7 +80,7 @@ def test_environments_share_the_layers_of_what_they_share(years: Archive, real_e
 
 
 def test_stock_buildx_bakes_the_same_image_from_the_repositorys_root(
-    years: Archive, real_engine: Containers, tmp_path: Path
+    years: Archive, real_engine: DockerEngine, tmp_path: Path
 ) -> None:
     name = CHEAP[1]
     record = built(years, name, real_engine)

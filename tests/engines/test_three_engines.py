@@ -78,7 +78,7 @@ def test_all_three_give_the_same_bits(engines, sealed):
         result = replay(sealed.archive, list(sealed.archive.refs()), engine)
         assert [str(r.verdict) for r in result.replayed] == ["identical"] * 4, (name, result.to_json())
         notes[name] = " ".join(result.notes)
-    assert "weaker box" in notes["none"]
+    assert "weaker sandbox" in notes["none"]
     assert "weaker" not in notes["docker"] + notes["podman"]
 
 

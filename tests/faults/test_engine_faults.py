@@ -21,6 +21,7 @@ from timeproof.base import proc
 from timeproof.base.progress import Silent
 from timeproof.errors import EngineLost, StorageFailed
 from timeproof.images import build, recipe
+from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.verify import read_environment, verify
@@ -49,7 +50,7 @@ def frozen(sealed, tmp_path):
     packages = [p for p in record.packages if p.kind in {"base", "conda-part"}]
     base, part = sorted(packages, key=lambda p: p.kind)
     folder = tmp_path / "recipe"
-    recipe.write(folder, recipe.Ingredients(base, part, ()))
+    recipe.write(folder, recipe.Ingredients(base, part, (), pack_probe(gather_probe({}))))
     tools = json.loads((folder / "recipe.json").read_text())["tools"]["folder"]
     mounts = " ".join(f"--mount=type=bind,source={tools},target={at}" for at in ("/tools", "/wheel"))
     (folder / "Dockerfile").write_text(

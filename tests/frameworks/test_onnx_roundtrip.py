@@ -18,7 +18,7 @@ from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks import SaveOptions, adapter_named
-from timeproof.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile
 
 
 def graph_model(

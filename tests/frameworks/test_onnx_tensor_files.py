@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from support.onnx_bytes import message, number, text, varint
 
 from timeproof.frameworks.onnx import tensor_files
+from timeproof.frameworks.onnx.probe import elements
 from timeproof.frameworks.onnx.tensor_files import BadData
-from timeproof.probe import elements
 
 onnx = pytest.importorskip("onnx")
 ml_dtypes = pytest.importorskip("ml_dtypes")

@@ -26,7 +26,6 @@ from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
 from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.errors import EngineMissing
-from timeproof.probe import wire
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell
 from timeproof.replaying.flow import replay, task_of
@@ -36,6 +35,7 @@ from timeproof.runs.parallel import run_shared
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.reference import describe
 from timeproof.store.verify import read_environment, read_metadata, verify
+from timeproof_probe import wire
 
 pytestmark = pytest.mark.container
 

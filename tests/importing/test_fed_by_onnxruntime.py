@@ -11,8 +11,8 @@ from support.archive_making import ENVIRONMENT
 from support.faking import FakeEngine
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.onnx.probe.elements import BY_NAME
 from timeproof.importing.flow import Request, import_models
-from timeproof.probe.elements import BY_NAME
 from timeproof.replaying.grading import judge_outcome, task_of
 from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome

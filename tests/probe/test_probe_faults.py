@@ -17,7 +17,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from support import onnx_bytes, probing
+from support import onnx_bytes, probe_folder, probing
 from support.probe_jobs import adder, python_model
 from support.probing import artifact, run, same, write_inputs
 
@@ -386,14 +386,8 @@ def test_inputs_of_python_objects_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_framework_that_is_not_there_refuses_its_artifacts_only(tmp_path: Path) -> None:
-    # The probe runs from a copy whose LightGBM loader finds no LightGBM.
-    probe = tmp_path / "probe"
-    probe.mkdir()
-    for path in probing.PROBE.glob("*.py"):
-        text = path.read_text()
-        if path.name == "load_lightgbm.py":
-            text = text.replace('import_module("lightgbm")', 'import_module("lightgbm_that_is_not_there")')
-        (probe / path.name).write_text(text)
+    absent = "\n\ndef warm() -> None:\n    importlib.import_module('lightgbm_that_is_not_there')\n"
+    probe = probe_folder.write(tmp_path / "probe", lightgbm=absent)
     home = tmp_path / "tree"
     home.mkdir()
     (home / "model.txt").write_text("tree")
@@ -406,13 +400,8 @@ def test_a_framework_that_is_not_there_refuses_its_artifacts_only(tmp_path: Path
 
 
 def test_a_framework_that_crashes_on_import_crashes_its_artifacts_only(tmp_path: Path) -> None:
-    probe = tmp_path / "probe"
-    probe.mkdir()
-    for path in probing.PROBE.glob("*.py"):
-        text = path.read_text()
-        if path.name == "load_lightgbm.py":
-            text += "\nprint('on the way down', flush=True)\nos.abort()\n"
-        (probe / path.name).write_text(text)
+    crash = "\nprint('on the way down', flush=True)\nos.abort()\n"
+    probe = probe_folder.write(tmp_path / "probe", lightgbm=crash)
     home = tmp_path / "tree"
     home.mkdir()
     (home / "model.txt").write_text("tree")
@@ -449,7 +438,8 @@ def test_a_reader_that_goes_away_ends_the_probe(tmp_path: Path, tree_text: str) 
     job = {"contract": 1, "threads": 1, "artifacts": [tree(tmp_path, tree_text, f"t{k}") for k in range(3)]}
     (tmp_path / "job.json").write_text(json.dumps(job))
     process = subprocess.Popen(
-        [sys.executable, "-I", "-B", str(probing.PROBE), str(tmp_path / "job.json")],
+        probe_folder.command(str(tmp_path / "job.json")),
+        env=probe_folder.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

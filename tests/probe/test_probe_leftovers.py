@@ -11,7 +11,7 @@ import pytest
 from support.probe_jobs import adder, python_model
 from support.probing import run
 
-from timeproof.probe import leftovers
+from timeproof_probe import leftovers
 
 DETACHED = """
 if os.fork() == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import glob
+import json
 import os
 import shutil
 import subprocess
@@ -12,106 +13,154 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import probing
+from support import probe_folder, probing
+
+from timeproof_probe import wire
 
 MINORS = range(6, 14)
-FILES = sorted(probing.PROBE.glob("*.py"))
+FRAMEWORKS = ("lightgbm", "xgboost", "pytorch", "onnx")
+
+
+def files() -> list[Path]:
+    return sorted(probe_folder.shared().rglob("*.py"))
 
 
 def interpreter(minor: int) -> str:
     """Find Python 3.`minor`, on the PATH or among pyenv's, or skip."""
     root = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
-    found = [shutil.which(f"python3.{minor}"), *sorted(glob.glob(f"{root}/versions/3.{minor}.*/bin/python"))]
+    candidates = [
+        shutil.which(f"python3.{minor}"),
+        *sorted(glob.glob(f"{root}/versions/3.{minor}.*/bin/python")),
+    ]
     if sys.version_info[:2] == (3, minor):
-        found.insert(0, sys.executable)
-    for candidate in filter(None, found):
-        asked = subprocess.run(
+        candidates.insert(0, sys.executable)
+    for candidate in filter(None, candidates):
+        version = subprocess.run(
             [candidate, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=False
         )
-        if asked.stdout.strip() == str(minor).encode():
+        if version.stdout.strip() == str(minor).encode():
             return candidate
     return pytest.skip(f"Python 3.{minor} is not installed on this machine")
 
 
-@pytest.mark.parametrize("minor", MINORS)
-def test_every_file_compiles(minor: int, tmp_path: Path) -> None:
-    script = "import sys\nfor p in sys.argv[1:]: compile(open(p, encoding='utf-8').read(), p, 'exec')"
-    ended = subprocess.run(
-        [interpreter(minor), "-c", script, *map(str, FILES)], capture_output=True, text=True, check=False
+def run_bare(python: str, frameworks: tuple[str, ...], folder: Path, probe: Path) -> probing.Replay:
+    """Run a job of one artifact a framework, in an interpreter without site-packages (-S)."""
+    (folder / "model.txt").write_text("tree")
+    probing.write_inputs(folder, [np.zeros((1, 1))])
+    artifacts = [probing.artifact(folder, name, "model.txt", name=name) for name in frameworks]
+    job = folder / "job.json"
+    job.write_text(json.dumps({"contract": 1, "threads": 1, "artifacts": artifacts}))
+    program, *words = probe_folder.command(str(job), python=python, probe=probe)
+    process = subprocess.run(
+        [program, "-S", *words],
+        capture_output=True,
+        env=probe_folder.environment(),
+        timeout=60,
+        check=False,
     )
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
+    return probing.read(process.stdout, probing.Replay(0, ""))
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_every_file_compiles(minor: int) -> None:
+    script = "import sys\nfor p in sys.argv[1:]: compile(open(p, encoding='utf-8').read(), p, 'exec')"
+    process = subprocess.run(
+        [interpreter(minor), "-c", script, *map(str, files())], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("minor", MINORS)
 def test_a_job_runs_to_its_end_without_any_framework(minor: int, tmp_path: Path) -> None:
-    python = interpreter(minor)
-    (tmp_path / "model.txt").write_text("tree")
-    probing.write_inputs(tmp_path, [np.zeros((1, 1))])
-    # -S, and so no site-packages: what this interpreter has installed is of no concern here.
-    told = [
-        probing.artifact(tmp_path, framework, "model.txt", name=framework)
-        for framework in ("lightgbm", "xgboost", "pytorch", "onnx")
-    ]
-    import json
-
-    (tmp_path / "job.json").write_text(json.dumps({"contract": 1, "threads": 1, "artifacts": told}))
-    ended = subprocess.run(
-        [python, "-I", "-B", "-S", str(probing.PROBE), str(tmp_path / "job.json")],
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    replay = probing.read(ended.stdout, probing.Replay(0, ""))
+    replay = run_bare(interpreter(minor), FRAMEWORKS, tmp_path, probe_folder.shared())
     assert replay.hello["python"].startswith(f"3.{minor}.")
     assert replay.hello["machine"]["arch"] == os.uname().machine
     assert replay.hello["machine"]["flags"]
-    assert [replay.status(item["id"]) for item in told] == ["refused"] * 4
-    for item in told:
-        assert "ModuleNotFoundError" in replay.results[item["id"]]["reason"]
+    assert [replay.status(name) for name in FRAMEWORKS] == ["refused"] * 4
+    for name in FRAMEWORKS:
+        assert "ModuleNotFoundError" in replay.results[name]["reason"]
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_a_framework_without_a_loader_is_refused_in_words_and_the_others_are_asked(
+    minor: int, tmp_path: Path
+) -> None:
+    probe = probe_folder.write(tmp_path / "probe")
+    shutil.rmtree(probe / "timeproof_probe/loaders/lightgbm")
+    replay = run_bare(interpreter(minor), ("lightgbm", "a_plugin_s", "onnx"), tmp_path, probe)
+    for name in ("lightgbm", "a_plugin_s"):
+        assert replay.status(name) == "refused"
+        assert f"{wire.NO_LOADER} {name!r}" in replay.results[name]["reason"]
+        assert replay.results[name]["versions"] == {}
+    assert "ModuleNotFoundError" in replay.results["onnx"]["reason"]
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_any_framework_whose_loader_lies_there_is_asked(minor: int, tmp_path: Path) -> None:
+    probe = probe_folder.write(tmp_path / "probe")
+    folder = probe / "timeproof_probe/loaders/my_trees2"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "words.py").write_text("SENTENCE = 'there is nothing to ask here'\n")
+    (folder / "load.py").write_text(
+        "from timeproof_probe.file_checks import Refused\nfrom . import words\nMODULES = ()\n"
+        "def warm(): raise Refused(words.SENTENCE)\n"
+    )
+    replay = run_bare(interpreter(minor), ("my_trees2",), tmp_path, probe)
+    assert replay.results["my_trees2"]["reason"] == "import: there is nothing to ask here"
 
 
 def test_nothing_but_the_standard_library_is_imported_at_the_top() -> None:
-    own = {path.stem for path in FILES}
-    for path in FILES:
+    for path in files():
         for node in ast.parse(path.read_text()).body:
-            blocks = (
-                node.orelse
-                if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-                else [node]
-            )
-            for statement in blocks:
-                names = (
-                    [alias.name for alias in statement.names]
-                    if isinstance(statement, ast.Import)
-                    else [statement.module or ""]
-                    if isinstance(statement, ast.ImportFrom)
-                    else []
-                )
-                for name in names:
-                    top = name.partition(".")[0]
-                    assert top in sys.stdlib_module_names or name in own, f"{path.name} imports {name}"
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [str(node.module)]
+            else:
+                continue
+            for name in names:
+                top = name.partition(".")[0]
+                assert top in sys.stdlib_module_names or top == "timeproof_probe", f"{path} imports {name}"
 
 
-def test_the_host_is_never_imported() -> None:
+def test_every_module_imports_where_there_is_no_toolkit_and_no_library() -> None:
     script = (
-        "import sys\n"
-        f"sys.path.insert(0, {str(probing.PROBE)!r})\n"
-        "import importlib, pathlib\n"
+        "import sys, importlib, pathlib\n"
+        "root = pathlib.Path(sys.argv[1])\n"
+        "sys.path.insert(0, str(root))\n"
         "for block in ('numpy', 'torch', 'timeproof'): sys.modules[block] = None\n"
-        f"for path in sorted(pathlib.Path({str(probing.PROBE)!r}).glob('*.py')):\n"
-        "    if path.stem not in ('__init__', '__main__'): importlib.import_module(path.stem)\n"
-        "print(sorted(n for n, m in sys.modules.items() if m and n.startswith('timeproof')))\n"
+        "for path in sorted(root.rglob('*.py')):\n"
+        "    name = '.'.join(path.relative_to(root).with_suffix('').parts)\n"
+        "    if name != '__main__': importlib.import_module(name)\n"
+        "    print(name)\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-S", "-B", "-c", script], capture_output=True, text=True, check=False
+    process = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", script, str(probe_folder.shared())],
+        capture_output=True,
+        text=True,
+        env=probe_folder.environment(),
+        check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.strip() == "[]"
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.split()) == len(files())
 
 
-@pytest.mark.parametrize("module", ["wire", "naming", "onnxfile", "tensors"])
-def test_what_the_host_takes_from_the_probe_needs_no_sibling(module: str) -> None:
-    script = f"import sys; sys.modules['numpy'] = None\nimport timeproof.probe.{module}"
-    ended = subprocess.run([sys.executable, "-B", "-c", script], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+@pytest.mark.parametrize(
+    "module",
+    [
+        "timeproof_probe.wire",
+        "timeproof_probe.output_names",
+        "timeproof_probe.arrays",
+        "timeproof.frameworks.onnx.probe.onnxfile",
+        "timeproof.frameworks.onnx.probe.graph_outputs",
+        "timeproof.frameworks.pytorch.probe.tensors",
+    ],
+)
+def test_what_the_host_takes_from_the_probe_loads_no_framework(module: str) -> None:
+    script = f"import sys, {module}\nassert not {{'torch', 'onnx', 'onnxruntime'}} & set(sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-B", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr

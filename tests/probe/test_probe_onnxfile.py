@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import onnx_bytes as ob
 from support.probing import artifact, run, write_inputs
 
-from timeproof.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile
 
 EXTERNAL = {"location": "w.data", "offset": "0", "length": "8"}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timeproof.probe import naming, wire
+from timeproof_probe import output_names, wire
 
 JSON = st.recursive(
     st.none()
@@ -136,17 +136,17 @@ def is_leaf(value: object) -> bool:
     ],
 )
 def test_outputs_are_named_by_their_place(answer: object, names: list[str]) -> None:
-    assert [name for name, _ in naming.flatten(answer, is_leaf)] == names
+    assert [name for name, _ in output_names.flatten(answer, is_leaf)] == names
 
 
 @pytest.mark.parametrize("answer", [None, (), {}, "text", object(), (1, "text"), {"a_b": 1, "a": {"b": 2}}])
 def test_answers_without_clear_outputs_are_refused(answer: object) -> None:
     with pytest.raises(ValueError, match=r"output|two outputs"):
-        naming.flatten(answer, is_leaf)
+        output_names.flatten(answer, is_leaf)
 
 
 def test_an_answer_that_holds_itself_is_refused() -> None:
     endless: list[object] = []
     endless.append(endless)
     with pytest.raises(ValueError, match="32 levels"):
-        naming.flatten(endless, is_leaf)
+        output_names.flatten(endless, is_leaf)

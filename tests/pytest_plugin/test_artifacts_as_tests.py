@@ -20,6 +20,7 @@ from timeproof.base.digests import Digest
 from timeproof.engines import docker
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import EngineMissing
+from timeproof.replaying import flow
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_metadata
@@ -40,6 +41,8 @@ def run(
     def run(*words: str, script: Any = None) -> tuple[pytest.RunResult, FakeEngine]:
         fake = FakeEngine(script or answering({A: Y, B: Y}), [HELD])
         monkeypatch.setattr(docker, "connect", lambda: fake)
+        for name in ("TIMEPROOF_ENGINE", "TIMEPROOF_REGISTRY"):
+            monkeypatch.delenv(name, raising=False)
         result = pytester.runpytest_inprocess(
             "-p", "no:cacheprovider", "--timeproof-archive", str(small.root), *words
         )
@@ -161,6 +164,65 @@ def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch)
     assert asked == [1]
 
 
+def test_its_options_are_those_of_replay_and_reach_it(run, small, monkeypatch) -> None:
+    """Every option of the command but those that choose artifacts and the form of the output."""
+    from typer.main import get_command
+
+    from timeproof.cli.main import make_app
+    from timeproof.pytest_plugin.options import _REPLAY_OPTIONS
+
+    app: Any = get_command(make_app(["replay"]))
+    command = app.commands["replay"] if hasattr(app, "commands") else app
+    options = {name for param in command.params for name in param.opts if name.startswith("--")}
+    assert {f"--{name}" for name in _REPLAY_OPTIONS} == options - {"--all", "--archive", "--json", "--report"}
+
+    calls: list[dict[str, Any]] = []
+    real = flow.replay
+    monkeypatch.setattr(flow, "replay", lambda *words, **named: calls.append(named) or real(*words, **named))
+    words = ["--timeproof-image", "ready", "--timeproof-registry", "r.example/models", "--timeproof-no-cache"]
+    words += ["--timeproof-profile", "native", "--timeproof-timeout", "7.5", "--timeproof-memory", "128"]
+    result, fake = run(*words, "--timeproof-explain", script=answering({A: Y, B: {"y": Y["y"] * 2}}))
+    (call,) = calls
+    assert (call["image"], call["registry"], call["no_cache"]) == ("ready", "r.example/models", True)
+    assert (call["profile"].name, call["tries"]) == ("native", True)
+    limits = call["limits"]
+    assert (limits.artifact_seconds, limits.container_memory) == (7.5, 128 * 2**20)
+    assert fake.specs[0].env == {}, "the native profile sets nothing"
+    result.stdout.fnmatch_lines(
+        [
+            f"{B}: broken (identical is allowed): *",
+            "  tried as recorded: portable: broken: *",
+            f"reproduce: timeproof replay {B} --archive {small.root} --image ready"
+            " --registry r.example/models --no-cache --profile native --timeout 7.5 --memory 128 --explain",
+        ]
+    )
+
+
+def test_the_engine_is_chosen_by_option_or_by_the_environment(run, pytester, small, monkeypatch) -> None:
+    from timeproof.engines import registry
+
+    names: list[str | None] = []
+    real = registry.engine_named
+    monkeypatch.setattr(registry, "engine_named", lambda name: names.append(name) or real("docker"))
+    run("--timeproof-engine", "podman")
+    run()
+    monkeypatch.setenv("TIMEPROOF_ENGINE", "none")
+    result = pytester.runpytest_inprocess("--timeproof-archive", str(small.root))
+    result.assert_outcomes(passed=2)
+    assert names == ["podman", None, "none"]
+
+
+def test_an_archive_at_an_address_is_replayed(pytester, small, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    fake = FakeEngine(answering({A: Y, B: {"y": Y["y"] * 2}}), [HELD])
+    monkeypatch.setattr(docker, "connect", lambda: fake)
+    address = f"file://{small.root}"
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--timeproof-archive", address)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"reproduce: timeproof replay {B} --archive {address}"])
+    assert (tmp_path / "cache/timeproof/remote").is_dir()
+
+
 CONFTEST = """
 from support.archive_making import IMAGE, Y
 from support.faking import FakeEngine, answering
@@ -193,8 +255,16 @@ def test_xdist_gives_an_environment_to_one_worker(
     ("words", "said"),
     [
         (["--timeproof-archive", "nowhere"], "there is no archive at *nowhere*"),
-        (["--timeproof-archive", "{root}", "--timeproof-allow", "refused"], "*refused: it is none of*"),
+        (
+            ["--timeproof-archive", "{root}", "--timeproof-allow", "refused"],
+            "*can't be allowed; take one of*",
+        ),
         (["--timeproof-archive", "{root}", "--timeproof-artifact", "z*"], "*holds no artifacts like z?"),
+        (["--timeproof-archive", "{root}", "--timeproof-engine", "lxc"], "*lxc: it is none of docker, *"),
+        (["--timeproof-archive", "{root}", "--timeproof-image", "magic"], "*magic: it is none of auto, *"),
+        (["--timeproof-archive", "{root}", "--timeproof-profile", "fast"], "*there is no profile 'fast'*"),
+        (["--timeproof-archive", "{root}", "--timeproof-timeout", "0"], "*0.0: it must be 0.1 or more"),
+        (["--timeproof-archive", "{root}", "--timeproof-memory", "1"], "*1: it must be 64 or more"),
     ],
 )
 def test_a_wrong_request_is_a_usage_error(pytester, small, words: list[str], said: str) -> None:
@@ -211,8 +281,9 @@ def test_without_the_option_nothing_happens_and_nothing_is_imported(pytester: py
         def test_other(request):
             assert request.config.option.timeproof_archive is None
             ours = {name for name in sys.modules if name.partition(".")[0] == "timeproof"}
-            known = "timeproof timeproof.api timeproof.pytest_plugin"
-            assert ours == {*known.split(), "timeproof.version"}
+            rooms = {name.split(".")[1] for name in ours if "." in name}
+            assert rooms <= {"api", "base", "errors", "pytest_plugin", "store", "version"}
+            assert "timeproof.pytest_plugin.items" not in ours
             assert not {"numpy", "pydantic", "docker", "typer", "yaml", "jinja2"} & set(sys.modules)
             assert not any("timeproof" in line for line in request.config.getini("markers"))
         """

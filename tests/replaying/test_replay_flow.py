@@ -408,5 +408,5 @@ def test_an_image_of_another_platform_than_recorded_is_refused_on_every_engine(s
 
 
 def test_a_weaker_engine_says_so_in_the_notes(small, monkeypatch):
-    monkeypatch.setattr(FakeEngine, "caveats", lambda self: ("run in a weaker box",))
-    assert everything(small, engine()).to_json()["notes"] == ["run in a weaker box"]
+    monkeypatch.setattr(FakeEngine, "caveats", lambda self: ("run in a weaker sandbox",))
+    assert everything(small, engine()).to_json()["notes"] == ["run in a weaker sandbox"]

@@ -10,45 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.archive_making import IMAGE, X, break_hard_link, fill, flip, metadata_of, reseal
+from support.archive_making import IMAGE, break_hard_link, flip, reseal
 from support.faking import FakeEngine, Script, answer, ended, frame, result_frame, stream
+from support.witness_making import NATIVE, WIDE, publish
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
 from timeproof.replaying.flow import Replayed, Result, replay
 from timeproof.replaying.result import WitnessAnswer
 from timeproof.runs.profiles import profile_named
-from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.schema.v1 import Witness
 from timeproof.store.verify import verify
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
-NATIVE = {"y": np.array([[0.25, 0.75], [0.5, 0.125]], "<f4"), "margin": np.array([-1.5, 2.0], "<f4")}
-WIDE = {name: np.nextafter(array, np.float32(0)) for name, array in NATIVE.items()}
 LAST_BIT = {**NATIVE, "y": np.nextafter(NATIVE["y"], np.float32(1))}
 WRONG = {**NATIVE, "y": NATIVE["y"][::-1].copy()}
 GRADED = [v for v in Verdict if v.graded]
-
-
-def publish(archive: Archive, *kinds: str, framework: str = "onnx", **changed: Any) -> Ref:
-    """Publish one artifact with these witnesses."""
-    with writer.draft(archive, 5, framework) as draft:
-        files = fill(draft, b"a model", input=X, output=NATIVE)
-        specs = reference.specs_of("output", NATIVE)
-        made = []
-        for kind in kinds:
-            if kind == "margin":
-                made.append(Witness(kind="margin", file=files[2].path, outputs=specs[1:]))
-                continue
-            name = f"witness_{draft.ref.tag}_{kind}.npz"
-            with (draft.folder / name).open("xb") as sink:
-                reference.write(sink, output=WIDE)
-            files.append(writer.entry(draft.folder, name, "witness", "npz"))
-            made.append(Witness(kind=kind, file=name, outputs=reference.specs_of("output", WIDE)))
-        draft.publish(metadata_of(draft, files, outputs=specs, witnesses=made, **changed))
-        return draft.ref
 
 
 def saying(native: Mapping[str, Any], wide: Mapping[str, Any] | bytes = b"", **machine: Any) -> Script:

@@ -16,6 +16,7 @@ from timeproof.base import atomic, strictjson
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.images import recipe
+from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.runs.profiles import profile_named
 from timeproof.store import oci_layout, reference
 from timeproof.store import publish as writer
@@ -108,7 +109,9 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
     with atomic.Staging(archive.images, "build") as work:
         image = oci_layout.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
     with atomic.Staging(archive.environments, name) as staging:
-        recipe.write(staging.path / "recipe", recipe.Ingredients(packages[0], packages[1], (packages[2],)))
+        base, part, thing = packages
+        probe = pack_probe(gather_probe({}))
+        recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, (thing,), probe))
         (staging.path / "conda-lock.yml").write_bytes(lock)
         (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
         names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]

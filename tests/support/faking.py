@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from timeproof.engines.protocol import ImageFacts, ReadExactly, RunResult, RunSpec
-from timeproof.probe import wire
 from timeproof.store.reference import describe
+from timeproof_probe import wire
 
 HELLO = {"kind": "hello", "contract": 1, "python": "3.11.7", "machine": {"cpu": "a CPU"}}
 

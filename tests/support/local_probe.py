@@ -6,18 +6,13 @@ For what a model does when it is sealed; what a container adds is tested with co
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+from support import probe_folder
 from support.faking import ended, on_host
 
-import timeproof.probe
 from timeproof.engines.protocol import RunResult, RunSpec
-
-PROBE = Path(timeproof.probe.__file__).parent
 
 
 def run(job: dict[str, Any], spec: RunSpec) -> tuple[bytes, RunResult]:
@@ -27,9 +22,9 @@ def run(job: dict[str, Any], spec: RunSpec) -> tuple[bytes, RunResult]:
     path = on_host(spec, "/job/job.json")
     path.write_text(json.dumps(job))
     done = subprocess.run(
-        [sys.executable, "-s", "-B", str(PROBE), str(path)],
+        probe_folder.command(str(path)),
         capture_output=True,
-        env={**os.environ, **spec.env},
+        env=probe_folder.environment(spec.env),
         check=False,
     )
     return done.stdout, ended(exit_code=done.returncode, log=done.stderr.decode("utf-8", "replace"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support import probe_folder
 
-import timeproof.probe
-from timeproof.probe import wire
-
-PROBE = Path(timeproof.probe.__file__).parent
+from timeproof_probe import wire
 
 
 @dataclass
@@ -91,15 +88,14 @@ def run_raw(
     *,
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
-    probe: Path = PROBE,
+    probe: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     path = folder / "job.json"
     path.write_text(json.dumps(job))
-    # -B: the probe runs from the source tree here, and must leave no .pyc in it.
     return subprocess.run(
-        [python, "-I", "-B", str(probe), str(path)],
+        probe_folder.command(str(path), python=python, probe=probe),
         capture_output=True,
-        env={**os.environ, **(env or {})},
+        env=probe_folder.environment(env),
         timeout=120,
         check=False,
     )

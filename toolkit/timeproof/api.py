@@ -215,8 +215,8 @@ def replay(
             copy; `ready` is the same, and builds nothing; `registry`, `rebuild` and `stored` insist.
         registry: `HOST/NAME` of an OCI registry; images are pulled from it by digest.
         profile: other numeric settings than the recorded ones.
-        engine: None takes what answers at a Docker socket; `podman` needs no daemon; `none` is a weaker box
-            of the kernel's own, and says so in the notes. Both take the stored copy of the image.
+        engine: None takes what answers at a Docker socket; `podman` needs no daemon; `none` is a weaker
+            sandbox of the kernel's own, and says so in the notes. Both take the stored copy of the image.
         explain: run what differs in further ways, too: `tried` says which one restores it.
 
     Returns:

@@ -55,7 +55,7 @@ RegistryOption = Annotated[
 EngineOption = Annotated[
     str | None,
     typer.Option(
-        help="docker, podman (no daemon), or none (no engine: a weaker box). The default is what answers"
+        help="docker, podman (no daemon), or none (no engine: a weaker sandbox). The default is what answers"
         " at a Docker socket.",
         envvar="TIMEPROOF_ENGINE",
     ),

@@ -137,8 +137,8 @@ def reap() -> dict[str, int]:
 
 
 def _cpu() -> list[Check]:
-    from timeproof.probe.machine import describe
     from timeproof.runs.capability import assess_machine
+    from timeproof_probe.machine import describe
 
     return [
         Check(p.name, p.holds, p.finding, needed=False, advice=p.advice) for p in assess_machine(describe())

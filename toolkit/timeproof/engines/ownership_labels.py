@@ -1,4 +1,4 @@
-"""Whose container is this? Labels name the process that started it, so that strays can be told.
+"""Labels that name the process that started a container, so that strays are recognised.
 
 Only looks at /proc; what is done about a stray, each engine knows.
 """
@@ -19,8 +19,8 @@ UNTIL = "io.timeproof.until"  # when its time is over, in seconds since 1970
 _LONG_OVER = 3600.0  # seconds: clocks differ between machines, but not by that much
 
 
-def _here() -> str:
-    """This boot of this machine, and our PID namespace: within them a process has one number."""
+def _machine() -> str:
+    """The boot of this machine, and our PID namespace: within them a process has one number."""
     boot = "unknown"
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -33,14 +33,14 @@ def _here() -> str:
 def _started(pid: int) -> str | None:
     """When a process started, in ticks since the boot; None where no such process lives."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_bytes()
+        line = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
         return None
     except OSError:
         return ""  # it is there, and that is all we may know
-    facts = told.rpartition(b")")[2].split()
+    fields = line.rpartition(b")")[2].split()
     # A zombie is dead, and only waits for a parent that may never ask.
-    return None if facts[0] in {b"Z", b"X"} else facts[19].decode()
+    return None if fields[0] in {b"Z", b"X"} else fields[19].decode()
 
 
 def labels(timeout: float) -> dict[str, str]:
@@ -48,23 +48,23 @@ def labels(timeout: float) -> dict[str, str]:
     pid = os.getpid()
     return {
         LABEL: secrets.token_hex(8),
-        OWNER: f"{_here()}/{pid}/{_started(pid)}",
+        OWNER: f"{_machine()}/{pid}/{_started(pid)}",
         UNTIL: str(int(time.time() + timeout)),
     }
 
 
-def is_stray(found: Mapping[str, str], now: float | None = None) -> bool:
+def is_stray(labels: Mapping[str, str], now: float | None = None) -> bool:
     """Whether nobody attends to a container with these labels any more.
 
     Its owner is gone; or it can't be seen from here, and the container's time was over an hour ago. What
     an owner that lives has started is never a stray, and neither is what carries no labels of ours.
     """
-    if LABEL not in found:
+    if LABEL not in labels:
         return False
-    place, _, process = found.get(OWNER, "").rpartition("/")
+    place, _, process = labels.get(OWNER, "").rpartition("/")
     place, _, pid = place.rpartition("/")
-    if place == _here() and pid.isdigit() and Path("/proc/self/stat").exists():
+    if place == _machine() and pid.isdigit() and Path("/proc/self/stat").exists():
         started = _started(int(pid))
         return started is None or (started != "" and started != process)
-    until = found.get(UNTIL, "")
+    until = labels.get(UNTIL, "")
     return until.isdigit() and (time.time() if now is None else now) > int(until) + _LONG_OVER

@@ -21,8 +21,8 @@ def emulated(engine: str, platform: str) -> bool:
     (True, False, False)
     """
     wanted = platform.partition("/")[2].partition("/")[0]
-    here = architecture(engine)
-    return bool(wanted) and here not in {"", "?"} and here != architecture(wanted)
+    native = architecture(engine)
+    return bool(wanted) and native not in {"", "?"} and native != architecture(wanted)
 
 
 def note(platform: str) -> str:
@@ -32,11 +32,11 @@ def note(platform: str) -> str:
 
 def emulators(handlers: Path = _HANDLERS) -> list[str]:
     """The architectures whose programs this machine's kernel hands to qemu, inside containers, too."""
-    found = []
+    architectures = []
     with suppress(OSError):
         for path in sorted(handlers.glob("qemu-*")):
             lines = path.read_text().splitlines()
             flags = next((line.partition(":")[2] for line in lines if line.startswith("flags:")), "")
             if lines[:1] == ["enabled"] and "F" in flags:  # F: the kernel holds the program open
-                found.append(architecture(path.name.removeprefix("qemu-")))
-    return found
+                architectures.append(architecture(path.name.removeprefix("qemu-")))
+    return architectures

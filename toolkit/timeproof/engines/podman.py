@@ -1,4 +1,4 @@
-"""podman by its command line: no daemon, no socket. Knows podman's words; decides nothing."""
+"""podman by its command line: no daemon, no socket. Knows podman's options and answers; decides nothing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,28 @@ from typing import Any
 from timeproof.base import proc, strictjson
 from timeproof.base.atomic import storage
 from timeproof.engines import ownership_labels, platforms
-from timeproof.engines.protocol import ULIMITS, USER, ImageFacts, ReadExactly, RunResult, RunSpec
+from timeproof.engines.protocol import (
+    NOT_STARTED,
+    ULIMITS,
+    USER,
+    ImageFacts,
+    ReadExactly,
+    RunResult,
+    RunSpec,
+)
 from timeproof.errors import EngineFailed, EngineMissing, ToolFailed, ToolMissing
 
 _ADVICE = "install podman 4 or newer ('apt-get install podman' on Debian and Ubuntu)"
 _PROCESSES = 4096  # of user 65534 on the whole machine; by default podman asks for more than many grant
 # Its own network needs programs that many machines lack; without one it takes the user's (slirp, pasta).
 _NETWORKS = {"none": "none", "bridge": "private", "host": "host"}
+_ABSENT = ("no such", "not known", "no container")  # how podman says that it has none
+# How its several releases say that the image's program can't be started.
+_NOT_STARTABLE = (
+    "attempted to invoke a command that was not found",
+    "OCI permission denied",
+    "OCI runtime permission denied",
+)
 _SECONDS = 120.0  # for a command that runs no container
 
 
@@ -31,7 +46,7 @@ class Podman:
     builds = False  # it holds no BuildKit
 
     def __init__(self, program: str = "podman") -> None:
-        self._words = [program, *_fitting()]
+        self._words = [program, *_machine_options()]
         self._reaped = False
 
     def caveats(self) -> tuple[str, ...]:
@@ -45,18 +60,17 @@ class Podman:
         except ToolFailed as error:
             raise EngineFailed(f"podman refused: {error.tail[-1000:]}") from error
 
-    def _told(self, *words: str) -> Any:
-        """What podman says in JSON; None where it says that there is no such thing."""
-        done = self._call(*words, check=False)
-        if done.exit_code:
-            if "no such" in done.tail or "not known" in done.tail or "no container" in done.tail:
+    def _query(self, *words: str) -> Any:
+        """Podman's answer in JSON; None where it has no such image or container."""
+        completed = self._call(*words, check=False)
+        if completed.exit_code:
+            if any(phrase in completed.tail for phrase in _ABSENT):
                 return None
-            raise EngineFailed(f"podman refused: {done.tail[-1000:]}")
-        return strictjson.loads(done.stdout, "podman")
+            raise EngineFailed(f"podman refused: {completed.tail[-1000:]}")
+        return strictjson.loads(completed.stdout, "podman")
 
     def version(self) -> dict[str, str]:
-        told = self._told("version", "--format", "json")
-        client = told["Client"]
+        client = self._query("version", "--format", "json")["Client"]
         return {
             "engine": "podman",
             "version": str(client["Version"]),
@@ -64,14 +78,14 @@ class Podman:
         }
 
     def inspect(self, image: str) -> ImageFacts | None:
-        told = self._told("image", "inspect", image)
-        if not told:
+        images = self._query("image", "inspect", image)
+        if not images:
             return None
-        (one,) = told
-        platform = f"{one['Os']}/{one['Architecture']}"
-        if one.get("Variant"):
-            platform += f"/{one['Variant']}"
-        return ImageFacts(f"sha256:{one['Id']}", tuple(one["RootFS"]["Layers"]), platform)
+        (facts,) = images
+        platform = f"{facts['Os']}/{facts['Architecture']}"
+        if facts.get("Variant"):
+            platform += f"/{facts['Variant']}"
+        return ImageFacts(f"sha256:{facts['Id']}", tuple(facts["RootFS"]["Layers"]), platform)
 
     def load(self, archive: Iterable[bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="timeproof-load-") as name:
@@ -82,16 +96,15 @@ class Podman:
             self._call("load", "--quiet", "--input", path, timeout=1800.0)
 
     def drop(self, image: str) -> None:
-        if self._told("image", "inspect", image):
+        if self._query("image", "inspect", image):
             self._call("rmi", "--force", image)
 
     def reap(self) -> int:
         removed = 0
-        for one in (
-            self._told("ps", "--all", "--filter", f"label={ownership_labels.LABEL}", "--format", "json") or ()
-        ):
-            if ownership_labels.is_stray(one.get("Labels") or {}):
-                self._remove(str(one["Id"]))
+        label = f"label={ownership_labels.LABEL}"
+        for container in self._query("ps", "--all", "--filter", label, "--format", "json") or ():
+            if ownership_labels.is_stray(container.get("Labels") or {}):
+                self._remove(str(container["Id"]))
                 removed += 1
         return removed
 
@@ -124,12 +137,15 @@ class Podman:
             )
             # conmon 2.1 notes a kill for want of memory where it was started, and podman looks elsewhere.
             noted = Path(name, "oom").exists()
-        told = self._told("container", "inspect", container)
-        state = told[0]["State"] if told else {}
+        containers = self._query("container", "inspect", container)
+        state = containers[0]["State"] if containers else {}
+        exit_code = state.get("ExitCode", followed.exit_code)
         if followed.exit_code == 125 or state.get("Error"):
-            raise EngineFailed(f"podman refused: {state.get('Error') or followed.tail[-1000:]}")
+            if not any(phrase in followed.tail for phrase in _NOT_STARTABLE):
+                raise EngineFailed(f"podman refused: {state.get('Error') or followed.tail[-1000:]}")
+            exit_code = NOT_STARTED
         return RunResult(
-            exit_code=state.get("ExitCode", followed.exit_code),
+            exit_code=exit_code,
             oom_killed=bool(state.get("OOMKilled")) or noted,
             timed_out=followed.late,
             log=followed.tail,
@@ -140,7 +156,7 @@ class Podman:
         self._call("kill", container, check=False)
 
 
-def _fitting() -> list[str]:
+def _machine_options() -> list[str]:
     """The options without which podman does not run on some machines."""
     words = []
     if not Path("/run/systemd/system").exists():
@@ -158,14 +174,8 @@ def _path() -> str:
 def _create(spec: RunSpec, platform: str) -> list[str]:
     _, most = resource.getrlimit(resource.RLIMIT_NPROC)
     processes = _PROCESSES if most == resource.RLIM_INFINITY else min(most, _PROCESSES)
-    words = [
-        "--pull",
-        "never",
-        "--network",
-        _NETWORKS[spec.network],
-        "--read-only",
-        "--read-only-tmpfs=false",
-    ]
+    words = ["--pull", "never", "--network", _NETWORKS[spec.network]]
+    words += ["--read-only", "--read-only-tmpfs=false"]
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{USER}:{USER}"]
     words += ["--tmpfs", f"/tmp:{spec.tmp_options}", "--workdir", "/tmp"]  # noqa: S108  the container's own
     words += ["--pids-limit", str(spec.pids), "--memory", str(spec.memory), "--memory-swap", str(spec.memory)]

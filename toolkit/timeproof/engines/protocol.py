@@ -11,10 +11,12 @@ from timeproof.base.limits import LIMITS
 
 USER = 65534  # user and group inside, which owns nothing
 OPEN_FILES = 4096
-# Said, so that no engine falls back on a default that its host refuses. No POSIX message queue can be made:
+NOT_STARTED = 126  # the exit code where the image's program can't be started
+NOT_STARTED_CODES = frozenset({NOT_STARTED, 127})  # 127: there is no such program
+# Named, so that no engine falls back on a default that its host refuses. No POSIX message queue can be made:
 # it would outlive its maker, and /dev/mqueue would hold it.
 ULIMITS = {"nofile": OPEN_FILES, "msgqueue": 0}
-TMP_BYTES = 2**30  # of the one folder that can be written, /tmp
+TMP_BYTES = 2**30  # of /tmp; beside it, only /dev/shm can be written
 
 Network = Literal["none", "bridge", "host"]
 """What a container reaches: nothing; what lies beyond this machine; or all that this machine reaches."""
@@ -97,7 +99,10 @@ class Engine(Protocol):
         """What it knows of the image with that id, digest or name; None where it has none."""
 
     def load(self, archive: Iterable[bytes]) -> None:
-        """Take in an OCI archive."""
+        """Take in an OCI archive.
+
+        Raises BadArchive where it is not an image that can be unpacked: the image's fault, not the engine's.
+        """
 
     def drop(self, image: str) -> None:
         """Forget an image, with all its names. No error where it isn't there."""
@@ -105,7 +110,8 @@ class Engine(Protocol):
     def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
         """Run a container to its end, giving its stdout to `consume`; then it is gone.
 
-        Where `consume` raises, the container is killed and removed, and the exception goes on.
+        An image whose program can't be started gives a result with an exit code of 126 or 127. Where
+        `consume` raises, the container is killed and removed, and the exception goes on.
         """
 
     def reap(self) -> int:

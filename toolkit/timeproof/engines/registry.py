@@ -30,19 +30,19 @@ def engine_named(name: str | None = None) -> Engine:
     if name == "none":
         from timeproof.engines.sandbox.engine import Sandbox
 
-        bare = Sandbox()
-        bare.check()
-        return bare
+        sandbox = Sandbox()
+        sandbox.check()
+        return sandbox
     raise BadRequest(f"there is no engine {name!r}", advice=f"take one of: {', '.join(NAMES)}")
 
 
-def confining_engine(what: str) -> Engine:
+def confining_engine(purpose: str) -> Engine:
     """The engine in which strangers' programs are confined: TIMEPROOF_ENGINE, else Docker, else podman.
 
     The kernel's own sandbox confines less, and is taken only where it is asked for.
 
     Args:
-        what: what is confined, as a sentence, for the message.
+        purpose: what is confined, as a sentence, for the message.
 
     Raises EngineMissing: none answers; the message says what to do.
     """
@@ -55,7 +55,7 @@ def confining_engine(what: str) -> Engine:
         except EngineFailed as error:
             tried.append(error.message)
     raise EngineMissing(
-        f"{what}, and no container engine answers ({'; '.join(tried)})",
+        f"{purpose}, and no container engine answers ({'; '.join(tried)})",
         advice="start Docker or podman ('make engine' installs one), or confine it with the kernel's own"
         " sandbox: TIMEPROOF_ENGINE=none",
     )

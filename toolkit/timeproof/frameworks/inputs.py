@@ -143,7 +143,7 @@ def _array(item: Any, name: str) -> Array:
     if item is None:
         raise NotArchivable(f"the input {name!r} is None", advice=_ADVICE)
     if comes_from(item, "torch", frozenset({"Tensor"})):
-        from timeproof.probe import tensors
+        from timeproof.frameworks.pytorch.probe import tensors
 
         try:
             found, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values

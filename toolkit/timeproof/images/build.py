@@ -21,6 +21,7 @@ from timeproof.errors import BadRequest, LockFailed, StorageFailed, WrongImage, 
 from timeproof.images import buildx, recipe
 from timeproof.images.base_rootfs import one_base
 from timeproof.images.conda_layer import conda_layer
+from timeproof.images.probe_files import present_probe
 from timeproof.images.replay_instructions import replay_md
 from timeproof.images.resources import image_file
 from timeproof.images.tags import tag
@@ -77,7 +78,7 @@ def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRe
     One with an older probe is another: what is archived from now on may need the present one.
     """
     wanted = (lock.packages, lock.platforms)
-    probe = recipe.probe_digest()
+    probe = Digest.of(present_probe(lock))
     same = []
     for folder in archive.environment_names():
         if folder.rpartition("-")[0] != name:
@@ -121,7 +122,8 @@ def build_environment(
             raise LockFailed(f"the lock of {name} holds no python for {platform}")
         store = PackageStore(archive.packages)
         base = _base(store, lock, progress)
-        lock = lock.with_base(Digest(base.sha256), base.file).with_probe(recipe.probe_digest())
+        probe = present_probe(lock)
+        lock = lock.with_base(Digest(base.sha256), base.file).with_probe(Digest.of(probe))
         for parent in (archive.images, archive.packages, archive.environments):
             if parent.is_dir():
                 atomic.sweep(parent)  # what killed builders left
@@ -131,7 +133,7 @@ def build_environment(
             packages = [_entry(store, p) for p in chosen]
             part = conda_layer(store, packages, base, progress)
             wheels = tuple(p for p in packages if p.kind == "wheel")
-            recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, wheels))
+            recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, wheels, probe))
             (staging.path / "environment.yml").write_text(environment_yml, encoding="utf-8")
             (staging.path / "conda-lock.yml").write_bytes(lock.to_bytes())
             everything = [base, part, *packages]
@@ -220,7 +222,7 @@ def stage_context(
         shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="timeproof-recipe-") as scratch:
         frozen = Path(scratch)
-        recipe.write(frozen, recipe.Ingredients(base, part, wheels))
+        recipe.write(frozen, recipe.Ingredients(base, part, wheels, present_probe(lock)))
         recipe.stage(frozen, [base, part, *wheels], store, context)
     bare = context.parent / "base"
     bare.mkdir(parents=True)

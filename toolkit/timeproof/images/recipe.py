@@ -7,62 +7,43 @@ context.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
-import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from timeproof.base import strictjson
-from timeproof.base.clock import EPOCH
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
 from timeproof.images.dockerfile import check_dockerfile
 from timeproof.images.named_profiles import BUILT_IN, env_file
-from timeproof.images.resources import bake_file, image_file, probe_files
+from timeproof.images.probe_files import ENTRYPOINT
+from timeproof.images.resources import bake_file, image_file
 from timeproof.store.packages import PackageStore, check_file_name
 from timeproof.store.schema.v1 import PackageEntry
 
 PREFIX = "opt/env"
-PROBE = "/opt/timeproof/probe"
-# Not -I: it would ignore PYTHONHASHSEED, and the order of sets is part of an answer.
-ENTRYPOINT = ("/opt/env/bin/python3", "-s", "-B", PROBE)
+# What the image tells its programs; the order is that of the Dockerfile.
+VARIABLES = {
+    "PATH": "/opt/env/bin:/usr/bin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+}
 LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one with others
 
 
 @dataclass(frozen=True, slots=True)
 class Ingredients:
-    """What one image is made of. All of it lies in the package store."""
+    """What one image is made of. The packages lie in the package store; `probe` is a tar."""
 
     base: PackageEntry
     conda_part: PackageEntry
     wheels: tuple[PackageEntry, ...]
-
-
-def probe_tar() -> bytes:
-    """The probe's files as a tar: the same files, the same bytes."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        folders = PROBE.strip("/").split("/")
-        for depth in range(1, len(folders) + 1):
-            info = tarfile.TarInfo("/".join(folders[:depth]))
-            info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, EPOCH
-            tar.addfile(info)
-        for path in probe_files():
-            data = path.read_bytes()
-            info = tarfile.TarInfo(f"{PROBE.strip('/')}/{path.name}")
-            info.size, info.mode, info.mtime = len(data), 0o644, EPOCH
-            tar.addfile(info, io.BytesIO(data))
-    return stream.getvalue()
-
-
-def probe_digest() -> Digest:
-    """The SHA-256 of this toolkit's probe, as recipes that are made now hold it."""
-    return Digest.of(probe_tar())
+    probe: bytes
 
 
 def _stage_name(wheel: PackageEntry) -> str:
@@ -110,7 +91,7 @@ def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
     lines += [f"COPY --link --from={stage} /out/ /" for stage in stages]
     lines += [
         f"ADD --link {probe} /",
-        "ENV PATH=/opt/env/bin:/usr/bin:/bin LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0",
+        "ENV " + " ".join(f"{name}={value}" for name, value in VARIABLES.items()),
         "USER 65534:65534",
         f"ENTRYPOINT [{', '.join(strictjson.compact(word) for word in ENTRYPOINT)}]",
     ]
@@ -121,19 +102,19 @@ def write(folder: Path, what: Ingredients) -> None:
     """Make the recipe in `folder`, which is empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     script = image_file("environment/install_wheel.py").read_bytes()
-    probe = probe_tar()
+    probe = Digest.of(what.probe).hex
     tools = Digest.of(script).hex
     recipe = {
         "schema": 1,
         "tools": {"folder": tools, "files": ["install_wheel.py"]},
-        "probe": {"file": "probe.tar", "sha256": Digest.of(probe).hex},
+        "probe": {"file": "probe.tar", "sha256": probe},
         "packages": [p.model_dump() for p in (what.base, what.conda_part, *what.wheels)],
     }
     files = {
-        "Dockerfile": dockerfile(what, tools, f"{Digest.of(probe).hex}.tar").encode(),
+        "Dockerfile": dockerfile(what, tools, f"{probe}.tar").encode(),
         "docker-bake.hcl": bake_file().read_bytes(),
         "install_wheel.py": script,
-        "probe.tar": probe,
+        "probe.tar": what.probe,
         "recipe.json": strictjson.dumps(recipe),
         # For `docker run --env-file`; the build doesn't read them.
         **{f"profile-{name}.env": env_file(name) for name in BUILT_IN},

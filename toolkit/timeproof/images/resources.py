@@ -24,8 +24,3 @@ def bake_file() -> Path:
         if path.exists():
             return path
     raise NotFound("timeproof's own docker-bake.hcl is missing", advice="install timeproof again")
-
-
-def probe_files() -> list[Path]:
-    """The probe's own files, sorted by name."""
-    return sorted((_PACKAGE / "probe").glob("*.py"))

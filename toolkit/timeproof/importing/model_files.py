@@ -15,13 +15,13 @@ from timeproof.frameworks.onnx import signature as graph
 from timeproof.frameworks.onnx.adapter import Looked
 from timeproof.frameworks.onnx.case_folders import Arrays, Known, read_file
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
+from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe.elements import widened
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData
 from timeproof.importing import array_files
 from timeproof.importing.features import add_column_names, read_feature_names
 from timeproof.importing.fitting import fit_answer, fit_input
-from timeproof.probe import onnxfile
-from timeproof.probe.elements import widened
 from timeproof.store import publish
 from timeproof.store.batch import Batch
 from timeproof.store.reference import Array

@@ -14,11 +14,11 @@ from timeproof.base import atomic, strictjson
 from timeproof.base.limits import LIMITS, Limits
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
-from timeproof.probe import wire
 from timeproof.runs.private_folder import INSIDE, PrivateFolder
 from timeproof.runs.probe_stream import Outcome, ProbeRun, ProtocolViolation, Reader
 from timeproof.runs.task import Task as Task  # callers of run_probe import it from here
 from timeproof.store.schema.v1 import ProfileRecord
+from timeproof_probe import wire
 
 if TYPE_CHECKING:
     from timeproof.runs.cpu_emulator import Simulated

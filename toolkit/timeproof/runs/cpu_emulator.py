@@ -22,7 +22,7 @@ from timeproof.base.limits import Limits
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Mount, RunSpec
 from timeproof.errors import BadRequest, DigestMismatch, ToolFailed, ToolMissing
-from timeproof.images.recipe import ENTRYPOINT
+from timeproof.images.probe_files import ENTRYPOINT
 from timeproof.images.resources import image_file
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore

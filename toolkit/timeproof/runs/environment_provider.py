@@ -13,7 +13,7 @@ from timeproof.environments.lock.document import Lock
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.images.build import build_environment, check_name, locate_environment
-from timeproof.images.recipe import probe_digest
+from timeproof.images.probe_files import holds_present_probe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import EnvironmentRecord
@@ -80,7 +80,7 @@ def captured(
     """
     target = python or Path(sys.executable)
     progress.step("Looking at the environment")
-    mark = f"{fingerprint.fingerprint(target)} {probe_digest().hex}"
+    mark = fingerprint.fingerprint(target)
     if record := _captured_before(archive, name, fingerprint.known_capture(mark, name, without)):
         return record
     result = capture.capture(
@@ -100,7 +100,7 @@ def captured(
 
 
 def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> EnvironmentRecord | None:
-    """The archive's environment of that name with that lock, where it has one."""
+    """The archive's environment of that name with that lock and the present probe, where it has one."""
     if lock_sha256 is None:
         return None
     for folder in archive.environment_names():
@@ -108,9 +108,10 @@ def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> En
             continue
         try:
             record = read_environment(archive, folder)
-        except BadArchive:
+            lock, _ = read_lock_folder(archive.environments / folder)
+        except (BadArchive, LockFailed):
             continue
-        if record.lock_sha256 == lock_sha256:
+        if record.lock_sha256 == lock_sha256 and holds_present_probe(lock):
             return record
     return None
 

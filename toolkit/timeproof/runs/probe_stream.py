@@ -16,7 +16,7 @@ from timeproof.base.limits import Limits
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ReadExactly, RunResult
 from timeproof.errors import BadArchive
-from timeproof.probe import wire
+from timeproof_probe import wire
 
 if TYPE_CHECKING:
     from timeproof.store.reference import Array

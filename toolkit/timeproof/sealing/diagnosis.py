@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from timeproof.frameworks.base import Saved
+from timeproof_probe import wire
 
 _DRAWS = re.compile(
     r"\b(?:dropout[123]?d?|alpha_dropout|rand(?:n|int|perm|_like|n_like|int_like)?|normal_?|uniform_?"
@@ -46,6 +47,7 @@ def named(found: Sequence[str]) -> str:
 
 
 _NO_MODULE = re.compile(r"No module named '([A-Za-z0-9_]+)([A-Za-z0-9_.]*)")
+_NO_LOADER = re.compile(wire.NO_LOADER + r" '([a-z][a-z0-9_]*)'")
 _NO_FILE = re.compile(r"(?:No such file or directory|can't find resource)[^']*'([^']+)'")
 
 
@@ -83,6 +85,8 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
     for pattern, text in _ADVICE:
         if pattern.search(reason):
             return f"{text}. Nothing was published"
+    if (loader := _NO_LOADER.search(reason)) is not None:
+        return f"archive it into an environment that holds {loader[1]}, or install that into this one"
     found = _NO_MODULE.search(reason)
     if found is None:
         return "nothing was published; what the container printed stands above"

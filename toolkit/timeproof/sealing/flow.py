@@ -16,11 +16,11 @@ from timeproof.compare.difference import OutputsDiff
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine
 from timeproof.errors import SealFailed
-from timeproof.images.recipe import probe_digest
+from timeproof.images.probe_files import holds_present_probe
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import Task
 from timeproof.runs.cpu_emulator import Emulator, locate_or_fetch, store_in_archive
-from timeproof.runs.environment_provider import choose
+from timeproof.runs.environment_provider import choose, read_lock_folder
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
 from timeproof.sealing import interchange, own_answer, witnesses
@@ -249,9 +249,9 @@ class _Sealing:
         if not work.from_file:
             listed += work.adapter.differences(work.request.model, work.saved)
         listed += own_answer.versions_differ(work.saved.framework, first, python)
-        probe = next((f.sha256 for f in self.environment.files if f.path == "recipe/probe.tar"), "")
-        if probe != probe_digest().hex:
-            folder = self.draft.archive.environments / self.environment.folder
+        folder = self.draft.archive.environments / self.environment.folder
+        lock, _ = read_lock_folder(folder)
+        if not holds_present_probe(lock):
             listed.append(f"the environment holds an older probe: --env {folder} builds it with this one")
         if work.profile.name != "native" and not listed:
             alone = replace(task, copies=())

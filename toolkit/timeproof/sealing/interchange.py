@@ -19,6 +19,7 @@ from timeproof.frameworks.base import INEXACT, Copy, Saved
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import Copy as CopyRecord
+from timeproof_probe import wire
 
 _COLUMN = re.compile(r"(.+)_([^_]+)")
 
@@ -189,7 +190,9 @@ def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
 
 
 def _lacks_runtime(status: Mapping[str, Any]) -> bool:
-    return status.get("status") == "refused" and "No module named 'onnxruntime'" in str(status.get("reason"))
+    reason = str(status.get("reason"))
+    absent = "No module named 'onnxruntime'" in reason or f"{wire.NO_LOADER} 'onnx'" in reason
+    return status.get("status") == "refused" and absent
 
 
 def _require_near(records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple[str, ...]:

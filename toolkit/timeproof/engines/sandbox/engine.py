@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from typing import Any
 from timeproof.base import proc, strictjson
 from timeproof.base.limits import LIMITS
 from timeproof.engines import platforms
-from timeproof.engines.protocol import OPEN_FILES, USER, ImageFacts, Mount, ReadExactly, RunResult, RunSpec
+from timeproof.engines.protocol import (
+    NOT_STARTED,
+    OPEN_FILES,
+    USER,
+    ImageFacts,
+    Mount,
+    ReadExactly,
+    RunResult,
+    RunSpec,
+)
 from timeproof.engines.sandbox.roots import Root, Roots
 from timeproof.errors import EngineFailed, EngineMissing
 
@@ -28,7 +37,7 @@ _ADVICE = (
     " (sysctl kernel.unprivileged_userns_clone); inside a container, a privileged one"
 )
 _CHECK_SECONDS = 60.0
-_REPORT: dict[str, Any] = {}  # what this machine's boxes have, once one was made
+_REPORT: dict[str, Any] = {}  # which bounds this machine's sandboxes have, once one was made
 
 
 class Sandbox:
@@ -41,23 +50,25 @@ class Sandbox:
         self.roots = Roots(cache)
 
     def caveats(self) -> tuple[str, ...]:
-        found = ["run without a container engine, in a weaker box: no filter of system calls"]
-        told = self.check()
-        if not told["memory"]:
-            found.append("no control group bounds the memory: each process is bounded by itself")
-        if not told["pids"]:
-            found.append("no control group bounds the number of processes: only the user's total is bounded")
-        return tuple(found)
+        sentences = ["run without a container engine, in a weaker sandbox: no filter of system calls"]
+        report = self.check()
+        if not report["memory"]:
+            sentences.append("no control group bounds the memory: each process is bounded by itself")
+        if not report["pids"]:
+            sentences.append(
+                "no control group bounds the number of processes: only the user's total is bounded"
+            )
+        return tuple(sentences)
 
     def check(self) -> dict[str, Any]:
-        """Make a box, once a process, run nothing in it, and tell what it had. Raises EngineMissing."""
+        """Make a sandbox, once a process, run nothing in it, and return its report. Raises EngineMissing."""
         if not _REPORT:
-            with tempfile.TemporaryDirectory(prefix="timeproof-box-") as name:
+            with tempfile.TemporaryDirectory(prefix="timeproof-sandbox-") as name:
                 empty = Path(name, "empty")
                 empty.mkdir()
                 spec = _spec(Path(name), empty, [], {}, RunSpec("", timeout=_CHECK_SECONDS))
                 try:
-                    _REPORT.update(_confined(spec, Path(name), _CHECK_SECONDS, _no_one)[1])
+                    _REPORT.update(_confined(spec, Path(name), _CHECK_SECONDS, _read_nothing)[1])
                 except EngineFailed as error:
                     raise EngineMissing(error.message, advice=_ADVICE) from error
         return _REPORT
@@ -80,22 +91,22 @@ class Sandbox:
         self.roots.drop(image)
 
     def reap(self) -> int:
-        return 0  # the kernel ends a box with whoever started it
+        return 0  # the kernel ends a sandbox with whoever started it
 
     def run(self, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
         root = self.roots.locate(spec.image)
         if root is None:
-            raise EngineFailed(f"the image {spec.image} is not unpacked here")
-        told = root.process
-        env = dict(entry.split("=", 1) for entry in told.get("Env") or () if "=" in entry)
-        entry = list(told.get("Entrypoint") or ()) if spec.entrypoint is None else list(spec.entrypoint)
-        argv = entry + (list(spec.argv) or list(told.get("Cmd") or () if spec.entrypoint is None else ()))
+            raise EngineFailed(f"the image {spec.image} is not unpacked on this machine")
+        argv = root.process.words(spec)
         if not argv or not argv[0].startswith("/"):
-            raise EngineFailed(f"the image {spec.image} has no entry point that is an absolute path")
-        with tempfile.TemporaryDirectory(prefix="timeproof-box-") as name:
+            return _not_started(spec.image, "it has no entry point that is an absolute path")
+        variables = {"HOME": "/", **root.process.variables, **spec.env}
+        with tempfile.TemporaryDirectory(prefix="timeproof-sandbox-") as name:
             scratch = Path(name)
-            words = _spec(scratch, root.files, argv, {"HOME": "/", **env, **spec.env}, spec)
+            words = _spec(scratch, root.files, argv, variables, spec)
             followed, report = _confined(words, scratch, spec.timeout, consume)
+        if report["refused"]:
+            return _not_started(spec.image, report["refused"])
         return RunResult(
             exit_code=followed.exit_code,
             oom_killed=bool(report["oom"]),
@@ -105,30 +116,38 @@ class Sandbox:
         )
 
 
-def _no_one(_read: ReadExactly) -> None:
-    """Wants nothing of what comes."""
+def _not_started(image: str, problem: str) -> RunResult:
+    """The result of a container that could not be started, which is the image's fault."""
+    log = f"the image {image} can't be run: {problem}"
+    return RunResult(exit_code=NOT_STARTED, oom_killed=False, timed_out=False, log=log, seconds=0.0)
+
+
+def _read_nothing(_read: ReadExactly) -> None:
+    """Leave the stdout to itself."""
 
 
 def _facts(root: Root) -> ImageFacts:
     return ImageFacts(root.image.config, tuple(root.image.diff_ids), root.image.platform)
 
 
-def _names_of_hosts(root: Path, spec: RunSpec) -> list[Mount]:
-    """What a box with a network needs to look up names, where its image leaves room for it."""
+def _host_name_files(root: Path, spec: RunSpec) -> list[Mount]:
+    """The files by which a sandbox with a network looks up hosts, where its image leaves room for them."""
     if spec.network == "none" or (root / "etc").exists():
         return []
-    return [
-        Mount(path, str(path)) for path in (Path("/etc/resolv.conf"), Path("/etc/hosts")) if path.exists()
-    ]
+    paths = (Path("/etc/resolv.conf"), Path("/etc/hosts"))
+    return [Mount(path, str(path)) for path in paths if path.exists()]
 
 
-def _spec(scratch: Path, root: Path, argv: list[str], env: dict[str, str], spec: RunSpec) -> dict[str, Any]:
+def _spec(
+    scratch: Path, root: Path, argv: list[str], variables: Mapping[str, str], spec: RunSpec
+) -> dict[str, Any]:
     (scratch / "mount").mkdir()
+    mounts = (*spec.mounts, *_host_name_files(root, spec))
     return {
         "root": str(root.resolve()),
         "argv": argv,
-        "env": env,
-        "mounts": [[str(m.source.resolve()), m.target] for m in (*spec.mounts, *_names_of_hosts(root, spec))],
+        "env": dict(variables),
+        "mounts": [[str(m.source.resolve()), m.target] for m in mounts],
         "memory": spec.memory,
         "pids": spec.pids,
         "files": OPEN_FILES,
@@ -145,7 +164,7 @@ def _spec(scratch: Path, root: Path, argv: list[str], env: dict[str, str], spec:
 def _confined(
     spec: dict[str, Any], scratch: Path, timeout: float, consume: Callable[[ReadExactly], None]
 ) -> tuple[proc.Followed, dict[str, Any]]:
-    """Run the program; give how it ended, and its report. Raises EngineFailed."""
+    """Run the program; return how it ended, and its report. Raises EngineFailed."""
     pid = 0
 
     def started(number: int) -> None:
@@ -170,7 +189,7 @@ def _confined(
         with path.open("rb") as stream:
             report = strictjson.loads(stream.read(LIMITS.json_bytes), path)
     except OSError as error:
-        raise EngineFailed(f"the box ended without a report: {followed.tail[-500:]}") from error
+        raise EngineFailed(f"the sandbox ended without a report: {followed.tail[-500:]}") from error
     if report["failed"]:
-        raise EngineFailed(f"the box can't be made: {report['failed']}")
+        raise EngineFailed(f"the sandbox can't be made: {report['failed']}")
     return followed, dict(report)

@@ -7,12 +7,14 @@ each member is made here, one name at a time below an open folder, and no link i
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
 import shutil
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,8 +27,26 @@ from timeproof.base.limits import LIMITS
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, UnsafePath
 
 _PIECE = 1 << 20
-_HIDES, _HIDES_ALL = ".wh.", ".wh..wh..opq"
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_BYTES = 4096 - 1024  # of a member's path: the kernel's longest, less room for the folder of the root
+_DEPTH = 256  # folders within each other: Python removes them by recursion
+# What the kernel says of a member that can't be made on any disk.
+_MEMBER_ERRORS = {
+    errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.EMLINK, errno.ENAMETOOLONG, errno.ENOENT,
+    errno.ENOTDIR, errno.EOVERFLOW,
+}  # fmt: skip
+# What Python's readers raise for bytes that are not in their format.
+_FORMAT_ERRORS = (
+    tarfile.TarError,
+    zstandard.ZstdError,
+    zlib.error,
+    EOFError,
+    gzip.BadGzipFile,
+    ValueError,  # UnicodeError among them
+    OverflowError,
+    RecursionError,
+)
 
 
 class _Hashed:
@@ -61,10 +81,12 @@ def _decompressed(blob: BinaryIO) -> Iterator[IO[bytes]]:
 
 
 def _names(path: str) -> list[str]:
-    """The components of a member's path. Raises UnsafePath for what leads out, or nowhere."""
+    """The components of a member's path. Raises UnsafePath for what leads out; Limit."""
     names = [name for name in path.split("/") if name not in {"", "."}]
     if path.startswith("/") or ".." in names or "\0" in path:
         raise UnsafePath(path, "it leads out of the image")
+    if len(os.fsencode(path)) > _PATH_BYTES or len(names) > _DEPTH:
+        raise Limit(f"{path[:80]}…", f"a path has more than {_PATH_BYTES} bytes or {_DEPTH} folders")
     return names
 
 
@@ -72,7 +94,7 @@ class Layers:
     """A root filesystem in the making, below `root`, which is an empty folder of our own."""
 
     def __init__(self, root: Path, limit: int = LIMITS.unpacked_bytes) -> None:
-        self.root, self.left = root, limit
+        self.root, self.remaining = root, limit  # bytes that further layers may have
 
     def add(self, blob: BinaryIO, diff_id: str, path: object) -> None:
         """Lay one more layer over the others.
@@ -83,106 +105,159 @@ class Layers:
             path: for messages.
 
         Raises:
-            DigestMismatch: it is another layer; what it left must not be used.
-            UnsafePath / Malformed / Limit: a member leads out, is a device, or the whole is too large.
+            DigestMismatch: it is another layer; what was unpacked of it must not be used.
+            UnsafePath / Malformed / Limit: a member leads out, can't be made, or the whole is too large.
+            OSError: the disk refuses.
         """
-        made: set[str] = set()
         try:
             with _decompressed(blob) as stream:
-                hashed = _Hashed(stream, self.left, path)
+                hashed = _Hashed(stream, self.remaining, path)
                 with tarfile.open(fileobj=cast("Any", hashed), mode="r|", bufsize=_PIECE) as tar:
+                    layer = _Layer(self.root, tar, path)
                     for member in tar:
-                        self._add(tar, member, made, path)
+                        layer.add(member)
                 while hashed.read(_PIECE):
                     pass
         except BadArchive:
             raise
-        except (tarfile.TarError, zstandard.ZstdError, EOFError, gzip.BadGzipFile, UnicodeError) as error:
+        except _FORMAT_ERRORS as error:
             raise Malformed(path, [f"not a layer: {error}"]) from error
-        self.left -= hashed.size
-        if (found := Digest(hashed.state.hexdigest())) != Digest.parse(diff_id):
-            raise DigestMismatch(path, diff_id, found)
+        self.remaining -= hashed.size
+        if (actual := Digest(hashed.state.hexdigest())) != Digest.parse(diff_id):
+            raise DigestMismatch(path, diff_id, actual)
 
-    @contextmanager
-    def _folder(self, names: list[str], made: set[str]) -> Iterator[int]:
-        """The open folder of these names; those that are not there are made. Follows no link."""
-        at = os.open(self.root, _FOLDER)
-        try:
-            for depth, name in enumerate(names):
-                with suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=at)
-                    made.add("/".join(names[: depth + 1]))
-                try:
-                    below = os.open(name, _FOLDER, dir_fd=at)
-                except OSError as error:
-                    raise UnsafePath("/".join(names), f"{name!r} is not a folder") from error
-                os.close(at)
-                at = below
-            yield at
-        finally:
-            os.close(at)
 
-    def _add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, made: set[str], path: object) -> None:
+class _Layer:
+    """One layer while it is laid over what the root holds."""
+
+    def __init__(self, root: Path, tar: tarfile.TarFile, path: object) -> None:
+        self._root, self._tar, self._path = root, tar, path
+        self._paths: set[str] = set()  # of this layer, so that its own whiteouts spare them
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        """Make what the member says. Raises UnsafePath, Malformed, Limit; OSError where the disk refuses."""
         names = _names(member.name)
         if not names:
             return
         *parents, name = names
-        with self._folder(parents, made) as at:
-            if name == _HIDES_ALL:
-                self._hide_all(at, "/".join(parents), made)
-                return
-            if name.startswith(_HIDES):
-                _names(name[len(_HIDES) :])
-                _remove(name[len(_HIDES) :], at)
-                return
-            self._make(tar, member, name, at, path)
-            made.add("/".join(names))
+        try:
+            with self._folder(parents) as folder:
+                if name == _OPAQUE:
+                    self._hide_all(folder, "/".join(parents))
+                elif name.startswith(_WHITEOUT):
+                    _remove(_hidden_name(name), folder)
+                else:
+                    self._make(member, name, folder)
+                    self._paths.add("/".join(names))
+        except OSError as error:
+            if error.errno not in _MEMBER_ERRORS:
+                raise
+            raise self._malformed(member, f"can't be made: {error.strerror}") from error
 
-    def _hide_all(self, at: int, folder: str, made: set[str]) -> None:
-        """Remove what lower layers put into a folder; this layer's own stays."""
-        for name in os.listdir(at):
-            if f"{folder}/{name}".lstrip("/") not in made:
-                _remove(name, at)
+    def _malformed(self, member: tarfile.TarInfo, problem: str) -> Malformed:
+        return Malformed(self._path, [f"{member.name[:200]} {problem}"])
 
-    def _make(self, tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, at: int, path: object) -> None:
-        mode = member.mode & 0o777  # setuid means nothing in the box
-        if member.isdir():
-            with suppress(FileNotFoundError):
-                if not stat.S_ISDIR(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-                    _remove(name, at)
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=at)
-            folder = os.open(name, _FOLDER, dir_fd=at)
-            os.fchmod(folder, mode | 0o700)
+    @contextmanager
+    def _folder(self, names: list[str], *, make: bool = True) -> Iterator[int]:
+        """The open folder of these names; those that are missing are made. Follows no link."""
+        folder = os.open(self._root, _FOLDER)
+        try:
+            for depth, name in enumerate(names):
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, 0o755, dir_fd=folder)
+                        self._paths.add("/".join(names[: depth + 1]))
+                try:
+                    below = os.open(name, _FOLDER, dir_fd=folder)
+                except OSError as error:
+                    raise UnsafePath("/".join(names), f"{name!r} is not a folder") from error
+                os.close(folder)
+                folder = below
+            yield folder
+        finally:
             os.close(folder)
-            return
-        _remove(name, at)
-        if member.issym():
-            os.symlink(member.linkname, name, dir_fd=at)
+
+    def _hide_all(self, folder: int, path: str) -> None:
+        """Remove what lower layers put into a folder; this layer's own stays."""
+        for name in os.listdir(folder):
+            if f"{path}/{name}".lstrip("/") not in self._paths:
+                _remove(name, folder)
+
+    def _make(self, member: tarfile.TarInfo, name: str, folder: int) -> None:
+        if member.isdir():
+            _make_folder(member, name, folder)
+        elif member.issym():
+            self._make_symbolic_link(member, name, folder)
         elif member.islnk():
-            *parents, other = _names(member.linkname) or [""]
-            with self._folder(parents, set()) as source:
-                if not stat.S_ISREG(os.stat(other, dir_fd=source, follow_symlinks=False).st_mode):
-                    raise UnsafePath(member.linkname, "a hard link to what is not a file")
-                os.link(other, name, src_dir_fd=source, dst_dir_fd=at, follow_symlinks=False)
-        elif member.isreg():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(name, flags, 0o600, dir_fd=at), "wb") as file:
-                content = tar.extractfile(member)
-                assert content is not None
-                shutil.copyfileobj(content, file, _PIECE)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.utime(file.fileno(), (member.mtime, member.mtime))
+            self._make_hard_link(member, name, folder)
+        elif member.isreg() and not member.issparse():  # a sparse file's size is not bounded by the layer's
+            self._make_file(member, name, folder)
         else:
-            raise Malformed(path, [f"{member.name} is neither file, folder nor link"])
+            raise self._malformed(member, "is neither a plain file, a folder nor a link")
+
+    def _make_symbolic_link(self, member: tarfile.TarInfo, name: str, folder: int) -> None:
+        if not member.linkname or "\0" in member.linkname:
+            raise self._malformed(member, f"links to {member.linkname!r}")
+        _remove(name, folder)
+        os.symlink(member.linkname, name, dir_fd=folder)
+
+    def _make_hard_link(self, member: tarfile.TarInfo, name: str, folder: int) -> None:
+        target = _names(member.linkname)
+        if not target or target == _names(member.name):
+            raise self._malformed(member, f"is a hard link to {member.linkname[:200]!r}")
+        with self._folder(target[:-1], make=False) as source:
+            try:
+                mode = os.stat(target[-1], dir_fd=source, follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                raise self._malformed(member, f"is a hard link to {member.linkname[:200]!r}") from None
+            if not stat.S_ISREG(mode):
+                raise UnsafePath(member.linkname, "a hard link to what is not a file")
+            _remove(name, folder)
+            os.link(target[-1], name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+
+    def _make_file(self, member: tarfile.TarInfo, name: str, folder: int) -> None:
+        _remove(name, folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+            content = self._tar.extractfile(member)
+            assert content is not None
+            shutil.copyfileobj(content, file, _PIECE)
+            file.flush()
+            os.fchmod(file.fileno(), _mode(member))
+            try:
+                os.utime(file.fileno(), (member.mtime, member.mtime))
+            except (ValueError, OverflowError) as error:
+                raise self._malformed(member, f"has the time {member.mtime}") from error
 
 
-def _remove(name: str, at: int) -> None:
+def _mode(member: tarfile.TarInfo) -> int:
+    return member.mode & 0o777  # setuid means nothing in the sandbox
+
+
+def _make_folder(member: tarfile.TarInfo, name: str, parent: int) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            _remove(name, parent)
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+    folder = os.open(name, _FOLDER, dir_fd=parent)
+    os.fchmod(folder, _mode(member) | 0o700)
+    os.close(folder)
+
+
+def _hidden_name(whiteout: str) -> str:
+    """The one name that a whiteout hides. Raises UnsafePath for what is no name in its own folder."""
+    name = whiteout.removeprefix(_WHITEOUT)
+    if name in {"", ".", ".."}:
+        raise UnsafePath(whiteout, "it hides no file of its own folder")
+    return name
+
+
+def _remove(name: str, folder: int) -> None:
     """Remove what has that name in the open folder, if anything has; a folder with all below it."""
     try:
-        os.unlink(name, dir_fd=at)
+        os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return
     except (IsADirectoryError, PermissionError):
-        shutil.rmtree(name, dir_fd=at)
+        shutil.rmtree(name, dir_fd=folder)

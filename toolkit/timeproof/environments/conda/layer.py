@@ -120,7 +120,7 @@ def _private_copies(
             raise DigestMismatch(path, digests[number], digest)
         names.append(f"{PLACE}/packages/{name}")
         size += length
-    toolbox.open_to_all(folder)
+    toolbox.make_readable(folder)
     return names, size
 
 

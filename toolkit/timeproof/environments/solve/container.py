@@ -21,6 +21,7 @@ from timeproof.environments.solve import container_program as solve_inside
 from timeproof.environments.solve.allowed import NOTHING, Allowed
 from timeproof.environments.toolbox import frames as inside
 from timeproof.environments.toolbox import toolbox
+from timeproof.environments.toolbox.empty_image import provide_empty_image
 from timeproof.environments.toolbox.frames import PLACE
 from timeproof.environments.toolbox.host_runtime import Interpreter
 from timeproof.environments.toolbox.tree_reading import printable
@@ -94,7 +95,7 @@ def solve_in_container(
         EngineMissing / EngineLost / EngineFailed.
     """
     engine = engine or confining_engine("an environment.yml is solved in a container")
-    image = toolbox.empty_image(engine)
+    image = provide_empty_image(engine)
     answer = _Answer(LIMITS.lock_bytes)
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         tools_folder, folder = Path(scratch, "toolbox"), Path(scratch, "request")
@@ -104,7 +105,7 @@ def solve_in_container(
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
         tools = toolbox.prepare(tools_folder, others)
-        toolbox.open_to_all(folder)
+        toolbox.make_readable(folder)
         proxies = _proxies()
         variables = {name: os.environ[name] for name in allowed.variables if name in os.environ}
         ended = tools.run(

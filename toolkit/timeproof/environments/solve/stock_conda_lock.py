@@ -88,7 +88,7 @@ def _shown(channels: Sequence[str], platforms: Sequence[str], folder: Path) -> l
             with stream, (copy / name / _INDEX).open("xb") as sink:
                 shutil.copyfileobj(stream, sink)
         if copy.is_dir():
-            toolbox.open_to_all(copy)
+            toolbox.make_readable(copy)
             mounts.append(Mount(copy, path.rstrip("/")))
     return mounts
 

@@ -7,21 +7,16 @@ any root filesystem, an empty one included. Nothing else of this machine is moun
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import ssl
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timeproof.base.digests import Digest
-from timeproof.engines import platforms, single_layer_image
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
-from timeproof.environments.conda.package_format import tar_entry
 from timeproof.environments.toolbox.frames import PLACE, REQUEST
 from timeproof.environments.toolbox.host_runtime import Interpreter, libraries, own_interpreter, sites
 from timeproof.errors import EngineFailed
@@ -112,7 +107,7 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     _own_code(folder / "own")
     shutil.copyfile(certificates(), folder / "lib" / _CERTIFICATES)
     for made in (folder / "lib", folder / "own"):
-        open_to_all(made)
+        make_readable(made)
     mounts = [Mount(folder / "lib", f"{PLACE}/lib"), Mount(folder / "own", f"{PLACE}/own")]
     for number, interpreter in enumerate(interpreters):
         root = f"{PLACE}/python/{number}"
@@ -136,29 +131,10 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     return Toolbox(tuple(mounts), env, words)
 
 
-def open_to_all(folder: Path) -> None:
+def make_readable(folder: Path) -> None:
     """Let the container's user read a folder of ours, whatever the user's umask is."""
     for here, _, names in os.walk(folder):
         os.chmod(here, 0o755)  # noqa: S103  a container's other user reads it
         for name in names:
             path = os.path.join(here, name)
             os.chmod(path, os.stat(path).st_mode | 0o444)
-
-
-def empty_image(engine: Engine) -> str:
-    """The id of an image with nothing in it but /tmp, and the name by which programs ask for their loader."""
-    loader, _ = libraries((own_interpreter(),))
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        tmp = tar_entry("tmp", kind=tarfile.DIRTYPE)
-        tmp.mode = 0o1777  # Docker gives what it mounts there the same mode
-        tar.addfile(tmp)
-        *folders, name = loader.strip("/").split("/")
-        for depth in range(1, len(folders) + 1):
-            tar.addfile(tar_entry("/".join(folders[:depth]), kind=tarfile.DIRTYPE))
-        link = tar_entry(loader.strip("/"), kind=tarfile.SYMTYPE)
-        link.linkname = f"{PLACE}/lib/{name}"
-        tar.addfile(link)
-    data = out.getvalue()
-    platform = f"linux/{platforms.architecture(os.uname().machine)}"
-    return single_layer_image.provide(engine, "timeproof/empty", data, Digest.of(data), platform)

@@ -1,5 +1,7 @@
 """LightGBM: the text file."""
 
+from pathlib import Path
+
 from timeproof.frameworks.spec import FrameworkSpec
 
 FRAMEWORK = FrameworkSpec(
@@ -9,6 +11,7 @@ FRAMEWORK = FrameworkSpec(
     module="lightgbm",
     distributions=("lightgbm",),
     adapter="timeproof.frameworks.lightgbm.adapter:LightGBM",
+    probe=Path(__file__).resolve().parent / "probe",
     takes="a LightGBM Booster or wrapper",
     files="LightGBM's .txt",
     sniff="timeproof.frameworks.lightgbm.model:sniff",

@@ -1,5 +1,7 @@
 """ONNX: the file as it is, its graph and its traps, its data files and cases."""
 
+from pathlib import Path
+
 from timeproof.frameworks.spec import FrameworkSpec
 
 FRAMEWORK = FrameworkSpec(
@@ -10,6 +12,7 @@ FRAMEWORK = FrameworkSpec(
     runtime="onnxruntime",
     distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
     adapter="timeproof.frameworks.onnx.adapter:Onnx",
+    probe=Path(__file__).resolve().parent / "probe",
     takes="an ONNX file",
     files="an .onnx file",
     extensions=(".onnx",),

@@ -33,8 +33,8 @@ from timeproof.frameworks.onnx import FRAMEWORK, traps
 from timeproof.frameworks.onnx import graph as onnx_graph
 from timeproof.frameworks.onnx import scores as onnx_scores
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
 from timeproof.frameworks.sniffing import ModelFile
-from timeproof.probe import onnxfile, tensors
 
 
 class Onnx(AdapterDefaults):
@@ -106,7 +106,7 @@ class Onnx(AdapterDefaults):
             session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
             wanted = [item.name for item in session.get_outputs()]
             for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
-                found.update({flat: item for flat, item, _ in tensors.flatten_onnx(name, value)})
+                found.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
         return found
 
     def save_file(

@@ -17,10 +17,10 @@ from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, NotImportable
 from timeproof.frameworks.onnx import signature, tensor_files
+from timeproof.frameworks.onnx.probe.elements import widened
+from timeproof.frameworks.onnx.probe.onnxfile import BadOnnx
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData, Tensor
-from timeproof.probe.elements import widened
-from timeproof.probe.onnxfile import BadOnnx
 from timeproof.store.reference import Array
 
 MODEL = "model.onnx"

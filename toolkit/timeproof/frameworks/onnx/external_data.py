@@ -10,7 +10,7 @@ from typing import Any
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import SavedFile, copy_bytes
-from timeproof.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile
 
 
 def keep_copy(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from timeproof.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile
 
 _INT8 = 3  # TensorProto.DataType.INT8
 _CHUNK = 1 << 20

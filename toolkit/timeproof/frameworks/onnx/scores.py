@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timeproof.frameworks.onnx.graph import Graph, Node
-from timeproof.probe.onnxfile import OnnxFile, Value
+from timeproof.frameworks.onnx.probe.onnxfile import OnnxFile, Value
 
 _LAST_BY_DEFAULT = 13  # the opset since which a Softmax without an axis works along the last one
 _ML = "ai.onnx.ml"

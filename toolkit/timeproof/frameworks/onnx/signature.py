@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from timeproof.probe.elements import BY_NUMBER, Element
-from timeproof.probe.onnxfile import BYTES, VARINT, BadOnnx, fields, text
+from timeproof.frameworks.onnx.probe.elements import BY_NUMBER, Element
+from timeproof.frameworks.onnx.probe.onnxfile import BYTES, VARINT, BadOnnx, fields, text
 
 Kind = Literal["tensor", "sequence", "map", "sparse", "optional", ""]
 _KINDS: dict[int, Kind] = {1: "tensor", 4: "sequence", 5: "map", 8: "sparse", 9: "optional"}

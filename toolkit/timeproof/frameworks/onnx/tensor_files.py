@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from timeproof.base.limits import LIMITS
-from timeproof.probe.elements import (
+from timeproof.frameworks.onnx.probe.elements import (
     BY_NUMBER,
     DOUBLES,
     ELEMENTS,
@@ -27,7 +27,16 @@ from timeproof.probe.elements import (
     Element,
     unpacked,
 )
-from timeproof.probe.onnxfile import BYTES, FIXED32, FIXED64, VARINT, BadOnnx, fields, signed, text
+from timeproof.frameworks.onnx.probe.onnxfile import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    VARINT,
+    BadOnnx,
+    fields,
+    signed,
+    text,
+)
 from timeproof.store.reference import Array
 
 _DIMS, _TYPE, _SEGMENT, _NAME, _EXTERNAL, _LOCATION = 1, 2, 3, 8, 13, 14

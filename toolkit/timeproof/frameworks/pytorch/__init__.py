@@ -1,5 +1,7 @@
 """PyTorch: the state, the class's own source, the way it is called, the ONNX export."""
 
+from pathlib import Path
+
 from timeproof.frameworks.spec import FrameworkSpec
 
 FRAMEWORK = FrameworkSpec(
@@ -9,6 +11,7 @@ FRAMEWORK = FrameworkSpec(
     module="torch",
     distributions=("torch", "pytorch", "pytorch-cpu"),
     adapter="timeproof.frameworks.pytorch.adapter:PyTorch",
+    probe=Path(__file__).resolve().parent / "probe",
     takes="a torch.nn.Module",
     sniff="timeproof.frameworks.pytorch.files:sniff",
     needed_for="archiving live PyTorch models",

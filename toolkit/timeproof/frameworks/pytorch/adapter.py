@@ -16,8 +16,9 @@ from timeproof.frameworks.pytorch import call as pytorch_call
 from timeproof.frameworks.pytorch import differences as pytorch_differences
 from timeproof.frameworks.pytorch.call import Argument, evaluating
 from timeproof.frameworks.pytorch.init_args import check_kind, init_args
+from timeproof.frameworks.pytorch.probe import tensors
 from timeproof.frameworks.pytorch.state import check_state
-from timeproof.probe import naming, tensors
+from timeproof_probe import output_names
 
 
 class PyTorch:
@@ -198,7 +199,7 @@ def named_outputs(answer: object) -> list[tuple[str, Any]]:
     """Name the tensors of a model's answer as the probe does. Raises NotArchivable."""
     torch: Any = importlib.import_module("torch")
     try:
-        return naming.flatten(answer, torch.is_tensor)
+        return output_names.flatten(answer, torch.is_tensor)
     except ValueError as error:
         raise NotArchivable(
             f"the model's answer can't be stored: {error}",

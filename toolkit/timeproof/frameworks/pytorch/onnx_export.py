@@ -19,7 +19,7 @@ from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, Copy, SavedFile, SaveOptions
 from timeproof.frameworks.onnx.adapter import Onnx, facts, inspect_file
 from timeproof.frameworks.pytorch.call import Argument, arguments, in_order
-from timeproof.probe import naming
+from timeproof_probe import output_names
 
 _SCRATCH = ".export"
 
@@ -163,7 +163,7 @@ def _attempts(model: Any, given: list[Any], names: list[str]) -> Iterator[tuple[
     torch: Any = importlib.import_module("torch")
     with _quiet(), torch.no_grad():
         answer = model(*given)
-    outputs = naming.flatten(answer, torch.is_tensor)
+    outputs = output_names.flatten(answer, torch.is_tensor)
     sizes = {tensor.shape[0] for tensor in given if tensor.dim()}
     batch = sizes.pop() if len(sizes) == 1 else None
     axes = {

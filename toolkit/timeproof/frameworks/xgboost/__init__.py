@@ -1,5 +1,7 @@
 """XGBoost: the Booster's own file, and what the file drops."""
 
+from pathlib import Path
+
 from timeproof.frameworks.spec import FrameworkSpec
 
 FRAMEWORK = FrameworkSpec(
@@ -9,6 +11,7 @@ FRAMEWORK = FrameworkSpec(
     module="xgboost",
     distributions=("xgboost", "xgboost-cpu", "py-xgboost", "py-xgboost-cpu"),
     adapter="timeproof.frameworks.xgboost.adapter:XGBoost",
+    probe=Path(__file__).resolve().parent / "probe",
     takes="an XGBoost Booster or wrapper",
     files="XGBoost's .json or .ubj",
     sniff="timeproof.frameworks.xgboost.model_file:sniff",

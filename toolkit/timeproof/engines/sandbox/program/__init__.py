@@ -1,1 +1,1 @@
-"""The program that makes a box without a container engine; see `__main__`."""
+"""The program that makes a sandbox without a container engine; see `__main__`."""

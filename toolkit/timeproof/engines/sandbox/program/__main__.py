@@ -29,7 +29,9 @@ else:
     import kernel
     import layout
 
-_BROKEN = 125  # the box could not be made
+_BROKEN = 125  # the sandbox could not be made
+
+_FAILED, _REFUSED = b"f", b"r"  # how the sandbox's first process begins what it says of an error
 
 Spec = dict[str, Any]
 
@@ -48,9 +50,9 @@ def _limits(spec: Spec, group: groups.Group) -> None:
 
 def _namespaces(user: int, network: bool) -> None:
     """Leave the machine's namespaces, but for its mounts: those the child leaves. Raises kernel.Failed."""
-    others = kernel.NEWPID | kernel.NEWIPC | kernel.NEWUTS | (0 if network else kernel.NEWNET)
+    flags = kernel.NEWPID | kernel.NEWIPC | kernel.NEWUTS | (0 if network else kernel.NEWNET)
     try:
-        kernel.unshare(others)
+        kernel.unshare(flags)
         return
     except OSError as error:
         denied = error
@@ -60,15 +62,26 @@ def _namespaces(user: int, network: bool) -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{user} {gid} 1")
-        kernel.unshare(others)
+        kernel.unshare(flags)
     except OSError as error:
         raise kernel.Failed(
             f"this kernel gives us no namespaces: {denied.strerror}; for users: {error.strerror}"
         ) from error
 
 
+def _tell(errors: int, kind: bytes, error: BaseException) -> None:
+    os.write(errors, kind + str(error).encode("utf-8", "replace")[:4000])
+
+
+def _execute(argv: list[str], env: dict[str, str]) -> None:
+    try:
+        os.execve(argv[0], argv, env)  # noqa: S606  no shell is wanted
+    except OSError as error:
+        raise kernel.Refused(f"{argv[0]} can't be started: {error.strerror}") from error
+
+
 def _inside(spec: Spec, group: groups.Group, errors: int, alive: int) -> None:
-    """The first process of the box. Never returns."""
+    """The first process of the sandbox. Never returns."""
     try:
         group.join()
         with suppress(OSError):
@@ -85,17 +98,19 @@ def _inside(spec: Spec, group: groups.Group, errors: int, alive: int) -> None:
         if select.select([alive], [], [], 0)[0]:
             os._exit(_BROKEN)  # whoever started us has gone meanwhile
         if spec["argv"]:
-            os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606  no shell is wanted
+            _execute(spec["argv"], spec["env"])
         os._exit(0)
+    except kernel.Refused as error:
+        _tell(errors, _REFUSED, error)
     except BaseException as error:
-        os.write(errors, str(error).encode("utf-8", "replace")[:4000])
+        _tell(errors, _FAILED, error)
     finally:
         os._exit(_BROKEN)
 
 
 def main() -> int:
     spec: Spec = json.load(sys.stdin)
-    report: dict[str, Any] = {"failed": "", "oom": False, "memory": False, "pids": False}
+    report: dict[str, Any] = {"failed": "", "refused": "", "oom": False, "memory": False, "pids": False}
     kernel.die_with_parent()
     if os.getppid() != spec["parent"]:
         return _BROKEN
@@ -113,14 +128,14 @@ def main() -> int:
 
 def _run(spec: Spec, group: groups.Group, report: dict[str, Any]) -> int:
     _namespaces(spec["user"], spec["network"])
-    errors, their_errors = os.pipe()
-    alive, held = os.pipe()
+    errors, child_errors = os.pipe()
+    alive, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(held)
+        os.close(write_end)
         os.close(errors)
-        _inside(spec, group, their_errors, alive)
-    os.close(their_errors)
+        _inside(spec, group, child_errors, alive)
+    os.close(child_errors)
     os.close(alive)
 
     def kill(_number: int, _frame: FrameType | None) -> None:
@@ -129,9 +144,11 @@ def _run(spec: Spec, group: groups.Group, report: dict[str, Any]) -> int:
 
     signal.signal(signal.SIGTERM, kill)
     with os.fdopen(errors, "rb") as stream:
-        report["failed"] = stream.read().decode("utf-8", "replace")
+        kind, message = stream.read(1), stream.read().decode("utf-8", "replace")
+    if kind:
+        report["refused" if kind == _REFUSED else "failed"] = message
     for fd in (1, 2):
-        os.close(fd)  # the box's alone
+        os.close(fd)  # the sandbox's alone
     _, status = os.waitpid(child, 0)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 

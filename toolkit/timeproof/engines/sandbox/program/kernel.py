@@ -1,4 +1,4 @@
-"""What the box asks of the kernel, by the C library: namespaces, mounts, privileges. Decides nothing."""
+"""What the sandbox asks of the kernel, by the C library: namespaces, mounts, privileges. Decides nothing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ REC, PRIVATE = 1 << 14, 1 << 18
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _DETACH = 2
-_KEPT = {1: 1, 2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # statvfs's flags: mount's
+_MOUNT_FLAGS = {1: 1, 2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # by statvfs's flags
 _PDEATHSIG, _CAPBSET_DROP, _NO_NEW_PRIVS = 1, 24, 38
 _CAPABILITIES = 64  # more than there are
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
 
 class Failed(Exception):
-    """The box can't be made, in words for people."""
+    """The sandbox can't be made, in words for people."""
+
+
+class Refused(Exception):
+    """The sandbox can be made, but this image can't be run in it, in words for people."""
 
 
 def _call(name: str, *arguments: Any) -> None:
@@ -48,9 +52,9 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, options
 def bind(source: str, target: str, flags: int = NOSUID | NODEV) -> None:
     """Show `source` at `target`, read-only; what was denied there before stays denied."""
     mount(source, target, None, BIND)
-    told = os.statvfs(target).f_flag
-    kept = sum(ours for theirs, ours in _KEPT.items() if told & theirs)
-    mount(None, target, None, REMOUNT | BIND | RDONLY | flags | kept)
+    present = os.statvfs(target).f_flag
+    inherited = sum(flag for reported, flag in _MOUNT_FLAGS.items() if present & reported)
+    mount(None, target, None, REMOUNT | BIND | RDONLY | flags | inherited)
 
 
 def enter(root: str) -> None:

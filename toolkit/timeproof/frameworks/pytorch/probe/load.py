@@ -1,0 +1,165 @@
+"""Run a PyTorch model: rebuild its class from the archived source, load the state, answer."""
+
+import importlib
+import importlib.machinery
+import inspect
+import os
+import random
+import sys
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from timeproof_probe import output_names
+from timeproof_probe.file_checks import Refused
+
+from . import tensors
+
+MODULES = ("torch", "numpy")
+
+
+def warm() -> None:
+    importlib.import_module("torch")
+
+
+def _serve_source(root: str, listed: Set[str]) -> None:
+    """Let `import` find what lies below `root`, and there only the listed files.
+
+    The files are compiled from their checked source: a stray .pyc is neither read nor written.
+    """
+
+    class Source(importlib.machinery.SourceFileLoader):
+        def get_code(self, fullname: str) -> Any:
+            path = self.get_filename(fullname)
+            if path not in listed:
+                raise ImportError("{} is not among the artifact's files".format(path))
+            return self.source_to_code(self.get_data(path), path)
+
+    def hook(path: str) -> Any:
+        if path != root and not path.startswith(root + os.sep):
+            raise ImportError("not the artifact's source")
+        return importlib.machinery.FileFinder(path, (Source, [".py"]))
+
+    sys.path.insert(0, root)
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
+    sys.dont_write_bytecode = True
+
+
+def _find(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
+    """Find the model's class, in its archived source or in an installed library."""
+    if options.get("source") is not None:
+        root = os.path.join(os.path.abspath(directory), options["source"])
+        listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
+        _serve_source(root, listed)
+    found: Any = importlib.import_module(options["module"])
+    for part in options["qualname"].split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _load(path: str) -> Any:
+    torch: Any = importlib.import_module("torch")
+
+    # Old releases lack weights_only; there as everywhere the container is the boundary.
+    extra = {"weights_only": True} if "weights_only" in inspect.signature(torch.load).parameters else {}
+    return torch.load(path, map_location="cpu", **extra)
+
+
+def resave(source: str, target: str) -> None:
+    """Load one file's tensors and save them as another."""
+    importlib.import_module("torch").save(_load(source), target)
+
+
+def prepare(
+    directory: str, model: str, options: Dict[str, Any], threads: Optional[int], sizes: Dict[str, int]
+) -> Callable[[], Any]:
+    """Read the state and find the class; what comes back builds the module, each time anew."""
+    torch: Any = importlib.import_module("torch")
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # it can be set only once
+            pass
+    state = _load(os.path.join(directory, model))
+    if not isinstance(state, dict) or "model_state" not in state:
+        raise Refused("{} holds no 'model_state'".format(model))
+    kind = _find(options, directory, sizes)
+
+    if options.get("default_dtype"):  # of the process that archived it: what the code makes is of this type
+        torch.set_default_dtype(getattr(torch, options["default_dtype"]))
+
+    def build() -> Any:
+        module = kind(**options.get("init_args", {}))
+        _restore_types(module, state["model_state"], options.get("dtypes") or {})
+        module.load_state_dict(state["model_state"], strict=True)
+        module.eval()
+        return module
+
+    return build
+
+
+def _restore_types(module: Any, state: Dict[str, Any], others: Dict[str, str]) -> None:
+    """Give parameters and buffers the types of the saved state: loading would cast the state to theirs.
+
+    Args:
+        others: the types of the buffers that are not part of the state.
+    """
+    torch: Any = importlib.import_module("torch")
+    wanted = {name: value.dtype for name, value in state.items() if torch.is_tensor(value)}
+    wanted.update({name: getattr(torch, kind) for name, kind in others.items()})
+    for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
+        kind = wanted.get(name, tensor.dtype)
+        if kind == tensor.dtype or tensor.is_quantized:
+            continue
+        if tensor.requires_grad and not (kind.is_floating_point or kind.is_complex):
+            tensor.requires_grad_(False)
+        tensor.data = tensor.data.to(kind)
+
+
+def tensors_of(inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> List[Any]:
+    """Give the recorded arrays as tensors, in the types that the model was called with."""
+    torch: Any = importlib.import_module("torch")
+    # clone: torch's own allocator aligns to 64 bytes, and kernels choose their path by alignment.
+    tensors_ = [torch.from_numpy(array.astype(array.dtype.newbyteorder("="))).clone() for _, array in inputs]
+    for k, argument in enumerate(options.get("call") or ()):
+        if argument.get("dtype"):
+            tensors_[k] = tensors_[k].to(getattr(torch, argument["dtype"]))
+    return tensors_
+
+
+def ask(module: Any, given: List[Any], options: Dict[str, Any]) -> List[Tuple[str, Any]]:
+    """Give the module's outputs as (name, tensor); the caller has switched gradients off.
+
+    Each input goes to the parameter that the artifact's `call` names, or, without one, to its place.
+    """
+    torch: Any = importlib.import_module("torch")
+    seed = options.get("seed", 0)
+    # A model that draws random numbers gets the same ones at every replay; sealing asks with two seeds.
+    random.seed(seed)
+    importlib.import_module("numpy").random.seed(seed)
+    torch.manual_seed(seed)
+    call = options.get("call") or [{}] * len(given)
+    if len(call) != len(given):
+        raise Refused("the artifact's call names {} inputs, not {}".format(len(call), len(given)))
+    named = [argument.get("parameter") for argument in call]
+    positional = [tensor for name, tensor in zip(named, given) if name is None]  # noqa: B905 - Python 3.6
+    by_name = {name: tensor for name, tensor in zip(named, given) if name is not None}  # noqa: B905
+    return output_names.flatten(module(*positional, **by_name), torch.is_tensor)
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    torch: Any = importlib.import_module("torch")
+
+    module = prepare(directory, model, options, threads, sizes)()
+    with getattr(torch, "inference_mode", torch.no_grad)():
+        answer = ask(module, tensors_of(inputs, options), options)
+    return [(name, *tensors.to_array(tensor)) for name, tensor in answer]
