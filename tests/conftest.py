@@ -7,15 +7,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 from support.archive_making import copy_archive, small_archive
 from support.distributions import all_but_models
+from support.sharing import in_use, made_once, turn_at_the_engine
+from support.tiers import needs_framework
 
 from timeproof.base.digests import Digest
 from timeproof.engines.docker import DockerEngine, connect
+from timeproof.engines.podman import Podman
+from timeproof.engines.protocol import Engine
+from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.environments.conda.layer import BaseRoot
 from timeproof.errors import EngineMissing
 from timeproof.images import build
@@ -23,7 +29,33 @@ from timeproof.images.base_rootfs import one_base
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.schema.v1 import PackageEntry
 from timeproof.store.verify import read_environment
+
+IMAGE_WAS_THERE = "image-was-there"
+
+settings.register_profile("full", deadline=None)  # how long an example takes is the machine's affair
+settings.register_profile("unit", settings.get_profile("full"), max_examples=20)
+settings.load_profile("full")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no framework where no test of one is asked for: none need be installed then."""
+    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    if is_test and "not framework" in config.option.markexpr and needs_framework(collection_path):
+        return True
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into the tiers that follow from what they import and which fixtures they ask for."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            if needs_framework(item.path):
+                item.add_marker("framework")
+            if "chromium" in item.fixturenames:
+                item.add_marker("browser")
 
 
 @pytest.fixture(scope="session")
@@ -32,18 +64,42 @@ def real_engine() -> DockerEngine:
     try:
         return connect()
     except EngineMissing as error:
-        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
-            pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
-        raise
+        _skip_or_raise(error)
+
+
+def _skip_or_raise(error: EngineMissing) -> NoReturn:
+    if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
+        pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
+    raise error
+
+
+@pytest.fixture(autouse=True)
+def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let container tests run side by side, but for those that take away what the others use."""
+    if request.node.get_closest_marker("container") is None:
+        yield
+        return
+    alone = request.node.get_closest_marker("alone") is not None
+    with turn_at_the_engine(alone=alone):
+        yield
+        if alone and "sealed" in request.fixturenames:
+            sealed = request.getfixturevalue("sealed")
+            record = read_environment(sealed.archive, sealed.environment)
+            image_provider.provide(request.getfixturevalue("real_engine"), sealed.archive, record)
 
 
 @pytest.fixture(scope="session")
 def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> BaseRoot:
     """A base root filesystem, made once: what conda packages are laid out on."""
-    store = PackageStore(tmp_path_factory.mktemp("base") / "packages")
-    rootfs = one_base(store)
-    digest = Digest(rootfs.sha256)
-    return BaseRoot(store.verified(digest, rootfs.file), digest)
+
+    def make(folder: Path) -> None:
+        entry = one_base(PackageStore(folder / "packages"))
+        (folder / "entry.json").write_text(entry.model_dump_json())
+
+    folder = made_once(tmp_path_factory, "base", make)
+    entry = PackageEntry.model_validate_json((folder / "entry.json").read_text())
+    digest = Digest(entry.sha256)
+    return BaseRoot(PackageStore(folder / "packages").verified(digest, entry.file), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +118,34 @@ class Sealed:
 @pytest.fixture(scope="session")
 def sealed(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
     """Archive four tiny models, in the environment that runs the tests, less what is there for the tests."""
+    folder = made_once(tmp_path_factory, "sealed", lambda folder: _seal(folder, real_engine))
+    archive = Archive(folder / "archive")
+    (environment,) = archive.environment_names()
+    with in_use(folder) as is_last:
+        yield Sealed(archive, tuple(str(ref) for ref in archive.refs()), environment)
+        if is_last() and not (folder / IMAGE_WAS_THERE).exists():
+            with turn_at_the_engine(alone=True):
+                image_provider.drop(real_engine, read_environment(archive, environment))
+
+
+def _seal(folder: Path, engine: DockerEngine) -> None:
     # What is left is what `make demo` archives, so that the builder has its layers already.
     from support import tiny_models
 
     import timeproof
 
-    before = {tag for image in real_engine._api.images() for tag in image.get("RepoTags") or ()}
-    folder = tmp_path_factory.mktemp("sealed")
     root = folder / "archive"
-    done = []
+    before = {tag for image in engine._api.images() for tag in image.get("RepoTags") or ()}
     with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
-        more = {"grid_size": 3, "root": root, "without": all_but_models()}
         net = tiny_models.net()
-        done.append(timeproof.archive(net.pop("model"), net.pop("inputs"), **net, **more))
-        more = {"grid_size": 3, "root": root, "environment": done[0].metadata.environment.name}
+        more = {"grid_size": 3, "root": root, "without": all_but_models()}
+        first = timeproof.archive(net.pop("model"), net.pop("inputs"), **net, **more)
+        more = {"grid_size": 3, "root": root, "environment": first.metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
-            done.append(timeproof.archive(*pair, **more))
-    environment = done[0].metadata.environment.name
-    yield Sealed(Archive(root), tuple(str(d.ref) for d in done), environment)
-    if build.tag(environment) not in before:
-        image_provider.drop(real_engine, read_environment(Archive(root), environment))
+            timeproof.archive(*pair, **more)
+    if build.tag(first.metadata.environment.name) in before:
+        (folder / IMAGE_WAS_THERE).touch()
 
 
 def _own_caches(folder: Path) -> dict[str, str]:
@@ -92,6 +155,24 @@ def _own_caches(folder: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(cache / "pip"),
     }
+
+
+@pytest.fixture(scope="session")
+def engines(
+    real_engine: DockerEngine, sealed: Sealed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Engine]]:
+    """All engines, by name. What podman is given of the sealed archive is taken from it in the end."""
+    podman, sandbox = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
+    try:
+        podman.version()
+        sandbox.check()
+    except EngineMissing as error:
+        _skip_or_raise(error)
+    users = made_once(tmp_path_factory, "podman", lambda folder: None)
+    with in_use(users) as is_last:
+        yield {"docker": real_engine, "podman": podman, "none": sandbox}
+        if is_last():
+            image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))
 
 
 @pytest.fixture

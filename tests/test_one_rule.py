@@ -15,8 +15,6 @@ from xml.etree import ElementTree as XML
 
 import numpy as np
 import pytest
-from support.archive_making import IMAGE, publish_environment
-from support.faking import FakeEngine, answer, ended, frame, result_frame, stream
 from support.witness_making import NATIVE, WIDE, publish
 from typer.testing import CliRunner
 
@@ -28,6 +26,8 @@ from timeproof.engines.protocol import ImageFacts
 from timeproof.regression.report import Report
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import EnvironmentRef
+from timeproof.testing.archives import IMAGE, publish_environment
+from timeproof.testing.fake_engine import FakeEngine, answer, ended, frame, result_frame, stream
 
 pytest_plugins = "pytester"
 

@@ -17,6 +17,7 @@ from timeproof.cli.console import TerminalProgress, err, out, telling_errors
 from timeproof.cli.render.replays import replay_table
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import connect
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
@@ -57,7 +58,7 @@ def archive_all(root, grid_size, proved, progress):
 
     progress.step(f"Training at grid size {grid_size}")
     made = digits.cnn(grid_size)
-    cnn = keep("pytorch", made.pop("model"), made.pop("inputs"), **made)
+    cnn = keep("pytorch", made.pop("model"), made.pop("inputs"), options=PyTorchOptions(**made))
     keep("xgboost", *digits.xgboost(grid_size))
     keep("lightgbm", *digits.lightgbm(grid_size))
     copy = next(c for c in cnn.metadata.copies if c.name == "onnx")

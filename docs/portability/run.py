@@ -25,6 +25,7 @@ import timeproof
 from timeproof.base.limits import LIMITS
 from timeproof.cli.console import TerminalProgress, out, telling_errors
 from timeproof.engines.docker import connect
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import task_of
 from timeproof.runs import cpu_emulator, image_provider
 from timeproof.runs.container_run import run_probe
@@ -41,7 +42,7 @@ DOUBLE = ("pytorch", "onnx")  # the frameworks that can be asked in float64
 def _demo(grid_size, keep):
     """The four artifacts of `make demo`."""
     made = digits.cnn(grid_size)
-    cnn = keep(f"demo CNN {grid_size}", made.pop("model"), made.pop("inputs"), **made)
+    cnn = keep(f"demo CNN {grid_size}", made.pop("model"), made.pop("inputs"), options=PyTorchOptions(**made))
     keep(f"demo XGBoost {grid_size}", *digits.xgboost(grid_size))
     keep(f"demo LightGBM {grid_size}", *digits.lightgbm(grid_size))
     copy = next(c for c in cnn.metadata.copies if c.name == "onnx")
@@ -83,7 +84,7 @@ def archive_all(root, progress):
         if isinstance(made, tuple):
             keep(row, *made)
         else:
-            keep(row, made.pop("model"), made.pop("inputs"), **made)
+            keep(row, made.pop("model"), made.pop("inputs"), options=PyTorchOptions(**made))
     return refs
 
 

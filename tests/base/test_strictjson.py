@@ -142,10 +142,10 @@ def test_brackets_in_strings_are_no_nesting() -> None:
     ],
 )
 def test_strings_that_never_end_are_refused_in_linear_time(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Malformed):
         loads(data)
-    assert time.perf_counter() - started < 2  # one attempt at each quote took minutes
+    assert time.process_time() - started < 30  # seconds of CPU; one attempt at each quote took minutes
 
 
 @pytest.mark.parametrize(

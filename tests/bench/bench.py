@@ -37,6 +37,7 @@ from timeproof.engines.docker import DockerEngine, connect
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.environments.capture.selection import Graph
 from timeproof.environments.interpreter.inspection import inspect
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import task_of
 from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
@@ -133,7 +134,7 @@ class Bench:
                 "PyTorch model with its ONNX copy",
                 made["model"],
                 made["inputs"],
-                {"init_args": made["init_args"]},
+                {"options": PyTorchOptions(init_args=made["init_args"])},
                 8.0,
             ),
         ]

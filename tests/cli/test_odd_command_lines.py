@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, copy_archive, flip
+from support.archive_making import copy_archive, flip
 from support.paths import child_environment
 from typer.testing import CliRunner
 
 from timeproof.base import strictjson
 from timeproof.cli.main import make_app
+from timeproof.testing.archives import ENVIRONMENT
 
 
 def call(*words: object, code: int | None = None):

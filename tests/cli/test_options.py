@@ -11,7 +11,7 @@ import pytest
 from support.archive_making import publish_environment
 from typer.testing import CliRunner
 
-from timeproof.cli.archive_cmd import graph_level, key_values
+from timeproof.cli.archive_cmd import key_values
 from timeproof.cli.main import make_app
 from timeproof.errors import BadRequest
 
@@ -36,12 +36,6 @@ def test_options_of_keys_and_values_are_read_once_each():
             key_values([text], "tag", "KEY=VALUE")
 
 
-def test_graph_levels_are_onnxruntimes():
-    assert [graph_level(n) for n in ("disable", "basic", "extended", "all")][1] == "basic"
-    with pytest.raises(BadRequest, match="is not a level"):
-        graph_level("some")
-
-
 def training(tmp_path: Path, value: str) -> Path:
     path = tmp_path / "option_training.py"
     path.write_text(f"def model_and_inputs():\n    return {value}\n")
@@ -55,7 +49,6 @@ def training(tmp_path: Path, value: str) -> Path:
         (["--threshold", "rounding=many"], "is not NAME=NUMBER"),
         (["--tag", "run"], "the tag 'run' is not KEY=VALUE"),
         (["--copy", "converted.onnx"], "the copy 'converted.onnx' is not onnx=PATH"),
-        (["--graph-optimization", "most"], "is not a level of graph optimisation"),
         (["--expected", "nowhere.npy"], "there is no file nowhere.npy"),
     ],
 )
@@ -67,12 +60,26 @@ def test_archive_refuses_an_option_by_its_value(tmp_path, options, words):
     assert not (tmp_path / "archive").exists()
 
 
-def test_a_function_that_returns_unknown_keys_is_told_the_known_ones(tmp_path):
-    path = training(tmp_path, "{'model': 1, 'inputs': 2, 'epochs': 3, 'tags': {}}")
+@pytest.fixture
+def classifier() -> str:
+    """The text of an expression that gives an XGBoost model."""
+    pytest.importorskip("xgboost")
+    return "__import__('xgboost').XGBClassifier()"
+
+
+def test_a_function_that_returns_unknown_keys_is_told_the_known_ones(tmp_path, classifier):
+    path = training(tmp_path, f"{{'model': {classifier}, 'inputs': 2, 'epochs': 3, 'tags': {{}}}}")
     result = call("archive", path, "-n", 8, "-a", tmp_path / "archive")
     assert result.exit_code == 2
-    assert "returns unknown keys: epochs" in " ".join(result.stderr.split())
-    assert "init_args" in result.stderr
+    assert "returns unknown keys with its XGBoost model: epochs" in " ".join(result.stderr.split())
+    assert "graph_optimization" in result.stderr
+
+
+def test_an_unknown_level_of_graph_optimisation_is_told_the_levels(tmp_path, classifier):
+    path = training(tmp_path, f"{classifier}, [1.0]")
+    result = call("archive", path, "-n", 8, "-a", tmp_path / "archive", "--graph-optimization", "most")
+    assert result.exit_code == 2
+    assert "disable, basic, extended, all" in result.stderr
 
 
 def test_a_lock_without_environment_yml_names_the_file(tmp_path):

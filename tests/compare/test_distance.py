@@ -291,3 +291,21 @@ def test_a_flip_among_the_smallest_floats_is_a_tie() -> None:
     other = np.array([[3, 4]] * 20, "f4") * tiny
     diff = compare(reference, other)
     assert (diff.verdict, diff.flips, diff.tie_flips, diff.sulp) == (Verdict.drift, 20, 20, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("margin", "step", "verdict", "ties"),
+    [
+        (1.5e-4, 0.8e-4, Verdict.drift, 1),  # at most twice drift's 1e-4 of the scale: a tie
+        (1.9e-4, 0.97e-4, Verdict.drift, 1),
+        (3e-4, 1.6e-4, Verdict.broken, 0),  # more than that: another answer
+        (1.5e-3, 0.8e-3, Verdict.broken, 0),
+    ],
+)
+def test_a_tie_is_within_twice_the_tolerance_of_drift(margin, step, verdict, ties) -> None:
+    reference = np.tile(np.array([[1.0, 0.25]]), (100, 1))
+    reference[40] = [0.5, 0.5 - margin]
+    other = reference.copy()
+    other[40] += [-step, step]
+    diff = compare(reference, other)
+    assert (diff.flips, diff.tie_flips, diff.verdict) == (1, ties, verdict)

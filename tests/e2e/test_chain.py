@@ -95,6 +95,7 @@ def test_every_artifact_lies_where_the_layout_says(sealed):
     assert there == {"environment.yml", "conda-lock.yml", "recipe", "image.json", "REPLAY.md"}
 
 
+@pytest.mark.alone  # it drops the image
 def test_the_image_is_rebuilt_to_the_same_digests_at_another_path_that_is_read_only(
     sealed, real_engine, tmp_path, read_only
 ):
@@ -149,6 +150,7 @@ def test_a_changed_byte_in_a_wheel_fails_the_build_itself(sealed, real_engine, t
     assert not (tmp_path / "out" / "index.json").exists()
 
 
+@pytest.mark.alone  # it drops the image
 def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, real_engine, copy_of, started):
     archive = copy_of(sealed)
     record = read_environment(archive, sealed.environment)
@@ -163,6 +165,7 @@ def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, re
     assert image_provider.locate(real_engine, record.image) is None
 
 
+@pytest.mark.alone  # it drops the image
 def test_without_packages_the_stored_copy_is_loaded_and_said_so(sealed, real_engine, copy_of):
     archive = copy_of(sealed)
     shutil.rmtree(archive.packages)
@@ -209,7 +212,7 @@ def test_the_same_environment_is_not_built_again(sealed, real_engine, tmp_path, 
             *tiny_models.leaves(), grid_size=3, root=archive.root, environment=sealed.environment
         )
     assert str(done.ref) == "grid-size-3/lightgbm/v2"
-    assert done.metadata.training["verdict"] == "identical"
+    assert done.metadata.training.verdict == "identical"
     assert timeproof.replay("grid-size-3/lightgbm", root=archive.root).passes()
 
 
@@ -242,6 +245,7 @@ def told_commands(text: str) -> str:
     return "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
 
 
+@pytest.mark.alone  # it drops the image
 def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, without_us):
     """REPLAY.md to the letter, on a copy elsewhere, without the toolkit and without Python."""
     archive = copy_of(sealed, "another place")

@@ -26,6 +26,7 @@ from timeproof.runs.cpu_emulator import Emulator
 from timeproof.store.layout import Archive
 from timeproof.store.portability import held_by, promise
 from timeproof.store.reference import read, specs_of, write
+from timeproof.store.schema.records import ArrayDistance
 from timeproof.store.verify import verify
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
@@ -85,12 +86,13 @@ def test_a_proof_tells_what_holds_on_other_cpus_from_what_moves(proved, qemu):
     by_cpu = {p.cpu: p for p in made.proofs if p.emulator}
     assert list(by_cpu) == ["Nehalem", "Haswell"]
     for proof in by_cpu.values():
-        assert proof.outputs["twice"] == {"verdict": "identical"}, proof.reason
+        assert proof.outputs["twice"] == ArrayDistance(verdict="identical"), proof.reason
     assert held_by(made, "twice")[0] == "portable"
     moved = by_cpu["Nehalem"].outputs["sums"]
-    if "fma" in made.machine["flags"]:  # Nehalem has none, so its sums are rounded at every step
-        assert moved["verdict"] == "rounding"
-        assert 0 < moved["sulp"] <= 32
+    if "fma" in made.machine.flags:  # Nehalem has none, so its sums are rounded at every step
+        assert moved.verdict == "rounding"
+        assert isinstance(moved.sulp, float)
+        assert 0 < moved.sulp <= 32
         assert "on Nehalem: 'sums' moves by" in promise(made)
     assert made.emulators == [qemu.record]
     assert verify(proved.archive).ok, "the emulator is listed, and its bytes are right"
@@ -146,7 +148,7 @@ def test_explaining_finds_that_only_a_simulated_cpu_gives_what_was_recorded(
 ):
     """The reference is what Nehalem gives: no profile of this machine's own CPU can give it."""
     made = proved.done.metadata
-    if "fma" not in made.machine["flags"]:
+    if "fma" not in made.machine.flags:
         pytest.skip("this machine's own CPU rounds as Nehalem does")
     monkeypatch.setattr(cpu_emulator, "locate", lambda: None)
     (witness,) = [w for w in made.witnesses if w.kind == "emulated"]

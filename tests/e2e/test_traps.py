@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import timeproof
 from timeproof.cli.main import make_app
 from timeproof.errors import SealFailed
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
 
@@ -53,10 +54,12 @@ def test_dropout_that_is_left_on_seals_only_on_request_and_is_marked(
 
     before = sorted(map(str, there.refs()))
     with pytest.raises(SealFailed, match=r"two seeds give two answers.*e2e_drops\.py:11"):
-        timeproof.archive(Drops(), tiny_models.ROWS, onnx=False, **more)
+        timeproof.archive(Drops(), tiny_models.ROWS, options=PyTorchOptions(onnx=False), **more)
     assert sorted(map(str, there.refs())) == before
     assert verify(there).ok
-    done = timeproof.archive(Drops(), tiny_models.ROWS, onnx=False, keep_random=True, **more)
+    done = timeproof.archive(
+        Drops(), tiny_models.ROWS, options=PyTorchOptions(onnx=False), keep_random=True, **more
+    )
     assert timeproof.replay(str(done.ref), root=there.root).passes(), "one seed gives one answer"
     shown = CliRunner().invoke(make_app(), ["show", str(done.ref), "--archive", str(there.root)])
     assert "kept on request" in shown.output

@@ -15,6 +15,7 @@ from timeproof.compare.verdict import Verdict
 from timeproof.replaying.flow import replay
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
+from timeproof.store.schema.records import WitnessOptions
 from timeproof.store.verify import read_metadata, verify
 
 pytestmark = pytest.mark.container
@@ -66,8 +67,9 @@ def test_a_witness_is_near_the_native_answer_and_is_not_it(wide):
     """It is the better answer of the two; how far the native one is from it is told."""
     for done in (wide.net, wide.graph):
         (witness,) = done.metadata.witnesses
-        distance = witness.facts["distance"]
-        assert distance["verdict"] == "rounding", distance
+        distance = witness.facts.distance
+        assert distance is not None
+        assert distance.verdict == "rounding", distance
         assert witness.outputs[0].sha256 != done.metadata.outputs[0].sha256
         assert witness.outputs[0].dtype == "<f4"
         assert (wide.archive.root / done.ref.folder / witness.file).is_file()
@@ -85,7 +87,7 @@ def _elsewhere(archive: Archive, done: Any, folder: Path) -> Archive:
 def test_other_kernels_round_otherwise_and_the_witness_holds(wide, real_engine, tmp_path, monkeypatch):
     """The native profile takes this CPU's own kernels: what a replay on another CPU would meet."""
     monkeypatch.setenv("TIMEPROOF_QEMU", "/nowhere/qemu-x86_64")  # a simulated CPU would take minutes
-    if "avx2" not in wide.net.metadata.machine["flags"]:
+    if "avx2" not in wide.net.metadata.machine.flags:
         pytest.skip("this CPU has no kernels beyond the portable ones")
     native = profile_named("native")
     copy = _elsewhere(wide.archive, wide.net, tmp_path)
@@ -139,9 +141,9 @@ def test_an_emulated_witness_is_asked_on_its_simulated_cpu(wide, sealed, real_en
     assert [w.kind for w in done.metadata.witnesses] == ["float64", "emulated"]
     witness = done.metadata.witnesses[1]
     (emulator,) = done.metadata.emulators
-    assert witness.options == {"cpu": "Nehalem", "emulator": emulator.sha256}
+    assert witness.options == WitnessOptions(cpu="Nehalem", emulator=emulator.sha256)
     assert verify(wide.archive).ok
-    if "avx2" not in done.metadata.machine["flags"]:
+    if "avx2" not in done.metadata.machine.flags:
         pytest.skip("this CPU has no kernels beyond the portable ones")
     copy = _elsewhere(wide.archive, done, tmp_path)
     reseal(copy.root / done.ref.metadata, lambda m: m["witnesses"].pop(0))

@@ -55,7 +55,8 @@ def test_an_environment_replays_what_its_own_release_made(
         done = timeproof.archive(*tiny_models.graph(tmp_path), **how)
     else:
         made = tiny_models.net()
-        done = timeproof.archive(made.pop("model"), made.pop("inputs"), **made, **how, onnx=False)
+        options = made["options"].model_copy(update={"onnx": False})
+        done = timeproof.archive(made.pop("model"), made.pop("inputs"), options=options, **how)
     assert done.metadata.framework.version == frameworks_of(record)[framework]
     assert done.metadata.framework.python == versions_of(record)["python"]
     assert done.metadata.framework.python.startswith(PYTHON.get(name, "3.11") + ".")

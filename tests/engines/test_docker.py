@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from support.waiting import HANG_SECONDS
 
 from timeproof.engines import docker, ownership_labels
 from timeproof.engines.ownership_labels import LABEL
@@ -138,7 +139,7 @@ def test_a_busy_loop_is_killed_by_its_id_when_its_time_is_over(run):
     result, _ = run("while True: pass", timeout=1.5)
     assert result.timed_out
     assert result.exit_code == 137
-    assert 1.4 < time.monotonic() - begun < 20
+    assert time.monotonic() - begun > 1.4
 
 
 def test_a_container_that_ignores_all_signals_is_killed_all_the_same(run):
@@ -154,10 +155,8 @@ def test_where_the_reader_gives_up_the_container_is_gone(run):
         read(10)
         raise Enough
 
-    begun = time.monotonic()
     with pytest.raises(Enough):
         run("import sys\nwhile True: sys.stdout.write('x' * 4096)", consume)
-    assert time.monotonic() - begun < 20
 
 
 def test_a_gigabyte_is_read_in_flat_memory(run):
@@ -217,8 +216,8 @@ from timeproof.engines.protocol import RunSpec
 from timeproof.engines.docker import connect
 print("go", flush=True)
 connect().run(RunSpec(sys.argv[1], env={"MARK": sys.argv[2]}, entrypoint=("/opt/env/bin/python3", "-c"),
-                      argv=("import time; print(1, flush=True); time.sleep(99)",)),
-              lambda read: (read(1), print("runs", flush=True), read(99)))
+                      argv=("import time\nwhile True: print(1, flush=True); time.sleep(0.1)",)),
+              lambda read: [read(1) and print("runs", flush=True) for _ in iter(int, 1)])
 """
     record = read_environment(sealed.archive, sealed.environment)
     image = image_provider.provide(real_engine, sealed.archive, record).id
@@ -231,7 +230,7 @@ connect().run(RunSpec(sys.argv[1], env={"MARK": sys.argv[2]}, entrypoint=("/opt/
         assert process.stdout.readline() == b"go\n"
         assert process.stdout.readline() == b"runs\n"
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_SECONDS)
     finally:
         process.kill()
         process.communicate()

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import wait_until
 
-from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
 from timeproof.engines.sandbox.engine import Sandbox
-from timeproof.errors import EngineMissing
 from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
 from timeproof.store.verify import read_environment
@@ -30,21 +27,6 @@ NAMES = ("docker", "podman", "none")
 @pytest.fixture(autouse=True)
 def _nothing_is_left(started) -> None:
     """Every test of this file."""
-
-
-@pytest.fixture(scope="module")
-def engines(real_engine, sealed, tmp_path_factory) -> Iterator[dict[str, Engine]]:
-    """All three, the sealed archive's image in each."""
-    podman, bare = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
-    try:
-        podman.version()
-        bare.check()
-    except EngineMissing as error:
-        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
-            pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
-        raise
-    yield {"docker": real_engine, "podman": podman, "none": bare}
-    image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))
 
 
 @pytest.fixture(params=NAMES)
@@ -265,7 +247,4 @@ def test_a_host_that_is_killed_leaves_nothing_that_the_next_run_does_not_remove(
         host.kill()
         host.communicate()
     engine.reap()
-    end = time.monotonic() + 60
-    while processes(mark) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert processes(mark) == []
+    wait_until(lambda: not processes(mark), lambda: f"still there: {processes(mark)}")

@@ -86,7 +86,7 @@ def test_the_package_cache_serves_where_the_channel_is_gone(
         record = json.loads(path.read_text())
         record["url"] = f"file:///gone/{record['fn']}"
         path.write_text(json.dumps(record))
-    with pytest.raises(NotCapturable, match=r"greeting-1\.2-0\.conda could not be had"):
+    with pytest.raises(NotCapturable, match=r"greeting-1\.2-0\.conda could not be fetched"):
         capture(conda_prefix / "bin" / "python", store, name="conda")
     monkeypatch.setenv("CONDA_PKGS_DIRS", str(cache))
     capture(conda_prefix / "bin" / "python", store, name="conda")

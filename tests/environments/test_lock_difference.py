@@ -32,13 +32,13 @@ def test_each_kind_of_change_is_told_and_the_interpreter_comes_first() -> None:
     other = package("python", "3.11.2", manager="conda")
     after = Lock.make([other, package("came", "2"), package("same", "1"), package("kept", "1", "-rebuilt")])
     changes = differences(before, after)
-    assert [(c.package.name, c.kind, *c.shown()) for c in changes] == [
+    assert [(c.package.name, c.kind, *c.labels()) for c in changes] == [
         ("python", "version", "3.11.7", "3.11.2"),
         ("came", "added", "", "2"),
         ("gone", "removed", "1", ""),
         ("kept", "file", "kept-1.whl", "kept-1-rebuilt.whl"),
     ]
-    assert changes[0].told() == {
+    assert changes[0].to_json() == {
         "name": "python",
         "platform": "linux-64",
         "change": "version",

@@ -11,7 +11,8 @@ from support.environment_making import write_repodata
 from timeproof.environments.conda.layer import BaseRoot, conda_part
 from timeproof.environments.interpreter.package import InterpreterPackage
 from timeproof.environments.lock.reading import read_lock
-from timeproof.environments.solve.flow import lock_from_interpreter, solve
+from timeproof.environments.solve.flow import solve
+from timeproof.environments.solve.from_interpreter import lock_from_interpreter
 from timeproof.errors import LockFailed, Malformed, NotFound
 from timeproof.store.packages import PackageStore
 

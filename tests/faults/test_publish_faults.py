@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE, Y, copy_archive, publish
-from support.faking import FakeEngine, answering
+from support.archive_making import Y, copy_archive, publish
 from support.paths import child_environment
 
 from timeproof.engines.protocol import ImageFacts
@@ -24,6 +23,8 @@ from timeproof.replaying.flow import replay
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answering
 
 # Every spelling that a kernel may have; strace skips a name with ? that this machine lacks.
 STEPS = {

@@ -9,12 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.waiting import HANG_SECONDS
 
 from timeproof.base import atomic
 from timeproof.base.paths import list_tree, open_regular
@@ -143,7 +143,7 @@ def inject(strace: str, fault: str, script: str, *words: object) -> subprocess.C
     options = ["-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={fault}"]
     # -B: a cached .pyc is renamed into place as well.
     argv = [strace, *options, sys.executable, "-B", "-c", script, *map(str, words)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
 
 
 def killed(done: subprocess.CompletedProcess[str]) -> bool:
@@ -239,12 +239,13 @@ def test_the_steps_are_those_that_are_tested(strace: str, tmp_path: Path) -> Non
 # --- several writers --------------------------------------------------------------------------
 
 RACE = """
-import sys, time
+import sys
 from pathlib import Path
 from timeproof.base import atomic
 from timeproof.errors import Exists
-target, number, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-time.sleep(max(0.0, start - time.time()))
+target, number = Path(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
 try:
     atomic.write(target, number.encode() * 100_000, replace=False)
 except Exists:
@@ -255,14 +256,24 @@ else:
 
 
 def test_of_eight_writers_one_wins_and_the_others_are_told(tmp_path: Path) -> None:
-    target, start = tmp_path / "x", time.time() + 2.0
+    target = tmp_path / "x"
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", RACE, str(target), str(n), str(start)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", RACE, str(target), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for n in range(8)
     ]
-    said = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    said = [racer.communicate(timeout=HANG_SECONDS)[0].strip() for racer in racers]
     assert sorted(said) == ["Exists"] * 7 + ["won"]
     assert target.read_bytes() == str(said.index("won")).encode() * 100_000
     assert os.listdir(tmp_path) == ["x"]

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound
 from timeproof.frameworks import adapter_for, adapter_for_file, adapter_named, normalise_inputs
-from timeproof.frameworks.base import SaveOptions, json_values
+from timeproof.frameworks.base import json_values
+from timeproof.frameworks.options import FrameworkOptions
 
 A, B = np.arange(6.0).reshape(2, 3), np.arange(4, dtype=np.int8)
 
@@ -275,4 +276,4 @@ def test_what_json_can_not_hold_is_named(value: object, words: str) -> None:
 
 def test_an_unknown_graph_optimisation_is_a_bad_request() -> None:
     with pytest.raises(BadRequest, match="'fast'"):
-        SaveOptions(graph_optimization="fast")  # type: ignore[arg-type]
+        FrameworkOptions(graph_optimization="fast")  # type: ignore[arg-type]

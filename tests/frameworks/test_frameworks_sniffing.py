@@ -24,6 +24,7 @@ from support.roundtrip import Case, both_sides, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for, adapter_for_file
+from timeproof.frameworks.pytorch import PyTorchOptions
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(40, 4)).astype(np.float32)
@@ -213,7 +214,7 @@ def test_weights_are_archived_in_their_class(tmp_path: Path) -> None:
     model = torch.nn.Linear(4, 3)
     model.load_state_dict(torch.load(tmp_path / "m.pt"))
     shape = {"in_features": 4, "out_features": 3}
-    case = Case(model.eval(), X, SaveOptions(onnx=False, init_args=shape))
+    case = Case(model.eval(), X, SaveOptions(PyTorchOptions(onnx=False, init_args=shape)))
     both_sides({"net": case}, tmp_path / "out")["net"].assert_identical()
 
 

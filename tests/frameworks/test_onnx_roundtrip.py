@@ -13,12 +13,13 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import onnx_bytes as ob
-from support import probing
 from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks import SaveOptions, adapter_named
+from timeproof.frameworks.onnx import OnnxOptions
 from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.testing import probing
 
 
 def graph_model(
@@ -99,7 +100,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
         "path": Case(str(path), X),
         "bytes": Case(path.read_bytes(), X),
         "proto": Case(adder(), {"x": X}),
-        "all": Case(adder(), X, SaveOptions(graph_optimization="all")),
+        "all": Case(adder(), X, SaveOptions(OnnxOptions(graph_optimization="all"))),
         "external": Case(str(external), np.ones((3, 512), np.float32)),
         "swapped": Case(swapped(), {"b": b, "a": a}),
         "zipmap": Case(zipmap(), np.array([[0.1, 0.9], [0.8, 0.2]], np.float32)),

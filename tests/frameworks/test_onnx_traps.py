@@ -18,6 +18,7 @@ from support.roundtrip import Case, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.onnx import OnnxOptions
 from timeproof.frameworks.onnx import graph as onnx_graph
 
 RNG = np.random.default_rng(5)
@@ -119,7 +120,7 @@ def test_they_are_kept_on_request_and_marked(quantised: dict[str, Path], tmp_pat
 def test_unsigned_and_reduced_weights_answer_alike_everywhere_and_are_no_trap(
     quantised: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
-    options = SaveOptions(graph_optimization="all")
+    options = SaveOptions(OnnxOptions(graph_optimization="all"))
     saved, _, _ = save(Case(quantised[name], X, options), tmp_path / "m")
     assert saved.kept == ()
     assert saved.notes == ()
@@ -134,7 +135,9 @@ def test_weights_that_are_dequantised_first_saturate_only_where_onnxruntime_fuse
     assert any("onnxruntime's own default" in note for note in saved.notes)
     for level in ("extended", "all"):
         with pytest.raises(NotArchivable, match="DequantizeLinear"):
-            save(Case(quantised[name], X, SaveOptions(graph_optimization=level)), tmp_path / level)  # type: ignore[arg-type]
+            save(
+                Case(quantised[name], X, SaveOptions(OnnxOptions(graph_optimization=level))), tmp_path / level
+            )  # type: ignore[arg-type]
 
 
 def test_onnxruntime_fuses_dequantised_weights_at_the_levels_that_are_refused(

@@ -13,6 +13,9 @@ from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for_file
+from timeproof.frameworks.lightgbm import LightGBMOptions
+from timeproof.frameworks.options import FrameworkOptions
+from timeproof.frameworks.xgboost import XGBoostOptions
 
 RNG = np.random.default_rng(7)
 TABLE = RNG.normal(size=(150, 6)).astype(np.float32)
@@ -70,7 +73,7 @@ def xgb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
     assert stopped.num_boosted_rounds() > stopped.best_iteration + 1
     cases = {
         "binary": Case(fit(xgboost.XGBClassifier, BINARY), TABLE),
-        "ubj": Case(fit(xgboost.XGBClassifier, BINARY), TABLE, SaveOptions(format="ubj")),
+        "ubj": Case(fit(xgboost.XGBClassifier, BINARY), TABLE, SaveOptions(XGBoostOptions(format="ubj"))),
         "classes": Case(fit(xgboost.XGBClassifier, CLASSES), TABLE),
         "softmax": Case(fit(xgboost.XGBClassifier, CLASSES, objective="multi:softmax"), TABLE),
         "labels": Case(fit(xgboost.XGBClassifier, np.column_stack([BINARY, 1 - BINARY])), TABLE),
@@ -198,7 +201,9 @@ def lgb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
         "classes": Case(lightgbm.LGBMClassifier(**LGB).fit(TABLE, CLASSES), TABLE.astype(np.float64)),
         "regressor": Case(lightgbm.LGBMRegressor(**LGB).fit(TABLE, REAL), TABLE),
         "linear": Case(lightgbm.LGBMRegressor(**LGB, linear_tree=True).fit(TABLE, REAL), TABLE),
-        "json": Case(lightgbm.LGBMRegressor(**LGB).fit(TABLE, REAL), TABLE, SaveOptions(format="json")),
+        "json": Case(
+            lightgbm.LGBMRegressor(**LGB).fit(TABLE, REAL), TABLE, SaveOptions(LightGBMOptions(format="json"))
+        ),
         "categories": Case(
             lightgbm.LGBMClassifier(**LGB).fit(CODES, BINARY, categorical_feature=[0]), CODES.astype(np.int64)
         ),
@@ -292,7 +297,7 @@ def test_existing_files_are_kept_byte_for_byte_and_replayed(tmp_path: Path) -> N
     [
         (xgboost.XGBClassifier(), TABLE, SaveOptions(), NotArchivable, "not been fitted"),
         (lightgbm.LGBMClassifier(), TABLE, SaveOptions(), NotArchivable, "not been fitted"),
-        (None, TABLE, SaveOptions(format="pickle"), BadRequest, "'pickle'"),
+        (None, TABLE, SaveOptions(FrameworkOptions(format="pickle")), BadRequest, "'pickle'"),
         (None, {"a": TABLE, "b": TABLE}, SaveOptions(), NotArchivable, "not 2 inputs"),
         (None, TABLE[0], SaveOptions(), NotArchivable, "table of numbers"),
         (None, TABLE.astype(str), SaveOptions(), NotArchivable, "table of numbers"),

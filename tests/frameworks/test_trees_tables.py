@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import xgboost
-from support import probing
 from support.roundtrip import Both, Case, both_sides, save
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for, read_inputs
 from timeproof.frameworks.conversions import with_copies
+from timeproof.testing import probing
 
 RNG = np.random.default_rng(11)
 ROWS = 120

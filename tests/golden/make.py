@@ -34,12 +34,14 @@ def net() -> dict[str, Any]:
     import torch
     from golden_net import GoldenNet
 
+    from timeproof.frameworks.pytorch import PyTorchOptions
+
     torch.manual_seed(0)
     settings = {"width": 6, "classes": 3}
     return {
         "model": GoldenNet(**settings).eval(),
         "inputs": {"pictures": PICTURES, "kinds": KINDS},
-        "init_args": settings,
+        "options": PyTorchOptions(init_args=settings),
     }
 
 
@@ -56,10 +58,12 @@ def xgboost_json() -> dict[str, Any]:
 def xgboost_ubj() -> dict[str, Any]:
     import xgboost
 
+    from timeproof.frameworks.xgboost import XGBoostOptions
+
     model = xgboost.train(
         {"booster": "dart", "rate_drop": 0.3, "nthread": 1}, xgboost.DMatrix(TABLE, REAL), 6
     )
-    return {"model": model, "inputs": ROWS, "format": "ubj"}
+    return {"model": model, "inputs": ROWS, "options": XGBoostOptions(format="ubj")}
 
 
 def lightgbm_classifier() -> dict[str, Any]:

@@ -61,6 +61,21 @@ def test_documents_of_schema_1_parse_and_nothing_in_them_is_lost(path: Path) -> 
     )
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in DOCUMENTS if p.name.startswith("metadata_")], ids=lambda path: path.name
+)
+def test_what_sealing_measured_is_spelled_as_it_was_byte_for_byte(path: Path) -> None:
+    """Fields, their order, and absent ones included: records with types read what was free JSON once."""
+    old = json.loads(path.read_bytes())
+    new = json.loads(Metadata.parse(path.read_bytes(), path).to_bytes())
+    for key in ("training", "machine", "seal", "copies", "profile", "environment"):
+        assert json.dumps(old[key]) == json.dumps(new[key])
+    assert json.dumps(old.get("proofs", [])) == json.dumps(new["proofs"])
+    for before, after in zip(old["witnesses"], new["witnesses"], strict=True):
+        for key in ("facts", "options"):
+            assert json.dumps(before[key]) == json.dumps(after[key])
+
+
 def _within(old: Any, new: Any) -> bool:
     """Whether `new` says all that `old` says; it may say more."""
     if isinstance(old, dict):
@@ -123,7 +138,7 @@ def required(metadata: Metadata, outcome: Outcome, machine: dict[str, Any]) -> V
         return Verdict.identical
     library = {"pytorch": "torch", "onnx": "onnxruntime"}[name]
     same_version = _release(outcome.versions[library]) == _release(str(metadata.framework.version))
-    same_cpu = all(machine.get(key) == metadata.machine.get(key) for key in ("cpu", "flags"))
+    same_cpu = all(machine.get(key) == getattr(metadata.machine, key) for key in ("cpu", "flags"))
     same = same_version and (name == "pytorch" or same_cpu)
     return Verdict.identical if same else Verdict.rounding
 

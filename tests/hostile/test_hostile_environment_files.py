@@ -19,7 +19,7 @@ from timeproof.base.progress import SILENT
 from timeproof.environments.solve import stock_conda_lock
 from timeproof.environments.solve.allowed import NOTHING, Allowed, check_selected, read_environment
 from timeproof.environments.solve.container import is_loopback
-from timeproof.environments.solve.flow import _taken
+from timeproof.environments.solve.flow import lock_of_solution
 from timeproof.errors import BadArchive, LockFailed
 from timeproof.store.packages import PackageStore
 
@@ -354,7 +354,7 @@ def test_of_a_channel_on_this_machine_only_its_index_is_shown(tmp_path: Path) ->
     outside.write_text(SECRET)
     (channel / "noarch" / "repodata.json").symlink_to(outside)
     (tmp_path / "copy").mkdir()
-    (mount,) = stock_conda_lock._shown([channel.as_uri()], ["linux-64"], tmp_path / "copy")
+    (mount,) = stock_conda_lock._channel_copies([channel.as_uri()], ["linux-64"], tmp_path / "copy")
     assert mount.target == str(channel)
     files = {p.relative_to(mount.source).as_posix() for p in mount.source.rglob("*") if p.is_file()}
     assert files == {"linux-64/repodata.json"}
@@ -363,7 +363,7 @@ def test_of_a_channel_on_this_machine_only_its_index_is_shown(tmp_path: Path) ->
 @pytest.mark.parametrize("path", ["/proc", "/timeproof/lib", "/dev/shm/c", "/", "/tmp"])
 def test_a_channel_does_not_cover_what_the_container_has(path: str, tmp_path: Path) -> None:
     with pytest.raises(LockFailed, match="can't be shown"):
-        stock_conda_lock._shown([f"file://{path}"], ["linux-64"], tmp_path)
+        stock_conda_lock._channel_copies([f"file://{path}"], ["linux-64"], tmp_path)
 
 
 ROW = {
@@ -392,7 +392,7 @@ def test_a_solver_that_was_taken_over_is_not_believed(row: object, tmp_path: Pat
     wanted = {"channels": ["https://conda.test/c"]}
     store = PackageStore(tmp_path / "packages")
     with pytest.raises((LockFailed, BadArchive, KeyError, TypeError, AttributeError)):
-        _taken(solved, wanted, [SUBDIR], NOTHING, store, SILENT)
+        lock_of_solution(solved, wanted, [SUBDIR], NOTHING, store, SILENT)
     assert not list((tmp_path / "packages").rglob("*.conda"))
 
 

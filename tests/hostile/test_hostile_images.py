@@ -6,7 +6,7 @@ import tarfile
 from typing import Any
 
 import pytest
-from support.archive_making import publish, publish_environment, reseal
+from support.archive_making import publish, reseal
 from support.oci_archives import image_of_layer, layer_of
 
 from timeproof.engines.sandbox.engine import Sandbox
@@ -15,6 +15,7 @@ from timeproof.replaying.flow import replay
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import EnvironmentRef, ImageIdentity
+from timeproof.testing.archives import publish_environment
 
 PLAIN = layer_of({"run": b"no program"})
 

@@ -7,9 +7,8 @@ where a probe is given several all the same, nothing that one leaves is there wh
 from __future__ import annotations
 
 import io
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,7 @@ from support.grafting import graft, recorded
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
-from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
-from timeproof.engines.sandbox.engine import Sandbox
-from timeproof.errors import EngineMissing
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell
 from timeproof.replaying.flow import replay, task_of
@@ -47,20 +43,6 @@ LIMITED = replace(LIMITS, artifact_seconds=60.0)
 @pytest.fixture
 def archive(sealed, copy_of) -> Archive:
     return copy_of(sealed)
-
-
-@pytest.fixture(scope="module")
-def engines(real_engine, sealed, tmp_path_factory) -> Iterator[dict[str, Engine]]:
-    podman, bare = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
-    try:
-        podman.version()
-        bare.check()
-    except EngineMissing as error:
-        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
-            pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
-        raise
-    yield {"docker": real_engine, "podman": podman, "none": bare}
-    image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))
 
 
 @pytest.fixture(params=["docker", "podman", "none"])

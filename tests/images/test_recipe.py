@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.archive_making import ENVIRONMENT, break_hard_link, flip
+from support.archive_making import break_hard_link, flip
 
 from timeproof.base import proc
 from timeproof.base.digests import Digest
@@ -20,6 +20,7 @@ from timeproof.images.replay_instructions import replay_md
 from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import PackageEntry
 from timeproof.store.verify import read_environment
+from timeproof.testing.archives import ENVIRONMENT
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,12}[A-Za-z0-9])?", fullmatch=True)
 

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import local_probe
-from support.archive_making import ENVIRONMENT
-from support.faking import FakeEngine
 
 from timeproof.compare.verdict import Verdict
 from timeproof.frameworks.onnx.probe.elements import BY_NAME
@@ -19,6 +16,9 @@ from timeproof.runs.probe_stream import Outcome
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_metadata
+from timeproof.testing import local_probe
+from timeproof.testing.archives import ENVIRONMENT
+from timeproof.testing.fake_engine import FakeEngine
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT
 from support.paths import child_environment
 
 from timeproof.base.paths import list_tree
@@ -19,7 +18,9 @@ from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
 from timeproof.importing.flow import Request, import_models
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.reference import read as read_reference
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.verify import read_metadata, verify
+from timeproof.testing.archives import ENVIRONMENT
 
 onnx = pytest.importorskip("onnx")
 
@@ -78,7 +79,7 @@ def test_every_data_set_of_a_tree_is_an_artifact(small, tree):
     assert cases == [("bf16", "0"), ("node/relu", "0"), ("node/relu", "1"), ("node/sequence", "0")]
     for metadata in told:
         assert (metadata.reference.origin, metadata.reference.source) == ("imported", "a zoo")
-        assert metadata.seal == metadata.machine == {}
+        assert (metadata.seal, metadata.machine) == (SealFacts(), Machine())
         assert metadata.framework.version is None
         assert metadata.training is None
         assert metadata.tags["run"] == "3"
@@ -320,7 +321,7 @@ def test_requests_that_make_no_sense_are_refused_before_anything_is_written(smal
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from support.archive_making import ENVIRONMENT
+from timeproof.testing.archives import ENVIRONMENT
 from support.paths import child_environment
 from timeproof.store.layout import Archive
 from timeproof.importing.flow import Request, import_models

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import local_probe, tiny_models
-from support.archive_making import ENVIRONMENT, copy_archive
-from support.faking import FakeEngine
+from support import tiny_models
+from support.archive_making import copy_archive
 
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
@@ -21,6 +20,9 @@ from timeproof.runs.probe_stream import Outcome
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_metadata
+from timeproof.testing import local_probe
+from timeproof.testing.archives import ENVIRONMENT
+from timeproof.testing.fake_engine import FakeEngine
 
 pytest.importorskip("lightgbm")
 xgboost = pytest.importorskip("xgboost")

@@ -14,9 +14,9 @@ import onnx.helper as make
 import pytest
 import torch
 from onnx import TensorProto, numpy_helper
-from support.probing import artifact, run, run_raw, same, write_inputs
 
 from timeproof.base.limits import LIMITS
+from timeproof.testing.probing import artifact, run, run_raw, same, write_inputs
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((7, 300)).astype(np.float32)

@@ -10,16 +10,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import lightgbm
 import numpy as np
 import pytest
-from support import onnx_bytes, probe_folder, probing
+from support import onnx_bytes
 from support.probe_jobs import adder, python_model
-from support.probing import artifact, run, same, write_inputs
+from support.waiting import HANG_SECONDS, wait_until_gone
+
+from timeproof.testing import probe_folder, probing
+from timeproof.testing.probing import artifact, run, same, write_inputs
 
 TABLE = np.linspace(-1, 1, 80, dtype=np.float64).reshape(20, 4)
 
@@ -178,10 +180,8 @@ def test_ways_to_die_are_told_apart_and_do_not_spread(tmp_path: Path) -> None:
 
 
 def test_the_server_can_be_killed_and_is_started_again(tmp_path: Path) -> None:
-    bad = python_model(tmp_path, "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(300)", "bad")
-    started = time.monotonic()
+    bad = python_model(tmp_path, "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(3000)", "bad")
     replay = run([bad, python_model(tmp_path, "", "fine")], tmp_path)
-    assert time.monotonic() - started < 200
     assert replay.status("bad") == "crashed"
     assert "server died" in replay.results["bad"]["reason"]
     assert replay.status("fine") == "ok"
@@ -191,15 +191,12 @@ def test_what_a_child_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
     # A grandchild in the child's group keeps the pipe and the log open.
     mark = tmp_path / "grandchild"
     body = (
-        "pid = os.fork()\nif pid == 0:\n    time.sleep(300)\n    os._exit(0)\n"
+        "pid = os.fork()\nif pid == 0:\n    time.sleep(3000)\n    os._exit(0)\n"
         f"open({str(mark)!r}, 'w').write(str(pid))"
     )
-    started = time.monotonic()
     replay = run([python_model(tmp_path, body, "forks")], tmp_path)
-    assert time.monotonic() - started < 200
     assert replay.status("forks") == "ok"
-    stat = Path("/proc") / mark.read_text() / "stat"
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    wait_until_gone(int(mark.read_text()))
 
 
 def test_a_child_holds_no_descriptor_of_the_supervisors(tmp_path: Path) -> None:
@@ -446,5 +443,5 @@ def test_a_reader_that_goes_away_ends_the_probe(tmp_path: Path, tree_text: str) 
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=HANG_SECONDS) != 0
     process.stderr.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.probe_jobs import adder, python_model
-from support.probing import run
 
+from timeproof.testing.probing import run
 from timeproof_probe import leftovers
 
 DETACHED = """

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import probe_folder, probing
 
+from timeproof.testing import probe_folder, probing
 from timeproof_probe import wire
 
 MINORS = range(6, 14)

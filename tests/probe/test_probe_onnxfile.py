@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import onnx_bytes as ob
-from support.probing import artifact, run, write_inputs
 
 from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.testing.probing import artifact, run, write_inputs
 
 EXTERNAL = {"location": "w.data", "offset": "0", "length": "8"}
 
@@ -267,7 +267,7 @@ def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
     told = external(tmp_path / "cut", **EXTERNAL)
     path = tmp_path / "cut" / "model.onnx"
     path.write_bytes(path.read_bytes()[:-3])
-    from support.probing import files_of
+    from timeproof.testing.probing import files_of
 
     told["files"] = files_of(tmp_path / "cut")
     replay = run([told], tmp_path)

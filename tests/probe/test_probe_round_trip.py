@@ -14,8 +14,8 @@ import pytest
 import xgboost
 from hypothesis import given
 from hypothesis import strategies as st
-from support.probing import artifact, run, run_raw, write_inputs
 
+from timeproof.testing.probing import artifact, run, run_raw, write_inputs
 from timeproof_probe import round_trip
 
 TABLE = np.arange(40, dtype=np.float32).reshape(10, 4)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import probe_folder, probing
+
+from timeproof.testing import probe_folder, probing
 
 SOURCE = """
 import os, torch

@@ -12,8 +12,7 @@ from xml.etree import ElementTree as XML
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE, Y, break_hard_link, flip, reseal
-from support.faking import FakeEngine, answer, answering, ended, result_frame, stream
+from support.archive_making import Y, break_hard_link, flip, reseal
 from support.paths import child_environment
 
 from timeproof.base.digests import Digest
@@ -24,6 +23,8 @@ from timeproof.replaying import flow
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_metadata
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, stream
 
 pytest_plugins = "pytester"
 
@@ -224,8 +225,9 @@ def test_an_archive_at_an_address_is_replayed(pytester, small, monkeypatch, tmp_
 
 
 CONFTEST = """
-from support.archive_making import IMAGE, Y
-from support.faking import FakeEngine, answering
+from support.archive_making import Y
+from timeproof.testing.archives import IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answering
 from timeproof.engines import docker as containers
 from timeproof.engines.protocol import ImageFacts
 

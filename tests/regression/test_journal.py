@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.paths import child_environment
 from support.regress_making import cell
 
 from timeproof.errors import BadRequest
+from timeproof.regression import journal as journal_module
 from timeproof.regression.journal import NAME, Journal
 
 MACHINE = {"cpu": "a CPU", "flags": ["sse4_2"]}
@@ -90,3 +96,56 @@ def test_a_file_in_the_folders_place_is_said(tmp_path):
     with pytest.raises(BadRequest, match="not a folder"):
         Journal(tmp_path / "out", resume=False, again=False)
     assert (tmp_path / "out").read_bytes() == b"a file"
+
+
+def test_what_is_noted_is_made_durable_once_a_second_of_work_could_be_lost(tmp_path, monkeypatch):
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(fd) or sync(fd))
+    journal = Journal(tmp_path, resume=False, again=False)
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", float("inf"))
+    journal.add("a", cell(), MACHINE)
+    assert synced == [], "a kill costs nothing; a power cut a second"
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", -1.0)
+    journal.add("b", cell(), MACHINE)
+    journal.add("c", cell(), MACHINE)
+    assert len(synced) == 2
+    monkeypatch.setattr(journal_module, "SYNC_SECONDS", float("inf"))
+    journal.done()
+    assert len(synced) == 3, "the end is always durable"
+    journal.close()
+
+
+def test_a_line_that_the_system_writes_in_parts_is_whole(tmp_path, monkeypatch):
+    write_all = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write_all(fd, bytes(data)[:7]))
+    write(tmp_path, 3, done=True)
+    monkeypatch.undo()
+    assert keys(tmp_path) == ["key 0", "key 1", "key 2"]
+
+
+def test_a_full_disk_is_named_and_costs_no_line_that_was_whole(tmp_path):
+    write(tmp_path, 2)
+    size = (tmp_path / NAME).stat().st_size
+    words = [sys.executable, "-c", FULL.format(size=size + 10, folder=str(tmp_path))]
+    done = subprocess.run(words, env=child_environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("StorageFailed"), done.stderr
+    assert keys(tmp_path) == ["key 0", "key 1"]
+
+
+# A process whose files may grow by ten bytes more: the system writes these, and then refuses.
+FULL = """
+import resource, signal
+from pathlib import Path
+from support.paths import child_environment
+from support.regress_making import cell
+from timeproof.errors import TimeproofError
+from timeproof.regression.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path({folder!r}), resume=True, again=False)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+try:
+    journal.add("key 2", cell(), {{}})
+except TimeproofError as error:
+    print(error.kind)
+"""

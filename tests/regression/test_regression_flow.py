@@ -10,27 +10,23 @@ from pathlib import Path
 
 import pytest
 from support.archive_making import flip, publish
-from support.faking import FakeEngine, answering, ended, output, stream
-from support.faking import result_frame as said
 from support.paths import child_environment
 from support.regress_making import HELD, VERSIONS, Y, broken, engine, off, years
 
 from timeproof.base.digests import Digest
-from timeproof.cli.render.plans import plan_json
-from timeproof.environments.lock.document import Lock, Package
-from timeproof.errors import EngineFailed, EngineLost, NotFound
+from timeproof.errors import EngineFailed, EngineLost
 from timeproof.regression import judging
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.executors.local import ATTEMPTS, Local, side_by_side
 from timeproof.regression.flow import regress
 from timeproof.regression.journal import Journal
-from timeproof.regression.plan import Plan, PlannedEnvironment, batches_of, make_plan
+from timeproof.regression.plan import batches_of, make_plan
 from timeproof.regression.report import Cell, Report
 from timeproof.store import reference
-from timeproof.store.index import contents
 from timeproof.store.layout import Archive
-from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.verify import read_metadata
+from timeproof.testing.fake_engine import FakeEngine, answering, ended, output, stream
+from timeproof.testing.fake_engine import result_frame as said
 
 LGB1, LGB2, XGB = "grid-size-8/lightgbm/v1", "grid-size-8/lightgbm/v2", "grid-size-8/xgboost/v1"
 
@@ -223,44 +219,6 @@ def test_two_environments_of_one_name_are_told_apart(archive, tmp_path):
     assert {s.title for s in report.environments} == set(names)
 
 
-def test_two_locks_of_one_name_are_two_columns(archive, tmp_path):
-    for where, version in (("a", "4.1.0"), ("b", "4.2.0")):
-        folder = tmp_path / where / "lightgbm"
-        folder.mkdir(parents=True)
-        file = f"lightgbm-{version}-py3-none-any.whl"
-        package = {"name": "lightgbm", "version": version, "manager": "pip", "platform": "linux-64"}
-        wheel = Package.stored(**package, sha256=Digest.of(version.encode()), file_name=file)
-        (folder / "conda-lock.yml").write_bytes(Lock.make([wheel]).to_bytes())
-    plan = make_plan(archive, [str(tmp_path / "a/lightgbm"), str(tmp_path / "b/lightgbm")])
-    assert [c.title for c in plan.environments] == [str(tmp_path / f"{w}/lightgbm") for w in ("a", "b")]
-    assert [len(c.missing) for c in plan.environments] == [1, 1]
-
-
-def test_what_two_environments_share_is_fetched_once_and_sizes_come_from_the_locks(archive, tmp_path):
-    def package(name: str, version: str) -> Package:
-        file = f"{name}-{version}-py3-none-any.whl"
-        of = {"name": name, "version": version, "manager": "pip", "platform": "linux-64"}
-        return Package.stored(**of, sha256=Digest.of(file.encode()), file_name=file)
-
-    numpy, old, new = package("numpy", "2.0"), package("lightgbm", "4.1.0"), package("lightgbm", "4.2.0")
-    for name, one, sizes in (("old", old, {}), ("new", new, {numpy.sha256: 300, new.sha256: 50})):
-        (tmp_path / name).mkdir()
-        lock = Lock.make([numpy, one]).with_sizes(sizes)
-        (tmp_path / name / "conda-lock.yml").write_bytes(lock.to_bytes())
-    plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
-    assert plan.to_fetch() == {numpy.sha256: 300, old.sha256: None, new.sha256: 50}
-    told = plan_json(plan)
-    assert (told["packages_to_fetch"], told["bytes_to_fetch"]) == (3, None)
-    assert [e["bytes_to_fetch"] for e in told["environments"]] == [None, 350]
-    store = PackageStore(archive.packages)
-    path = store.path(old.sha256, old.file_name)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"1234567")
-    plan = make_plan(archive, [str(tmp_path / "old"), str(tmp_path / "new")])
-    assert plan_json(plan)["bytes_to_fetch"] == 350
-    assert [c.in_store for c in plan.environments] == [7, 0]
-
-
 def test_an_image_that_the_engine_failed_to_take_is_asked_for_again(archive, tmp_path, monkeypatch):
     from timeproof.runs import image_provider
 
@@ -305,15 +263,6 @@ def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
         local.run(batches, {column.record.folder: column.record}, deliver, lambda *_: None)
     assert len(given) == 1
     assert given[0] in mine
-
-
-def test_what_is_not_there_is_said(archive):
-    with pytest.raises(NotFound, match="no environment 'nothing'"):
-        make_plan(archive, ["nothing"])
-    with pytest.raises(NotFound, match="no artifact fits"):
-        make_plan(archive, [], ["grid-size-9/*"])
-    with pytest.raises(NotFound):
-        make_plan(archive, [], ["grid-size-9/lightgbm"])
 
 
 @pytest.mark.parametrize(
@@ -371,17 +320,6 @@ def test_a_round_trip_that_no_probe_tells_is_no_fact(archive, tmp_path, told):
     report = run(archive, saving(told), tmp_path / "out", environments=["lightgbm-4.0.0"], artifacts=[LGB1])
     (cell,) = report.cells
     assert cell.facts == {}
-
-
-def test_what_runs_code_of_its_own_is_in_batches_apart_and_shared_out_from_the_second_on(small):
-    for _ in range(2):
-        publish(small, "pytorch", 12)
-    record = read_environment(small, small.environment_names()[0])
-    column = PlannedEnvironment("small", {"pytorch": "2.0", "xgboost": "3.0"}, None, record)
-    plan = Plan(small, contents(small).artifacts, [column])
-    batches = batches_of(plan, {"small": record}, lambda *_: True, 2)
-    nets = [f"grid-size-12/pytorch/v{k}" for k in (1, 2, 3)]
-    assert sorted(b.refs for b in batches) == [(nets[0], nets[2]), (nets[1],), (XGB,)]
 
 
 def test_in_one_batch_what_runs_code_has_a_container_of_its_own(small):

@@ -6,8 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE, Y, flip
-from support.faking import FakeEngine, answering
+from support.archive_making import Y, flip
 from typer.testing import CliRunner
 
 from timeproof.cli.main import make_app
@@ -18,6 +17,8 @@ from timeproof.regression.replay_report import UNREADABLE, report_of_replay
 from timeproof.regression.report import Report
 from timeproof.regression.reports.registry import FORMATS
 from timeproof.replaying.flow import replay
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answering
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"

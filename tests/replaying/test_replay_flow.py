@@ -8,19 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.archive_making import (
-    ENVIRONMENT,
-    IMAGE,
-    X,
-    Y,
-    break_hard_link,
-    fill,
-    flip,
-    metadata_of,
-    publish,
-    reseal,
-)
-from support.faking import DONE, HELLO, FakeEngine, Script, answer, answering, ended, frame, result_frame
+from support.archive_making import X, Y, break_hard_link, fill, flip, metadata_of, publish, reseal
 
 from timeproof.base.digests import Digest
 from timeproof.compare.verdict import Verdict
@@ -34,6 +22,18 @@ from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import read_environment
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import (
+    DONE,
+    HELLO,
+    FakeEngine,
+    Script,
+    answer,
+    answering,
+    ended,
+    frame,
+    result_frame,
+)
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"

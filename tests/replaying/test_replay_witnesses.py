@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.archive_making import IMAGE, break_hard_link, flip, reseal
-from support.faking import FakeEngine, Script, answer, ended, frame, result_frame, stream
+from support.archive_making import break_hard_link, flip, reseal
 from support.witness_making import NATIVE, WIDE, publish
 
 from timeproof.compare.verdict import Verdict
@@ -22,6 +21,8 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import verify
+from timeproof.testing.archives import IMAGE
+from timeproof.testing.fake_engine import FakeEngine, Script, answer, ended, frame, result_frame, stream
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 LAST_BIT = {**NATIVE, "y": np.nextafter(NATIVE["y"], np.float32(1))}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.archive_making import IMAGE, X, fill, metadata_of
-from support.faking import FakeEngine, answer, ended, stream
+from support.archive_making import X, fill, metadata_of
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
@@ -17,6 +16,8 @@ from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.schema.v1 import Witness
 from timeproof.store.verify import read_metadata
+from timeproof.testing.archives import IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answer, ended, stream
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 # A winner that leads by half a unit of the last place, and loses by as much: rounding, or a flip at a tie.

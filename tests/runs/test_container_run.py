@@ -12,8 +12,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.archive_making import X, Y, publish, publish_environment
-from support.faking import (
+from support.archive_making import X, Y, publish
+
+from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
+from timeproof.compare.verdict import Verdict
+from timeproof.engines.protocol import RunResult, RunSpec
+from timeproof.errors import EngineLost
+from timeproof.replaying.flow import task_of
+from timeproof.runs.container_run import Task, run_probe
+from timeproof.runs.probe_stream import Outcome, ProbeRun
+from timeproof.runs.profiles import profile_named
+from timeproof.store.layout import Archive
+from timeproof.store.verify import read_metadata
+from timeproof.testing.archives import publish_environment
+from timeproof.testing.fake_engine import (
     DONE,
     HELLO,
     FakeEngine,
@@ -28,18 +41,6 @@ from support.faking import (
     saying,
     stream,
 )
-
-from timeproof.base.digests import Digest
-from timeproof.base.limits import LIMITS
-from timeproof.compare.verdict import Verdict
-from timeproof.engines.protocol import RunResult, RunSpec
-from timeproof.errors import EngineLost
-from timeproof.replaying.flow import task_of
-from timeproof.runs.container_run import Task, run_probe
-from timeproof.runs.probe_stream import Outcome, ProbeRun
-from timeproof.runs.profiles import profile_named
-from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
 
 PORTABLE = profile_named("portable")
 SMALL = replace(LIMITS, output_bytes=1 << 20, frame_header_bytes=1 << 16)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from support.emulator_making import DYNAMIC, STATIC, emulator
-from support.faking import FakeEngine, answering
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import RunSpec
@@ -19,6 +18,7 @@ from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.cpu_emulator import Simulated, emulate
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
+from timeproof.testing.fake_engine import FakeEngine, answering
 
 
 def test_the_image_stays_and_the_emulator_is_mounted_and_runs_its_entry_point(tmp_path):

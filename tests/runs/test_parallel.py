@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.faking import DONE, HELLO, FakeEngine, answer, ended, frame, stream
 
 from timeproof.engines.protocol import RunResult, RunSpec
 from timeproof.errors import EngineLost
@@ -17,6 +16,7 @@ from timeproof.runs.parallel import _COPIED, containers_for, groups_of, run_shar
 from timeproof.runs.probe_stream import Outcome
 from timeproof.runs.profiles import profile_named
 from timeproof.store import publish, reference
+from timeproof.testing.fake_engine import DONE, HELLO, FakeEngine, answer, ended, frame, stream
 
 PORTABLE = profile_named("portable")
 

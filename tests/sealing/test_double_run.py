@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, IMAGE
-from support.faking import FakeEngine, answer, answering, ended, output, result_frame, saying, stream
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -27,7 +25,19 @@ from timeproof.errors import (
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store import reference
 from timeproof.store.layout import Archive
+from timeproof.store.schema.records import Machine
 from timeproof.store.verify import check_artifact, verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import (
+    FakeEngine,
+    answer,
+    answering,
+    ended,
+    output,
+    result_frame,
+    saying,
+    stream,
+)
 
 REF = "grid-size-8/onnx/v1"
 TWICE = {"y": tiny_models.ROWS * 2}
@@ -61,12 +71,12 @@ def test_what_replays_twice_the_same_is_published_with_its_answer(small, tmp_pat
     assert done.path == small.root / done.ref.metadata
     assert fake.calls.count("run") == 2
     assert done.metadata.tags == {"run": "42"}
-    assert done.metadata.seal["runs"] == 2
+    assert done.metadata.seal.runs == 2
     seeds = [job["artifacts"][0]["options"]["seed"] for job in fake.jobs]
-    assert sorted(seeds) == sorted(done.metadata.seal["seeds"])
+    assert sorted(seeds) == sorted(done.metadata.seal.seeds)
     assert len(set(seeds)) == 2, "one seed for both would hide a model that draws random numbers"
     assert done.metadata.environment.image == IMAGE
-    assert done.metadata.machine == {"cpu": "a CPU"}
+    assert done.metadata.machine == Machine(cpu="a CPU")
     assert check_artifact(small, done.ref) == done.metadata.model_copy(
         update={"checksum": check_artifact(small, done.ref).checksum}
     )
@@ -177,7 +187,7 @@ def test_what_can_not_be_asked_publishes_nothing(small, tmp_path, more, error):
 
 def test_what_a_container_says_of_its_machine_can_not_break_the_metadata(small, tmp_path):
     """It claims a number that JSON readers don't hold, which would make the artifact unreadable."""
-    from support.faking import DONE, HELLO, frame
+    from timeproof.testing.fake_engine import DONE, HELLO, frame
 
     hello = frame({**HELLO, "machine": {"ram": 2**70}})
     fake = engine(saying(hello + answer(REF, TWICE) + DONE))

@@ -13,18 +13,20 @@ import pytest
 import torch
 from support import tiny_models
 from support.archive_making import small_archive
-from support.local_sealing import modules_in, nothing_published, seal, with_onnxruntime
+from support.local_sealing import modules_in, nothing_published, with_onnxruntime
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.sealing.own_answer import OwnAnswer, agrees, measure
 from timeproof.store.layout import Archive
 from timeproof.store.reference import read
 from timeproof.store.verify import verify
+from timeproof.testing.archives import seal
 
-NO_COPY = SaveOptions(onnx=False)
-BARE = SaveOptions(onnx=False, init_args={})
+NO_COPY = SaveOptions(PyTorchOptions(onnx=False))
+BARE = SaveOptions(PyTorchOptions(onnx=False, init_args={}))
 RNG = np.random.default_rng(11)
 LEFT = RNG.normal(size=(7, 4)).astype(np.float32)
 RIGHT = RNG.normal(size=(7, 4)).astype(np.float32)
@@ -240,10 +242,10 @@ def test_the_exported_copy_takes_inputs_by_name_too(small: Archive, nets: Module
     there = with_onnxruntime(small)
     done = seal(small, nets.ByName(), {"qty": RIGHT, "price": LEFT}, environment=there)
     (copy,) = done.metadata.copies
-    assert copy.distance["verdict"] in {"identical", "rounding"}
+    assert copy.distance.verdict in {"identical", "rounding"}
     inputs = {"qty": RIGHT, "shift": LEFT[:, :3], "price": LEFT}
     shifted = seal(small, nets.ByName(), inputs, environment=there)
-    assert [c.distance["verdict"] for c in shifted.metadata.copies] in (["identical"], ["rounding"])
+    assert [c.distance.verdict for c in shifted.metadata.copies] in (["identical"], ["rounding"])
 
 
 # --- another answer is refused ----------------------------------------------------------------
@@ -303,7 +305,7 @@ def test_a_model_whose_container_answers_otherwise_is_refused_with_the_reason(
     kept = seal(small, model, LEFT, options=options, keep_different=True)
     assert kept.metadata.kept == ["different"]
     assert kept.metadata.training is not None
-    assert kept.metadata.training["verdict"] == "broken"
+    assert kept.metadata.training.verdict == "broken"
     assert any("your process and the container differ: broken" in r for r in kept.remarks)
     assert verify(small).ok
 
@@ -415,7 +417,7 @@ def test_a_module_of_another_type_answers_in_it(small: Archive, nets: ModuleType
     archived = answer_of(small, done)["output"]
     np.testing.assert_allclose(archived, mine.to(torch.float32 if kind == "bfloat16" else dtype), rtol=1e-2)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding", "drift"}
+    assert done.metadata.training.verdict in {"identical", "rounding", "drift"}
     assert archived.dtype == {"bfloat16": "float32"}.get(kind, kind)
 
 
@@ -426,7 +428,7 @@ def test_a_mixture_of_types_and_a_complex_weight_are_restored(small: Archive, ne
     model.phase = torch.nn.Parameter(torch.randn(3, dtype=torch.complex128))
     done = seal(small, model, LEFT, options=NO_COPY)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding"}
+    assert done.metadata.training.verdict in {"identical", "rounding"}
     assert [o.dtype for o in done.metadata.outputs] == ["<f8", "<f8"]
 
 
@@ -437,7 +439,7 @@ def test_the_process_s_default_type_is_restored(small: Archive, nets: ModuleType
     finally:
         torch.set_default_dtype(torch.float32)
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] in {"identical", "rounding"}
+    assert done.metadata.training.verdict in {"identical", "rounding"}
     assert done.metadata.outputs[0].dtype == "<f8"
 
 
@@ -471,7 +473,7 @@ def test_an_expected_answer_must_agree_for_a_model_file(small: Archive, tmp_path
     right = tiny_models.ROWS * 2
     done = seal(small, path, inputs, expected={"y": right})
     assert done.metadata.training is not None
-    assert done.metadata.training["verdict"] == "identical"
+    assert done.metadata.training.verdict == "identical"
     with pytest.raises(SealFailed, match="answers otherwise than the expected answer: broken"):
         seal(small, path, inputs, expected=-right)
     kept = seal(small, path, inputs, expected=-right, keep_different=True)

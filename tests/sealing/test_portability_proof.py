@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, IMAGE
 from support.emulator_making import STATIC, emulator
-from support.faking import FakeEngine, answer, answering, ended, result_frame, saying, stream
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts, RunResult, RunSpec
@@ -19,12 +17,17 @@ from timeproof.runs.container_run import Task
 from timeproof.runs.cpu_emulator import PROVED
 from timeproof.runs.profiles import profile_named
 from timeproof.sealing import flow as archiving
+from timeproof.sealing.double_run import SealContainers
 from timeproof.sealing.flow import Request, archive_model
-from timeproof.sealing.portability_proof import elsewhere
+from timeproof.sealing.portability_proof import run_elsewhere
+from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.layout import Archive
 from timeproof.store.portability import held_by, promise
+from timeproof.store.schema.records import ArrayDistance
 from timeproof.store.schema.v1 import Proof
 from timeproof.store.verify import read_metadata, verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, saying, stream
 
 REF = "grid-size-8/onnx/v1"
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -81,8 +84,8 @@ def test_what_moves_is_named_with_how_far(small, tmp_path, monkeypatch):
     assert promise(made) == "proved on Nehalem; on Haswell: 'y' moves by 1 sULP (rounding)"
     found = proof_of(made, "Haswell")
     assert found.verdict == "rounding"
-    assert found.outputs["y"]["sulp"] == pytest.approx(1.0)
-    assert proof_of(made, "Nehalem").outputs == {"y": {"verdict": "identical"}}
+    assert found.outputs["y"].sulp == pytest.approx(1.0)
+    assert proof_of(made, "Nehalem").outputs == {"y": ArrayDistance(verdict="identical")}
     assert held_by(made, "y") == ["native"], "the profile did not hold everywhere"
 
 
@@ -170,7 +173,8 @@ def _elsewhere(folder: Path, fake: FakeEngine, **what: bool):
     (folder / "r.npz").write_bytes(b"")
     task = Task(REF, "onnx", folder, (), "m.onnx", "r.npz", (), {})
     profile, ours = profile_named("portable"), emulator(folder)
-    return elsewhere(lambda: fake, "sha256:x", task, profile, TWICE, ours, LIMITS, **what)
+    containers = SealContainers(lambda: fake, "sha256:x", task, profile, LIMITS)
+    return run_elsewhere(containers, SealedAnswer(TWICE), ours, **what)
 
 
 def test_an_emulated_witness_is_two_runs_that_agree(tmp_path):

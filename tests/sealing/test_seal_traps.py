@@ -16,12 +16,14 @@ import onnx
 import pytest
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
-from support.local_sealing import seal, with_onnxruntime
+from support.local_sealing import with_onnxruntime
 
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
+from timeproof.testing.archives import seal
 
 ROWS = np.random.default_rng(3).normal(size=(40, 6)).astype(np.float32)
 WIDE = ROWS.astype(np.float64)
@@ -64,7 +66,7 @@ def net(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
         del sys.modules[name]
 
 
-NO_COPY = SaveOptions(onnx=False)
+NO_COPY = SaveOptions(PyTorchOptions(onnx=False))
 
 
 # --- chance ---------------------------------------------------------------------------------
@@ -188,8 +190,8 @@ def test_the_distance_of_somebodys_conversion_is_measured_and_recorded(
     path.write_bytes(converted(model).SerializeToString())
     done = seal(small, model, ROWS, copies={"onnx": path})
     (copy,) = done.metadata.copies
-    assert copy.distance["verdict"] in {"identical", "rounding"}
-    assert copy.distance["compared"] == compared
+    assert copy.distance.verdict in {"identical", "rounding"}
+    assert copy.distance.compared == compared
     assert copy.file.endswith(".onnx")
     assert (done.path.parent / copy.file).read_bytes() == path.read_bytes()
     assert next(f.role for f in done.metadata.files if f.path == copy.file) == "interchange"
@@ -205,9 +207,9 @@ def test_a_copy_of_linear_trees_is_refused_for_it_is_wrong_in_every_row(small: A
     assert "--keep-inexact" in caught.value.advice
     done = seal(small, model, WIDE, copies=given, keep_inexact=True)
     assert done.metadata.kept == ["inexact"]
-    assert done.metadata.copies[0].distance["verdict"] == "broken"
-    rows = done.metadata.copies[0].distance["outputs"]["predict"]
-    assert rows["rows_off"] == rows["rows"], "every row"
+    assert done.metadata.copies[0].distance.verdict == "broken"
+    rows = done.metadata.copies[0].distance.outputs["predict"]
+    assert rows.rows_off == rows.rows, "every row"
 
 
 def test_a_copy_of_another_model_is_refused_with_its_distance_and_both_ways_out(small: Archive) -> None:
@@ -233,7 +235,7 @@ def test_our_own_copy_that_is_far_off_is_left_out_with_a_note_or_kept_on_request
     assert done.metadata.kept == []
     kept = seal(small, model, ROWS, environment=there, keep_inexact=True)
     assert kept.metadata.kept == ["inexact"]
-    assert kept.metadata.copies[0].distance["verdict"] == "broken"
+    assert kept.metadata.copies[0].distance.verdict == "broken"
     assert verify(small).ok
 
 

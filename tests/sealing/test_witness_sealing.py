@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT, IMAGE
-from support.faking import DONE, HELLO, FakeEngine, Script, ended, frame, output, result_frame
 
 from timeproof.base.limits import LIMITS
 from timeproof.engines.protocol import ImageFacts
@@ -17,6 +15,8 @@ from timeproof.sealing.flow import Request, archive_model
 from timeproof.store.layout import Archive
 from timeproof.store.reference import read
 from timeproof.store.verify import verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.testing.fake_engine import DONE, HELLO, FakeEngine, Script, ended, frame, output, result_frame
 
 REF = "grid-size-8/onnx/v1"
 NATIVE = {"y": tiny_models.ROWS * 2}
@@ -58,8 +58,8 @@ def test_a_witness_that_both_runs_gave_is_recorded_with_the_answers_distance(sma
     (witness,) = done.metadata.witnesses
     assert witness.kind == "float64"
     assert witness.file == "witness_onnx_v1_float64.npz"
-    assert witness.facts["distance"]["verdict"] == "rounding"
-    assert witness.facts["seconds"] == 0.25
+    assert witness.facts.distance.verdict == "rounding"
+    assert witness.facts.seconds == 0.25
     with (small.root / done.ref.folder / witness.file).open("rb") as stream:
         assert read(stream, witness.outputs, "w")["y"].tobytes() == WIDE["y"].tobytes()
     assert done.metadata.outputs[0].sha256 != witness.outputs[0].sha256
@@ -116,7 +116,7 @@ def test_what_is_no_witness_is_not_recorded_and_a_note_says_why(small, tmp_path,
 def test_thresholds_are_stored_and_grade_what_the_seal_compares(small, tmp_path):
     done, _ = ask(small, tmp_path, sealing(WIDE), thresholds={"rounding": 0.5})
     assert done.metadata.thresholds == {"rounding": 0.5}
-    assert done.metadata.witnesses[0].facts["distance"]["verdict"] == "drift"
+    assert done.metadata.witnesses[0].facts.distance.verdict == "drift"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_what_can_not_be_asked_is_told_before_anything_runs(small, tmp_path, mor
     assert verify(small).artifacts == 2
 
 
+@pytest.mark.framework
 def test_trees_have_margins_and_nothing_wider(small):
     model, rows = tiny_models.forest()
     with pytest.raises(BadRequest, match="raw margins"):
@@ -155,6 +156,7 @@ def test_trees_have_margins_and_nothing_wider(small):
         )
 
 
+@pytest.mark.framework
 def test_the_margins_of_a_tree_are_its_witness(small):
     model, rows = tiny_models.forest()
     given = {"predict_proba": model.predict_proba(rows), "margin": model.predict(rows, output_margin=True)}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.archive_making import publish_environment
 
 from timeproof.frameworks.registry import frameworks_of
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import EnvironmentRecord, PackageEntry
+from timeproof.testing.archives import publish_environment
 
 
 @pytest.fixture

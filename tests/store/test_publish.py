@@ -10,13 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.archive_making import fill, metadata_of, publish, publish_environment, small_archive
+from support.archive_making import fill, metadata_of, publish, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import Exists, StorageFailed, UnsafePath
 from timeproof.store import publish as writer
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import verify
+from timeproof.testing.archives import publish_environment
 
 
 def _publish(root: Path, version: int | None, number: int) -> str:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import archive_making, registry_server
-from support.faking import FakeEngine
 from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
@@ -37,6 +36,7 @@ from timeproof.store.registry.client import Registry
 from timeproof.store.registry.reference import Repository
 from timeproof.store.schema.v1 import ImageIdentity
 from timeproof.store.verify import read_environment
+from timeproof.testing.fake_engine import FakeEngine
 
 IMAGE = archive_making.IMAGE
 

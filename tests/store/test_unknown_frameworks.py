@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
-from support.archive_making import X, Y, metadata_of, publish, publish_environment, reseal
+from support.archive_making import X, Y, metadata_of, publish, reseal
 
 from timeproof.errors import Malformed, Missing, Unlisted
 from timeproof.store import publish as writer
@@ -15,6 +15,7 @@ from timeproof.store.index import contents
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.schema.v1 import Framework
 from timeproof.store.verify import check_artifact, read_metadata, verify
+from timeproof.testing.archives import publish_environment
 
 NAME = "cat_boost2"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE, files_of, flip, publish, reseal, small_archive
+from support.archive_making import files_of, flip, publish, reseal, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import (
@@ -24,6 +24,7 @@ from timeproof.errors import (
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import check_artifact, check_environment, read_environment, verify
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
 
 FILES = 27  # of `small`: if this changes, a kind of file was added
 

@@ -12,122 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from timeproof.base import atomic, strictjson
+from timeproof.base import strictjson
 from timeproof.base.digests import Digest
-from timeproof.base.paths import list_tree
-from timeproof.images import recipe
-from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.runs.profiles import profile_named
-from timeproof.store import oci_layout, reference
 from timeproof.store import publish as writer
+from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import (
-    EnvironmentRecord,
     EnvironmentRef,
     Framework,
-    ImageIdentity,
     Metadata,
     Model,
-    PackageEntry,
 )
+from timeproof.testing.archives import ENVIRONMENT, IMAGE, LOCK_SHA256, publish_environment
 
 ZEROS = "0" * 64
-LOCK = b"version: 1\nmetadata: {}\npackage: []\n"
-LOCK_SHA256 = Digest.of(LOCK).hex
-ENVIRONMENT = f"small-{LOCK_SHA256[:12]}"
 MODELS = {"pytorch": "pth", "xgboost": "json", "lightgbm": "txt", "onnx": "onnx"}
 X = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
 Y = {"y": np.array([0.25, 0.75])}
-
-
-def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
-    """A tiny OCI image: its identity, and its blobs by digest."""
-    layers = [b"layer one", b"layer two, a little longer"]
-    diff_ids = [str(Digest.of(b"unpacked " + layer)) for layer in layers]
-    config = json.dumps(
-        {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    ).encode()
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": oci_layout.MANIFEST,
-            "config": {"digest": str(Digest.of(config)), "size": len(config)},
-            "layers": [{"digest": str(Digest.of(layer)), "size": len(layer)} for layer in layers],
-        }
-    ).encode()
-    blobs = {str(Digest.of(b)): b for b in (*layers, config, manifest)}
-    identity = ImageIdentity(
-        manifest=str(Digest.of(manifest)),
-        config=str(Digest.of(config)),
-        diff_ids=diff_ids,
-        platform="linux/amd64",
-    )
-    return identity, blobs
-
-
-IMAGE, BLOBS = image_parts()
-
-
-def export(folder: Path) -> Path:
-    """Lay the tiny image out as a builder would."""
-    (folder / "blobs/sha256").mkdir(parents=True)
-    for digest, data in BLOBS.items():
-        (folder / oci_layout.blob(digest)).write_bytes(data)
-    return folder
-
-
-def publish_environment(archive: Archive, name: str = "small", wheel: str = "thing-1.0") -> EnvironmentRecord:
-    """Publish a small environment: three packages that hold nothing, a real recipe, an image.
-
-    Args:
-        wheel: NAME-VERSION of the one wheel in it.
-    """
-    lock = LOCK if (name, wheel) == ("small", "thing-1.0") else LOCK + f"# {name} {wheel}\n".encode()
-    archive.environments.mkdir(parents=True, exist_ok=True)
-    store = PackageStore(archive.packages)
-    packages = []
-    for kind, file in (
-        ("base", "base.tar"),
-        ("conda-part", "conda-part.tar"),
-        ("wheel", f"{wheel}-py3-none-any.whl"),
-    ):
-        data = b"the bytes of " + file.encode()
-        digest = store.add_bytes(data, file)
-        packages.append(
-            PackageEntry.model_validate(
-                {
-                    "kind": kind,
-                    "name": file.split("-")[0],
-                    "version": wheel.partition("-")[2] if kind == "wheel" else "1.0",
-                    "file": file,
-                    "size": len(data),
-                    "sha256": digest.hex,
-                }
-            )
-        )
-    with atomic.Staging(archive.images, "build") as work:
-        image = oci_layout.add(archive.images, export(work.path / "layout"), IMAGE.manifest, [])
-    with atomic.Staging(archive.environments, name) as staging:
-        base, part, thing = packages
-        probe = pack_probe(gather_probe({}))
-        recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, (thing,), probe))
-        (staging.path / "conda-lock.yml").write_bytes(lock)
-        (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
-        names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
-        record = EnvironmentRecord(
-            schema=1,
-            name=name,
-            created="2026-01-02T03:04:05Z",
-            lock_sha256=Digest.of(lock).hex,
-            image=image,
-            packages=packages,
-            files=[writer.entry(staging.path, n, "recipe", "text") for n in names],
-            builder={"timeproof": "0.1.0"},
-            left_out=[["pip", "an installer"]],
-        )
-        writer.publish_environment(archive, staging.path, record)
-    return record
 
 
 def metadata_of(draft: writer.Draft, files: list[Any], **changed: Any) -> Metadata:

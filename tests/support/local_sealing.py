@@ -9,26 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-from support import local_probe
-from support.archive_making import ENVIRONMENT, IMAGE, publish_environment
-from support.faking import FakeEngine
-
-from timeproof.engines.protocol import ImageFacts
-from timeproof.sealing.flow import Archived, Request, archive_model
 from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
+from timeproof.testing.archives import publish_environment
 
-HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 _COUNT = itertools.count()
-
-
-def seal(archive: Archive, model: object, inputs: object, **more: Any) -> Archived:
-    """Archive a model; both seals are real runs of the probe, without a container."""
-    engine = FakeEngine(local_probe.run, [HELD])
-    fields = {"model": model, "inputs": inputs, "grid_size": 8, "environment": ENVIRONMENT, **more}
-    return archive_model(archive, Request(**fields), lambda: engine)
 
 
 def with_onnxruntime(archive: Archive) -> str:

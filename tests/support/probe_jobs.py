@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from support import onnx_bytes
-from support.probing import artifact, write_inputs
+
+from timeproof.testing.probing import artifact, write_inputs
 
 
 def adder(folder: Path, name: str = "onnx", **more: Any) -> dict[str, Any]:

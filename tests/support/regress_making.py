@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support.archive_making import IMAGE, Y, publish, publish_environment
-from support.faking import FakeEngine, answer, ended, result_frame, stream
+from support.archive_making import Y, publish
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.store.layout import Archive
+from timeproof.testing.archives import IMAGE, publish_environment
+from timeproof.testing.fake_engine import FakeEngine, answer, ended, result_frame, stream
 
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 VERSIONS = ("3.3.5", "4.0.0", "4.7.0")

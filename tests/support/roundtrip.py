@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from support import probing
 
 from timeproof.frameworks import Saved, SaveOptions, adapter_for, adapter_for_file, read_inputs
 from timeproof.frameworks.registry import require_spec
+from timeproof.testing import probing
 
 
 @dataclass
@@ -48,7 +48,7 @@ def save(case: Case, folder: Path) -> tuple[Saved, dict[str, np.ndarray], dict[s
     tag = f"{require_spec(adapter.name).tag}_v1"
     if file is None:
         saved = adapter.save(case.model, inputs, folder, tag, case.options)
-        if case.options.onnx:
+        if adapter.wants_export(case.options):
             saved = adapter.interchange(case.model, inputs, folder, tag, case.options, saved)
         expected = adapter.answers(case.model, inputs, saved)
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support import onnx_bytes
 
 ROWS = np.linspace(-1, 1, 36, dtype=np.float32).reshape(9, 4)
 LABELS = np.array([0, 1, 2] * 3)
@@ -15,11 +16,13 @@ def net() -> dict[str, Any]:
     import torch
     from tiny_net import TinyNet
 
+    from timeproof.frameworks.pytorch import PyTorchOptions
+
     torch.manual_seed(0)
     return {
         "model": TinyNet(4, 3).eval(),
         "inputs": {"x": ROWS},
-        "init_args": {"inputs": 4, "classes": 3},
+        "options": PyTorchOptions(init_args={"inputs": 4, "classes": 3}),
     }
 
 
@@ -39,16 +42,9 @@ def leaves() -> tuple[Any, Any]:
 
 def graph(folder: Path) -> tuple[Path, dict[str, Any]]:
     """An `.onnx` file: twice the input."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 4])
-    node = helper.make_node("Add", ["x", "x"], ["y"])
-    opset = helper.make_opsetid("", 17)
-    model = helper.make_model(helper.make_graph([node], "twice", [x], [y]), opset_imports=[opset])
-    model.ir_version = 8
+    rows = (onnx_bytes.value_info(name, "rows", 4) for name in ("x", "y"))
+    adding = onnx_bytes.message(1, onnx_bytes.node("Add", ["x", "x"], ["y"]))
+    model = onnx_bytes.model(adding, *(onnx_bytes.message(11 + k, info) for k, info in enumerate(rows)))
     path = folder / "twice.onnx"
-    path.write_bytes(model.SerializeToString())
-    assert onnx.load(path).graph.name == "twice"
+    path.write_bytes(model)
     return path, {"x": ROWS}

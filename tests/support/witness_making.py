@@ -12,16 +12,12 @@ from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.schema.v1 import Witness
 
+Kind = Literal["float64", "emulated", "margin"]
 NATIVE = {"y": np.array([[0.25, 0.75], [0.5, 0.125]], "<f4"), "margin": np.array([-1.5, 2.0], "<f4")}
 WIDE = {name: np.nextafter(array, np.float32(0)) for name, array in NATIVE.items()}
 
 
-def publish(
-    archive: Archive,
-    *kinds: Literal["float64", "emulated", "margin"],
-    framework: str = "onnx",
-    **changed: Any,
-) -> Ref:
+def publish(archive: Archive, *kinds: Kind, framework: str = "onnx", **changed: Any) -> Ref:
     """Publish one artifact with these witnesses."""
     with writer.draft(archive, 5, framework) as draft:
         files = fill(draft, b"a model", input=X, output=NATIVE)

@@ -72,10 +72,14 @@ def archived(made: Made, root: Path, environment: str) -> dict[str, Any]:
     """Import timeproof, archive the live object, and say what became of it."""
     import timeproof
     from timeproof.errors import BadModel, BadRequest, TimeproofError
+    from timeproof.frameworks.choose import spec_for_either
 
     try:
+        kind = spec_for_either(made.model).options
+        options = kind(**{k: v for k, v in made.options.items() if k in kind.model_fields})
+        more = {k: v for k, v in made.options.items() if k not in kind.model_fields}
         done = timeproof.archive(
-            made.model, made.inputs, grid_size=1, root=root, environment=environment, **made.options
+            made.model, made.inputs, grid_size=1, root=root, environment=environment, options=options, **more
         )
     except TimeproofError as error:
         refused = error.exit_code in {BadRequest.exit_code, BadModel.exit_code}  # else the engine, the disk

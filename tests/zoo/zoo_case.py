@@ -28,7 +28,7 @@ class Made:
 
     `answer` gives what the user has in hand after asking: a tensor, an array, or tuples and mappings of them.
     A mapping's keys are the names that the archive is expected to give the outputs, where it has such names.
-    `options` go to `timeproof.archive`.
+    `options` go to `timeproof.archive`, those of the framework in its own record.
     """
 
     model: object

@@ -12,6 +12,7 @@ from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
     from timeproof.base.progress import Progress
+    from timeproof.frameworks.options import FrameworkOptions
     from timeproof.importing.flow import Imported
     from timeproof.replaying.flow import Result
     from timeproof.sealing.flow import Archived
@@ -27,12 +28,7 @@ def archive(
     root: str | Path = DEFAULT_ARCHIVE,
     environment: str | Path | None = None,
     without: Sequence[str] = (),
-    init_args: Mapping[str, object] | None = None,
-    optimizer: object | None = None,
-    epoch: int | None = None,
-    format: str | None = None,
-    onnx: bool = True,
-    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic",
+    options: FrameworkOptions | None = None,
     profile: str | Path = "portable",
     prove_portable: bool = False,
     witness: Literal["auto", "float64", "emulated", "none"] = "auto",
@@ -47,6 +43,7 @@ def archive(
     keep_saturating: bool = False,
     engine: Literal["docker", "podman", "none"] | None = None,
     progress: Progress | None = None,
+    **unknown: object,
 ) -> Archived:
     """Archive a model with its answers and its environment; it is published only once it has replayed.
 
@@ -61,11 +58,10 @@ def archive(
         environment: None captures this process's own; or the name of one in the archive; or a folder
             with a conda-lock.yml.
         without: distributions to leave out of a captured environment.
-        init_args: what the PyTorch class was called with; or the model's own `init_args` attribute.
-        optimizer, epoch: stored beside a PyTorch model's state_dict.
-        format: `json` or `ubj` for XGBoost, `text` or `json` for LightGBM.
-        onnx: whether a PyTorch model also gets an ONNX copy.
-        graph_optimization: of onnxruntime, for ONNX models and copies.
+        options: what the model's framework alone is told, in its own record:
+            `timeproof.frameworks.pytorch.PyTorchOptions` (`init_args`, `optimizer`, `epoch`, `onnx`),
+            `xgboost.XGBoostOptions`, `lightgbm.LightGBMOptions`, `onnx.OnnxOptions`, or a plugin's. All have
+            `format`, and `graph_optimization` for graphs and copies.
         profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.
         prove_portable: also run it on simulated CPUs (5 to 90 times slower), and record what moved.
         witness: a second reference for other CPUs. `auto` records raw margins for trees, and float64 for
@@ -91,13 +87,17 @@ def archive(
 
     Raises:
         timeproof.errors.TimeproofError: each class says what to do; nothing was published.
+        TypeError: a keyword that there is not; of one that an options record has, the message says which.
     """
     from timeproof.base.progress import SILENT
     from timeproof.engines.registry import engine_named
     from timeproof.frameworks.base import SaveOptions
+    from timeproof.frameworks.options import FrameworkOptions
     from timeproof.sealing.flow import Request, archive_model
     from timeproof.store.layout import Archive
 
+    if unknown:
+        raise _unexpected(model, unknown)
     request = Request(
         model=model,
         inputs=inputs,
@@ -109,15 +109,7 @@ def archive(
         witness=witness,
         thresholds=thresholds or {},
         tags=tags or {},
-        options=SaveOptions(
-            format=format,
-            init_args=init_args,
-            optimizer=optimizer,
-            epoch=epoch,
-            onnx=onnx,
-            graph_optimization=graph_optimization,
-            keep_saturating=keep_saturating,
-        ),
+        options=SaveOptions(options or FrameworkOptions(), keep_saturating=keep_saturating),
         copies=copies or {},
         expected=expected,
         scores=scores,
@@ -129,6 +121,25 @@ def archive(
     for remark in done.remarks:
         _LOG.warning("%s: %s", done.ref, remark)
     return done
+
+
+def _unexpected(model: object, unknown: Mapping[str, object]) -> TypeError:
+    """Say that `archive` has no such keyword; where a framework's options have it, say how it is given."""
+    from timeproof.errors import TimeproofError
+    from timeproof.frameworks.choose import spec_for_either
+    from timeproof.frameworks.registry import specs
+
+    name = min(unknown)
+    message = f"archive() got an unexpected keyword argument {name!r}"
+    try:
+        candidates = [spec_for_either(model)]
+    except TimeproofError:
+        candidates = list(specs())
+    kinds = [spec.options for spec in candidates if name in spec.options.model_fields]
+    if not kinds:
+        return TypeError(message)
+    spelling = f"options={kinds[0].__name__}({name}=…)"
+    return TypeError(f"{message}: write {spelling}, from {kinds[0].__module__.rpartition('.')[0]}")
 
 
 def import_models(

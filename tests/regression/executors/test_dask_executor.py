@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import docker
 import pytest
@@ -26,13 +26,14 @@ from support import registry_server
 from support.archive_making import copy_archive
 from support.grafting import graft
 from support.network import Network
+from support.own_containers import containers_with_files_of
 from support.private_engine import PrivateEngine
 from support.registry_server import RegistryServer
+from support.waiting import HANG_SECONDS, wait_until
 from typer.testing import CliRunner
 
 from timeproof.cli.main import make_app
 from timeproof.engines.docker import connect
-from timeproof.engines.ownership_labels import LABEL
 from timeproof.regression.report import Report
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_environment
@@ -47,28 +48,19 @@ while not os.path.exists(os.path.join(os.path.dirname(os.path.dirname(__file__))
 """
 
 
-def until(what: Callable[[], Any], why: Callable[[], str], seconds: float = 900) -> Any:
-    """Wait for something that will come; fail with a reason where it does not."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, why()
-        time.sleep(0.3)
-    return found
-
-
-def attendants() -> dict[int, int]:
-    """The processes that attend to a piece: their workers', by their own."""
-    found = {}
+def attendants(scratch: Path) -> dict[int, int]:
+    """The processes that attend to a piece: their workers', by their own. Only those of one cluster."""
+    module = b"timeproof.regression.executors.dask.worker_process"
+    workers = {}
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
+            variables = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"timeproof.regression.executors.dask.worker_process" in words:
-            found[int(folder.name)] = int(
-                words[words.index(b"timeproof.regression.executors.dask.worker_process") + 1]
-            )
-    return found
+        if module in words and f"TMPDIR={scratch}".encode() in variables:
+            workers[int(folder.name)] = int(words[words.index(module) + 1])
+    return workers
 
 
 @dataclass
@@ -81,7 +73,11 @@ class Site:
     scheduler: str
     engines: list[str]  # addresses
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
-    others: set[str] = field(default_factory=set)  # containers that were there before
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of temporary files of every process of the cluster."""
+        return self.folder / "tmp"
 
     @property
     def logs(self) -> str:
@@ -93,6 +89,7 @@ class Site:
             "DOCKER_HOST": engine,
             "DOCKER_CONFIG": str(self.registry.docker_login(self.folder / "docker")),
             "XDG_CACHE_HOME": str(self.folder / f"cache-{name}"),
+            "TMPDIR": str(self.scratch),
             # A pulled wire is a lost connection after seconds, and not after half a minute.
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
         }
@@ -112,20 +109,19 @@ class Site:
 
     def report(self, coordinator: subprocess.Popen[bytes], out: Path) -> dict[str, Any]:
         """What two runs must agree on, once it has ended."""
-        coordinator.wait(900)
+        coordinator.wait(HANG_SECONDS)
         path = out / "report.json"
         assert path.is_file(), self.logs
         return Report.parse(path.read_bytes(), path).stable()
 
     def containers(self) -> set[str]:
-        """Every container of ours, in both engines."""
+        """Every container of this cluster, in both engines."""
         return {one for engine in self.engines for one in self.containers_of(engine)}
 
     def containers_of(self, engine: str) -> set[str]:
         client = docker.APIClient(base_url=engine)
         try:
-            found = client.containers(all=True, filters={"label": LABEL})
-            return {c["Id"] for c in found} - self.others
+            return containers_with_files_of(client, self.folder)
         finally:
             client.close()
 
@@ -142,6 +138,7 @@ def site(sealed) -> Iterator[Site]:
     ):
         folder = Path(name)
         (folder / "engine").mkdir()
+        (folder / "tmp").mkdir()
         own = PrivateEngine(folder / "engine")
         registry = RegistryServer(folder / "registry", network.addresses["hub"], 5000)
         site = Site(
@@ -153,7 +150,6 @@ def site(sealed) -> Iterator[Site]:
         )
         try:
             own.start()
-            site.others = site.containers()
             with registry.running(*network.inside("hub")):
                 words = ["-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
                 site.start("hub", [*words, "--host", network.addresses["hub"], "--port", "8786"])
@@ -164,13 +160,13 @@ def site(sealed) -> Iterator[Site]:
                     site.start(machine, words, address)
                 knock = f"import socket; socket.create_connection(('{network.addresses['hub']}', 5000), 1)"
                 words = [*network.inside("desk"), sys.executable, "-c", knock]
-                until(
+                wait_until(
                     lambda: subprocess.run(words, capture_output=True).returncode == 0, registry.log.read_text
                 )
                 push = ["-m", "timeproof", "push", "--all", "-a", str(sealed.root)]
                 push += ["--registry", f"http://{registry.host}/models"]
                 pushing = site.start("desk", push)
-                assert pushing.wait(900) == 0, site.logs
+                assert pushing.wait(HANG_SECONDS) == 0, site.logs
                 yield site
         finally:
             for process in site.processes[1:]:
@@ -182,8 +178,8 @@ def site(sealed) -> Iterator[Site]:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait(20)
-            until(lambda: not attendants(), lambda: "an attendant is left")
+                    process.wait(HANG_SECONDS)
+            wait_until(lambda: not attendants(site.scratch), lambda: "an attendant is left")
             own.kill()
             own.unmount()
 
@@ -191,7 +187,10 @@ def site(sealed) -> Iterator[Site]:
 def on_this_machine(archive: Archive, out: Path) -> dict[str, Any]:
     """The report of the same command without a cluster."""
     words = ["regress", str(archive.root), "--out", str(out), "--env", archive.environment_names()[0]]
-    result = CliRunner().invoke(make_app(), words)
+    scratch = out.with_name(f"{out.name}-scratch")
+    scratch.mkdir()
+    with Gate(scratch), mock.patch.object(tempfile, "tempdir", str(scratch)):
+        result = CliRunner().invoke(make_app(), words)
     assert result.exit_code == 0, result.output
     return Report.parse((out / "report.json").read_bytes(), out).stable()
 
@@ -210,8 +209,7 @@ def many(sealed, tmp_path_factory) -> Archive:
 @pytest.fixture(scope="module")
 def alone(many, tmp_path_factory) -> Callable[[dict[str, Any]], bool]:
     """Whether the cells of a report are those that this machine finds by itself."""
-    with Gate():
-        told = on_this_machine(many, tmp_path_factory.mktemp("alone"))
+    told = on_this_machine(many, tmp_path_factory.mktemp("alone") / "out")
     assert {c["verdict"] for c in told["cells"]} == {"identical"}
     return lambda report: all(cell in told["cells"] for cell in report["cells"])
 
@@ -243,14 +241,15 @@ OTHERS = {
 class Gate(threading.Thread):
     """Opens the gate of every gated model, of those too that begin to wait while it is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path) -> None:
+        """Args: scratch: the folder of temporary files of those who run the models."""
         super().__init__(daemon=True)
+        self.folders = scratch / f"timeproof-{os.getuid()}"
         self.over = threading.Event()
 
     def run(self) -> None:
-        folders = Path(tempfile.gettempdir(), f"timeproof-{os.getuid()}")
         while not self.over.wait(0.05):
-            for source in folders.glob(".staging-replay-*/in/*/source_pt_v*"):
+            for source in self.folders.glob(".staging-replay-*/in/*/source_pt_v*"):
                 with suppress(OSError):  # its container has ended meanwhile
                     (source.parent / "gate").touch()
 
@@ -274,22 +273,20 @@ def known(out: Path) -> set[str]:
 def at_the_gate(site: Site, out: Path) -> tuple[int, int]:
     """Wait until the others are finished, and the gated one runs; give its attendant and worker."""
 
-    def there() -> tuple[int, int] | None:
-        found = attendants()
-        if known(out) >= OTHERS and len(found) == 1 and len(site.containers()) == 1:
-            return next(iter(found.items()))
-        return None
+    def one_waits() -> bool:
+        return known(out) >= OTHERS and len(attendants(site.scratch)) == 1 and len(site.containers()) == 1
 
-    found: tuple[int, int] = until(there, lambda: f"{known(out)} {attendants()}\n{site.logs}")
-    return found
+    wait_until(one_waits, lambda: f"{known(out)} {attendants(site.scratch)}\n{site.logs}")
+    ((attendant, worker),) = attendants(site.scratch).items()
+    return attendant, worker
 
 
 def test_a_cluster_reports_what_one_machine_reports(site, many, alone, tmp_path):
     coordinator = site.coordinator(many, tmp_path / "out")
-    until(lambda: all(site.containers_of(engine) for engine in site.engines), lambda: site.logs)
-    with Gate():
+    wait_until(lambda: all(site.containers_of(engine) for engine in site.engines), lambda: site.logs)
+    with Gate(site.scratch):
         report = site.report(coordinator, tmp_path / "out")
-        here = on_this_machine(many, tmp_path / "here")
+    here = on_this_machine(many, tmp_path / "here")
     assert alone(report)
     assert len(report["cells"]) == 32
     assert (coordinator.returncode, report["passed"]) == (0, True)
@@ -312,7 +309,7 @@ def test_a_worker_killed_three_times_in_one_cell_loses_that_cell_alone(site, gat
         os.kill(worker, signal.SIGKILL)
         if killed == 3:  # with all that it had: whoever comes next has to find the container
             os.kill(attendant, signal.SIGKILL)
-        until(lambda gone=attendant: gone not in attendants(), lambda: site.logs)
+        wait_until(lambda gone=attendant: gone not in attendants(site.scratch), lambda: site.logs)
     report = site.report(coordinator, out)
     (lost,) = (c for c in report["cells"] if c["artifact"] == GATE)
     assert (lost["verdict"], lost["reason"]) == ("lost", "its worker died while it ran, 3 times")
@@ -330,9 +327,9 @@ def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, alon
     coordinator.kill()
     coordinator.wait()
     # Nobody opens the gate: the piece ends because nobody waits for it.
-    until(lambda: not attendants() and not site.containers(), lambda: site.logs)
+    wait_until(lambda: not attendants(site.scratch) and not site.containers(), lambda: site.logs)
     assert known(out) == OTHERS
-    with Gate():
+    with Gate(site.scratch):
         resumed = site.report(site.coordinator(gated, out, "--resume"), out)
     assert alone(resumed)
     assert len(resumed["cells"]) == 5
@@ -347,9 +344,9 @@ def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, alone,
         machine = machine_of(worker)
     site.network.unplug(machine)
     # The connection is given up at both ends, and whoever ran the piece stops.
-    until(lambda: attendant not in attendants(), lambda: site.logs)
+    wait_until(lambda: attendant not in attendants(site.scratch), lambda: site.logs)
     site.network.plug(machine)
-    with Gate():
+    with Gate(site.scratch):
         report = site.report(coordinator, out)
     assert alone(report)
     assert len(report["cells"]) == 5

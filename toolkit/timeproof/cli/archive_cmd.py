@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,10 +20,13 @@ from timeproof.cli.console import (
 )
 from timeproof.cli.user_code import load, read_arrays
 from timeproof.errors import BadRequest
+
+if TYPE_CHECKING:
+    from timeproof.frameworks.options import FrameworkOptions
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
-    from timeproof.frameworks.base import SaveOptions
+    from timeproof.frameworks.options import FrameworkOptions
 
 NAME = "archive"
 HELP = "Archive a model with its outputs and its environment, and seal it by replaying it twice."
@@ -45,10 +47,6 @@ timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused if 
 
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    measures your conversion
 """
-
-GRAPH_LEVELS = ("disable", "basic", "extended", "all")
-# The options that a user's function may return beside the model and its inputs.
-_OPTIONS = ("init_args", "optimizer", "epoch", "format", "onnx", "graph_optimization")
 
 
 def command(
@@ -138,13 +136,13 @@ def command(
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        options = SaveOptions(
-            format=format,
-            onnx=onnx,
-            graph_optimization=graph_level(graph_optimization),  # type: ignore[arg-type]  # it is one of the four
-            keep_saturating=keep_saturating,
-        )
+        copies = key_values(copy, "copy", "onnx=PATH")
+        thresholds = dict(_threshold(t) for t in threshold or ())
+        known_outputs = None if expected is None else read_arrays(expected)
         model, arrays, extras = load(target, inputs)
+        flags = {"format": format, "onnx": onnx, "graph_optimization": graph_optimization}
+        own_options = {key: value for key, value in extras.items() if key != "tags"}
+        options = framework_options(target, model, flags, own_options)
         request = Request(
             model=model,
             inputs=arrays,
@@ -155,11 +153,11 @@ def command(
             profile=profile,
             prove_portable=prove_portable,
             witness=witness,
-            thresholds=dict(_threshold(t) for t in threshold or ()),
+            thresholds=thresholds,
             tags={**extras.get("tags", {}), **tags},
-            options=_with_extras(options, extras, target),
-            copies=key_values(copy, "copy", "onnx=PATH"),
-            expected=None if expected is None else read_arrays(expected),
+            options=SaveOptions(options, keep_saturating=keep_saturating),
+            copies=copies,
+            expected=known_outputs,
             scores=scores or (),
             keep_different=keep_different,
             keep_inexact=keep_inexact,
@@ -175,23 +173,32 @@ def command(
     run_command(json, work)
 
 
-def _with_extras(options: SaveOptions, extras: Mapping[str, Any], target: str) -> SaveOptions:
-    """Add the options that the user's function returns beside the model. Raises BadRequest."""
-    if unknown := set(extras) - {*_OPTIONS, "tags"}:
-        raise BadRequest(
-            f"{target} returns unknown keys: {', '.join(sorted(unknown))}",
-            advice=f"beside model and inputs it may return tags, {', '.join(_OPTIONS)}",
-        )
-    return replace(options, **{key: value for key, value in extras.items() if key in _OPTIONS})
+def framework_options(
+    target: str, model: object, flags: Mapping[str, object], extras: Mapping[str, object]
+) -> FrameworkOptions:
+    """Build the options record of the model's framework.
 
+    Args:
+        flags: the command line's options; those that the framework's record does not have are ignored.
+        extras: what the user's function returns beside the model: fields of the record, or the whole record
+            as `options`. They take precedence over the flags.
 
-def graph_level(name: str) -> str:
-    """Return `name` if it is a level of onnxruntime's graph optimisation. Raises BadRequest."""
-    if name not in GRAPH_LEVELS:
+    Raises BadRequest.
+    """
+    from timeproof.frameworks.choose import spec_for_either
+    from timeproof.frameworks.options import FrameworkOptions
+
+    if isinstance(record := extras.get("options"), FrameworkOptions):
+        flags, extras = dict(record), {name: value for name, value in extras.items() if name != "options"}
+    spec = spec_for_either(model)
+    fields = spec.options.model_fields
+    if unknown := sorted(set(extras) - set(fields)):
         raise BadRequest(
-            f"{name!r} is not a level of graph optimisation", advice=f"take one of: {', '.join(GRAPH_LEVELS)}"
+            f"{target} returns unknown keys with its {spec.title} model: {', '.join(unknown)}",
+            advice=f"beside the model, the inputs and tags it may return: {', '.join(fields)}",
         )
-    return name
+    values: dict[str, Any] = {name: flags[name] for name in fields if name in flags} | dict(extras)
+    return spec.options(**values)
 
 
 def key_values(options: list[str] | None, title: str, form: str) -> dict[str, str]:

@@ -79,11 +79,13 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.cli.archive_cmd import graph_level, key_values
+        from timeproof.cli.archive_cmd import key_values
         from timeproof.engines.docker import connect
+        from timeproof.frameworks.options import FrameworkOptions
         from timeproof.importing.flow import Request, import_models
         from timeproof.store.layout import Archive
 
+        options = FrameworkOptions(graph_optimization=graph_optimization)  # type: ignore[arg-type]  # it checks that
         request = Request(
             source=source,
             grid_size=grid_size,
@@ -94,7 +96,7 @@ def command(
             scores=scores or (),
             origin=origin,
             profile=profile,
-            graph_optimization=graph_level(graph_optimization),  # type: ignore[arg-type]  # it is one of the four
+            graph_optimization=options.graph_optimization,
             tags=key_values(tag, "tag", "KEY=VALUE"),
             skip_bad=skip_bad,
         )

@@ -54,7 +54,7 @@ def _print_changes(changes: tuple[Change, ...]) -> None:
 
     table = rows_under("package", "change", "was", "is now", fold=True)
     for change in changes:
-        was, now = change.shown()
+        was, now = change.labels()
         colour = {"added": "green", "removed": "red"}.get(change.kind, "yellow")
         name = f"{change.package.name} [dim]{escape(change.package.platform)}[/dim]"
         table.add_row(name, f"[{colour}]{change.kind}[/{colour}]", escape(was), escape(now))
@@ -96,7 +96,8 @@ def command(
         from timeproof.base import atomic
         from timeproof.environments.lock.difference import differences
         from timeproof.environments.solve.allowed import Allowed
-        from timeproof.environments.solve.flow import lock_from_interpreter, solve
+        from timeproof.environments.solve.flow import solve
+        from timeproof.environments.solve.from_interpreter import lock_from_interpreter
         from timeproof.errors import BadRequest, NotFound
         from timeproof.store.layout import Archive
         from timeproof.store.packages import PackageStore
@@ -132,7 +133,7 @@ def command(
                     "platforms": list(lock.platforms),
                     "packages": len(lock.packages),
                     "written": not check,
-                    "changes": None if changes is None else [change.told() for change in changes],
+                    "changes": None if changes is None else [change.to_json() for change in changes],
                 }
             )
             return exit_code

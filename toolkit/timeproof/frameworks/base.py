@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ import numpy.typing as npt
 from timeproof.base.limits import LIMITS
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable, TimeproofError
+from timeproof.frameworks.options import FrameworkOptions
+from timeproof.store.schema.v1 import ProfileRecord
 
 Array = npt.NDArray[Any]
 Role = Literal["model", "interchange", "source", "external", "optional"]
-GraphOptimization = Literal["disable", "basic", "extended", "all"]
 
 # What is kept only on request, as the metadata's `kept` spells it.
 INEXACT = "inexact"  # an interchange copy further than rounding from the native answer
@@ -76,31 +77,25 @@ class Saved:
     # Output → whether the values along its last axis are class scores, so that an argmax means a class.
     # An output that is not named here is judged by its shape.
     scores: Mapping[str, bool] = field(default_factory=dict)
+    # Why every conversion of the model is wrong, within a sentence; empty where nothing says so.
+    misconverted: str = ""
     # What inputs and outputs mean: `features` (name, type, categories), `classes`, `columns` by output.
     signature: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SaveOptions:
-    """How to save. `format`: the framework's own default where None. `timestamp`: UTC, RFC 3339."""
+    """How to save.
 
-    format: str | None = None
-    init_args: Mapping[str, object] | None = None
-    optimizer: object | None = None
-    epoch: int | None = None
-    onnx: bool = True
+    Args:
+        framework: what the user says of the model, in the framework's own record.
+        timestamp: UTC, RFC 3339.
+        keep_saturating: keep, and mark, what a CPU without VNNI adds up otherwise.
+    """
+
+    framework: FrameworkOptions = field(default_factory=FrameworkOptions)
     timestamp: str = ""
-    graph_optimization: GraphOptimization = "basic"
     keep_saturating: bool = False
-    named: bool = False  # the user named the inputs: they are passed by these names
-    narrow: Mapping[str, str] = field(default_factory=dict)  # input → torch's dtype, where NumPy has none
-
-    def __post_init__(self) -> None:
-        if self.graph_optimization not in get_args(GraphOptimization):
-            raise BadRequest(
-                f"the graph optimisation {self.graph_optimization!r} is not known",
-                advice=f"it is one of {', '.join(get_args(GraphOptimization))}",
-            )
 
 
 class NoRuntime(NotArchivable):
@@ -108,9 +103,30 @@ class NoRuntime(NotArchivable):
 
 
 class AdapterDefaults:
-    """What an adapter inherits: no interchange copy of its own, and no reasons for another answer."""
+    """What an adapter inherits: no copies, no demands on a profile, no reasons for another answer."""
 
-    exports = False
+    name: str
+    exports = ""
+
+    def wants_export(self, options: SaveOptions) -> bool:  # noqa: ARG002 - every adapter is called alike
+        return bool(self.exports)
+
+    def check_profile(self, saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:  # noqa: ARG002
+        return saved
+
+    def add_copy(
+        self,
+        copy: Any,  # noqa: ARG002 - every adapter is called alike
+        inputs: Mapping[str, Array],  # noqa: ARG002
+        folder: Path,  # noqa: ARG002
+        tag: str,  # noqa: ARG002
+        options: SaveOptions,  # noqa: ARG002
+        saved: Saved,
+    ) -> Saved:
+        raise BadRequest(
+            f"a {saved.framework} model can't have a copy called {self.name!r}",
+            advice="copies are given as onnx=PATH, for models that are not ONNX themselves",
+        )
 
     def differences(self, model: Any, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
         return []
@@ -131,7 +147,7 @@ class Adapter(Protocol):
     """How one framework's models become files that last. `name` is that of its `FrameworkSpec`."""
 
     name: str
-    exports: bool  # whether `interchange` makes copies
+    exports: str  # the framework of the copies that `interchange` makes; empty for none
 
     def recognises(self, model: object) -> bool:
         """Say whether `model` is one of this framework's, by its type's modules: nothing is imported."""
@@ -168,7 +184,33 @@ class Adapter(Protocol):
     ) -> Saved:
         """Write a copy in another format beside the model where this framework can; else give `saved` back.
 
-        Called once the environment is known to hold onnxruntime, which measures the copy's distance.
+        Called once the environment is known to hold what runs the copy, which measures its distance.
+        """
+
+    def wants_export(self, options: SaveOptions) -> bool:
+        """Say whether the user wants the copies that `interchange` makes."""
+
+    def check_profile(self, saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
+        """Note what the profile means for the model. Raises NotArchivable where it can't hold the answer.
+
+        Args:
+            keep: keep such a model, marked.
+        """
+
+    def add_copy(
+        self,
+        copy: Any,
+        inputs: Mapping[str, Array],
+        folder: Path,
+        tag: str,
+        options: SaveOptions,
+        saved: Saved,
+    ) -> Saved:
+        """Copy somebody's conversion of another framework's model, which is of this framework, beside it.
+
+        Raises:
+            BadRequest: this framework is no format for interchange.
+            NotArchivable: the file is not of this framework, or does not take the model's inputs.
         """
 
     def save_file(

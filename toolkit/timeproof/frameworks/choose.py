@@ -31,6 +31,11 @@ def spec_for(model: object) -> FrameworkSpec:
     )
 
 
+def spec_for_either(model: object) -> FrameworkSpec:
+    """Give the framework of a live model, or of the file at a `Path`. Raises NotFound and NotArchivable."""
+    return spec_for_file(model) if isinstance(model, Path) else spec_for(model)
+
+
 def adapter_for_file(path: Path) -> Adapter:
     """Give the adapter of an existing model file, by its bytes, whatever it is called; it is not loaded.
 

@@ -13,7 +13,6 @@ from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Array, comes_from
 
-_NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 _ADVICE = "give a NumPy array, a list or tuple of them, or a mapping from input names to them"
 _OWN_ARRAY = (
     "give the array that you give to the model itself. XGBoost and LightGBM models take tables with columns"
@@ -106,25 +105,13 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> Inputs:
     return arrays
 
 
-def narrow_types(inputs: object, arrays: Mapping[str, Array]) -> dict[str, str]:
-    """Name torch's dtype of those inputs that are tensors of a type that NumPy lacks (bfloat16).
-
-    Args:
-        inputs: what the user handed in; `arrays` is what `normalise_inputs` made of it.
-    """
+def input_items(inputs: Any) -> list[Any]:
+    """What the user handed in, item by item, in the order in which `normalise_inputs` names them."""
     if isinstance(inputs, Mapping):
-        items = list(inputs.values())
-    elif isinstance(inputs, (tuple, list)) and any(_is_array(item) for item in inputs):
-        items = list(inputs)
-    else:
-        items = [inputs]
-    found = {}
-    for name, item in zip(arrays, items, strict=False):
-        if comes_from(item, "torch", frozenset({"Tensor"})):
-            kind = str(item.dtype).removeprefix("torch.")
-            if kind.startswith(_NARROW):
-                found[name] = kind
-    return found
+        return list(inputs.values())
+    if isinstance(inputs, (tuple, list)) and any(_is_array(item) for item in inputs):
+        return list(inputs)
+    return [inputs]
 
 
 def _name(name: object) -> str:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from timeproof.errors import BadPlugin
+from timeproof.frameworks.options import FrameworkOptions
 from timeproof.store.layout import NAME, TAG
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FrameworkSpec:
             first that is there gives the version.
         adapter: `module:Class` of its `Adapter`.
         probe: the folder of what runs in the container: `load.py`, and what that imports.
+        options: the record of what a user can say of its models.
         takes: what it archives, within a sentence, article included: "a torch.nn.Module".
         files: the model files that it archives, within a sentence: "an .onnx file"; empty for none.
         extensions: of such files, each with its dot: a file whose bytes tell nothing is held for one of them.
@@ -62,6 +64,7 @@ class FrameworkSpec:
     adapter: str
     probe: Path | None = None
     runtime: str = ""
+    options: type[FrameworkOptions] = FrameworkOptions
     takes: str = ""
     files: str = ""
     extensions: tuple[str, ...] = ()

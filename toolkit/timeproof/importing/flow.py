@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
@@ -15,6 +14,7 @@ from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.onnx import case_folders
 from timeproof.frameworks.onnx.case_folders import Known
 from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.options import GraphOptimization
 from timeproof.frameworks.registry import require_spec
 from timeproof.images.build import locate_environment
 from timeproof.importing import model_files
@@ -25,6 +25,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import batch, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
     EnvironmentRef,
@@ -51,7 +52,7 @@ class Request:
     scores: Sequence[str] = ()  # names of answers that hold class scores
     origin: str = ""  # the origin that the metadata records; by default the source's own name
     profile: str = "portable"
-    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic"
+    graph_optimization: GraphOptimization = "basic"
     tags: Mapping[str, str] = field(default_factory=dict)
     skip_bad: bool = False
 
@@ -239,8 +240,8 @@ class _Filling:
             ),
             profile=self.profile,
             training=None,
-            machine={},
-            seal={},
+            machine=Machine(),
+            seal=SealFacts(),
             tags={**{k: str(v) for k, v in self.request.tags.items()}, **item.tags},
             notes=[*case.notes, *copied.notes],
             kept=list(copied.kept),

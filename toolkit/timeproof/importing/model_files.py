@@ -9,7 +9,7 @@ from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotImportable
-from timeproof.frameworks.base import Adapter, GraphOptimization, SaveOptions
+from timeproof.frameworks.base import Adapter, SaveOptions
 from timeproof.frameworks.choose import adapter_for_file
 from timeproof.frameworks.onnx import signature as graph
 from timeproof.frameworks.onnx.adapter import Looked
@@ -19,6 +19,7 @@ from timeproof.frameworks.onnx.probe import onnxfile
 from timeproof.frameworks.onnx.probe.elements import widened
 from timeproof.frameworks.onnx.signature import Port
 from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.options import FrameworkOptions, GraphOptimization
 from timeproof.importing import array_files
 from timeproof.importing.features import add_column_names, read_feature_names
 from timeproof.importing.fitting import fit_answer, fit_input
@@ -216,7 +217,8 @@ def copy_onnx(batch: Batch, path: Path, data: bytes, case: Known, level: GraphOp
     tag = batch.next.tag
     renamed = external_names(path, model, tag)
     # The answers come from a third party, so weights that saturate cannot spoil them: a note is enough.
-    looked = Looked.at(model, data, path.parent, SaveOptions(graph_optimization=level, keep_saturating=True))
+    saving = SaveOptions(FrameworkOptions(graph_optimization=level), keep_saturating=True)
+    looked = Looked.at(model, data, path.parent, saving)
     options: Mapping[str, Any] = {"graph_optimization": level, "facts": looked.facts, **case.options}
     if not renamed:
         entry = batch.write(f"model_{tag}.onnx", data, "model", "onnx")

@@ -1,4 +1,4 @@
-"""Cells as they come in, from any thread and more than once: each is kept once, and a conflict is told."""
+"""Cells as they come in, from any thread and more than once: each stays once, and a conflict is named."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Collector:
         """Take one cell, and what the container said of its machine."""
         with self._lock:
             cell = cell.model_copy(update={"machine": self._number(machine)})
-            known = self.cells.get(cell.key)
-            merged = cell if known is None else merge(known, cell)
-            if merged is known:
+            before = self.cells.get(cell.key)
+            merged = cell if before is None else merge(before, cell)
+            if merged is before:
                 return
             self.cells[cell.key] = merged
             self._keep(merged, machine)
@@ -51,18 +51,18 @@ class Collector:
         return self._numbers[spelled]
 
 
-def merge(known: Cell, cell: Cell) -> Cell:
-    """What is known of a pair after two deliveries; `known` itself where the second says nothing new."""
-    if cell.verdict is Verdict.lost or known.verdict is Verdict.nondeterministic:
-        return known
-    if known.verdict is Verdict.lost or cell.verdict is Verdict.nondeterministic:
+def merge(before: Cell, cell: Cell) -> Cell:
+    """What is known of a pair after two deliveries; `before` itself where the second says nothing new."""
+    if cell.verdict is Verdict.lost or before.verdict is Verdict.nondeterministic:
+        return before
+    if before.verdict is Verdict.lost or cell.verdict is Verdict.nondeterministic:
         return cell
-    if (known.verdict, known.answer) == (cell.verdict, cell.answer):
-        return known
-    both = sorted((known, cell), key=lambda c: (c.verdict.severity, c.answer or ""))
-    said = " and ".join(f"{c.verdict} ({_short(c)})" for c in both)
+    if (before.verdict, before.answer) == (cell.verdict, cell.answer):
+        return before
+    both = sorted((before, cell), key=lambda c: (c.verdict.severity, c.answer or ""))
+    answers = " and ".join(f"{c.verdict} ({_short(c)})" for c in both)
     return both[-1].model_copy(
-        update={"verdict": Verdict.nondeterministic, "reason": f"two runs disagree: {said}"}
+        update={"verdict": Verdict.nondeterministic, "reason": f"two runs disagree: {answers}"}
     )
 
 

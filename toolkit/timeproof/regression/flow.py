@@ -1,4 +1,4 @@
-"""The flow of a regression: see to the environments, run what is missing, assemble the report."""
+"""The flow of a regression: build the environments, run what is missing, assemble the report."""
 
 from __future__ import annotations
 
@@ -28,43 +28,50 @@ from timeproof.version import VERSION
 
 
 @dataclass(slots=True)
-class _Place:
-    """What became of one column."""
+class _EnvironmentState:
+    """What became of one environment of the plan."""
 
-    column: PlannedEnvironment
-    record: EnvironmentRecord | None
+    planned: PlannedEnvironment
+    record: EnvironmentRecord | None = None
     source: str = ""
     failure: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its cells call it: its folder in the archive; its title where it could not be had."""
+        return self.record.folder if self.record else self.planned.title
 
 
 def prepare(
     archive: Archive,
-    columns: Sequence[PlannedEnvironment],
+    environments: Sequence[PlannedEnvironment],
     *,
     engine_version: str,
     builders: int,
     progress: Progress = SILENT,
 ) -> tuple[dict[str, EnvironmentRecord], dict[str, str]]:
-    """Fetch and build every column that the archive doesn't hold yet, several at once.
+    """Fetch and build every environment that the archive doesn't hold yet, several at once.
 
     Returns the records by title, and why the others could not be had. Raises EngineLost / EngineMissing.
     """
 
-    def one(column: PlannedEnvironment) -> EnvironmentRecord | str:
-        if column.record is not None:
-            return column.record
-        assert column.folder is not None
+    def build(environment: PlannedEnvironment) -> EnvironmentRecord | str:
+        if environment.record is not None:
+            return environment.record
+        assert environment.folder is not None
         try:
-            return from_lock_folder(archive, column.folder, engine_version=engine_version, progress=progress)
+            return from_lock_folder(
+                archive, environment.folder, engine_version=engine_version, progress=progress
+            )
         except (EngineLost, EngineMissing):
             raise
         except TimeproofError as error:
             return f"{error.kind}: {error.message}"
 
     with ThreadPoolExecutor(max(1, builders)) as pool:
-        found = dict(zip((c.title for c in columns), pool.map(one, columns), strict=True))
-    records = {title: r for title, r in found.items() if isinstance(r, EnvironmentRecord)}
-    return records, {title: r for title, r in found.items() if isinstance(r, str)}
+        built = dict(zip((e.title for e in environments), pool.map(build, environments), strict=True))
+    records = {title: r for title, r in built.items() if isinstance(r, EnvironmentRecord)}
+    return records, {title: r for title, r in built.items() if isinstance(r, str)}
 
 
 def regress(
@@ -95,106 +102,131 @@ def regress(
         builders=executor.width,
         progress=progress,
     )
-    places = {
-        c.title: _Place(c, records.get(c.title), failure=failures.get(c.title, "")) for c in plan.environments
-    }
-    by_folder = {r.folder: t for t, r in records.items()}
-    total = plan.count()
-    keys: dict[tuple[str, str], str] = {
-        (str(row.ref), records[c.title].folder): cell_key(row, records[c.title])
-        for row, c in plan.cells()
-        if c.title in records
-    }
-
-    def keep(cell: Cell, machine: Mapping[str, Any]) -> None:
-        if cell.key in keys:
-            journal.add(keys[cell.key], cell, machine)
-        on_cell(cell, len(collector.cells), total)
-
-    collector = Collector(keep)
-    for entry in journal.entries:
-        if keys.get(entry.cell.key) == entry.key and entry.cell.verdict is not Verdict.lost:
-            collector.remember(entry.cell, entry.machine)
-    resumed = len(collector.cells)
-
-    def pending(row: ArtifactSummary, column: PlannedEnvironment) -> bool:
-        return (str(row.ref), records[column.title].folder) not in collector.cells
-
-    def provided(folder: str, source: str, failure: str) -> None:
-        place = places[by_folder[folder]]
-        place.source, place.failure = source, failure
-
-    batches = batches_of(plan, records, pending, executor.width)
-    progress.step(f"Running {total - resumed} of {total} cells")
-    if batches:
-        executor.run(batches, {r.folder: r for r in records.values()}, collector.deliver, provided)
-    for row, column in plan.cells():
-        place = places[column.title]
-        folder = place.record.folder if place.record else column.title
-        if (str(row.ref), folder) not in collector.cells:
-            batch = Batch(folder, _unknown(row), (str(row.ref),))
-            for cell in lost_cells(batch, batch.refs, place.failure or "it was not run"):
-                collector.deliver(cell, {})
+    run = _Run(plan, records, failures, journal, on_cell)
+    resumed = run.resume()
+    progress.step(f"Running {run.total - resumed} of {run.total} cells")
+    run.execute(executor)
+    run.lose_the_rest()
     journal.done()
-    report = _assemble(plan, places, collector)
-    run = {
+    facts = {
         "started": started,
         "seconds": round(time.monotonic() - begun, 1),
         "executor": executor.name,
         "side_by_side": executor.width,
         "resumed": resumed,
     }
-    return with_histories(report.model_copy(update={"run": run}))
+    return with_histories(run.report().model_copy(update={"run": facts}))
 
 
-def _unknown(row: ArtifactSummary) -> ProfileRecord:
-    return ProfileRecord(name=row.profile, threads=None, variables={})
+class _Run:
+    """One run of a plan: its environments, its cells, and the journal that keeps them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        records: Mapping[str, EnvironmentRecord],
+        failures: Mapping[str, str],
+        journal: Journal,
+        on_cell: Callable[[Cell, int, int], None],
+    ) -> None:
+        self._plan, self._records, self._journal = plan, records, journal
+        self._on_cell = on_cell
+        self.total = plan.count()
+        self._states = {
+            e.title: _EnvironmentState(e, records.get(e.title), failure=failures.get(e.title, ""))
+            for e in plan.environments
+        }
+        self._by_folder = {r.folder: self._states[title] for title, r in records.items()}
+        self._keys = {
+            (str(artifact.ref), records[e.title].folder): cell_key(artifact, records[e.title])
+            for artifact, e in plan.cells()
+            if e.title in records
+        }
+        self._collector = Collector(self._keep)
+
+    def resume(self) -> int:
+        """Take over the journal's cells that still stand for the same; how many there are."""
+        for entry in self._journal.entries:
+            if self._keys.get(entry.cell.key) == entry.key and entry.cell.verdict is not Verdict.lost:
+                self._collector.remember(entry.cell, entry.machine)
+        return len(self._collector.cells)
+
+    def execute(self, executor: Executor) -> None:
+        """Run what is missing, where its environment could be had."""
+        batches = batches_of(self._plan, self._records, self._is_pending, executor.width)
+        if batches:
+            records = {r.folder: r for r in self._records.values()}
+            executor.run(batches, records, self._collector.deliver, self._provided)
+
+    def lose_the_rest(self) -> None:
+        """Deliver a lost cell wherever there is none."""
+        for artifact, environment in self._plan.cells():
+            state = self._states[environment.title]
+            name = str(artifact.ref)
+            if (name, state.name) not in self._collector.cells:
+                batch = Batch(state.name, _unknown_profile(artifact), (name,))
+                for cell in lost_cells(batch, batch.refs, state.failure or "it was not run"):
+                    self._collector.deliver(cell, {})
+
+    def report(self) -> Report:
+        """The report of all cells, in the order of artifacts, then environments."""
+        cells = [
+            self._collector.cells[str(artifact.ref), self._states[environment.title].name]
+            for artifact, environment in self._plan.cells()
+        ]
+        return Report(
+            schema=1,
+            toolkit=VERSION,
+            archive=self._plan.archive.name,
+            artifacts=[_reported_artifact(a) for a in self._plan.artifacts],
+            environments=[_reported_environment(s) for s in self._states.values()],
+            cells=cells,
+            machines=self._collector.machines,
+            notes=[f"{f.kind}: {f.message}" for f in self._plan.findings],
+        )
+
+    def _keep(self, cell: Cell, machine: Mapping[str, Any]) -> None:
+        if cell.key in self._keys:
+            self._journal.add(self._keys[cell.key], cell, machine)
+        self._on_cell(cell, len(self._collector.cells), self.total)
+
+    def _is_pending(self, artifact: ArtifactSummary, environment: PlannedEnvironment) -> bool:
+        return (str(artifact.ref), self._records[environment.title].folder) not in self._collector.cells
+
+    def _provided(self, folder: str, source: str, failure: str) -> None:
+        state = self._by_folder[folder]
+        state.source, state.failure = source, failure
 
 
-def _assemble(plan: Plan, places: Mapping[str, _Place], collector: Collector) -> Report:
-    cells = []
-    for row, column in plan.cells():
-        place = places[column.title]
-        folder = place.record.folder if place.record else column.title
-        cells.append(collector.cells[str(row.ref), folder])
-    notes = [f"{f.kind}: {f.message}" for f in plan.findings]
-    return Report(
-        schema=1,
-        toolkit=VERSION,
-        archive=plan.archive.name,
-        artifacts=[_subject(r) for r in plan.artifacts],
-        environments=[_site(p) for p in places.values()],
-        cells=cells,
-        machines=collector.machines,
-        notes=notes,
-    )
+def _unknown_profile(artifact: ArtifactSummary) -> ProfileRecord:
+    return ProfileRecord(name=artifact.profile, threads=None, variables={})
 
 
-def _subject(row: ArtifactSummary) -> ReportedArtifact:
+def _reported_artifact(artifact: ArtifactSummary) -> ReportedArtifact:
     return ReportedArtifact(
-        ref=str(row.ref),
-        framework=row.ref.framework,
-        framework_version=row.framework_version,
-        python=row.python,
-        environment=row.environment,
-        profile=row.profile,
-        created=row.created,
-        origin=row.origin,
-        tags=row.tags,
+        ref=str(artifact.ref),
+        framework=artifact.ref.framework,
+        framework_version=artifact.framework_version,
+        python=artifact.python,
+        environment=artifact.environment,
+        profile=artifact.profile,
+        created=artifact.created,
+        origin=artifact.origin,
+        tags=artifact.tags,
     )
 
 
-def _site(place: _Place) -> ReportedEnvironment:
-    column, record = place.column, place.record
+def _reported_environment(state: _EnvironmentState) -> ReportedEnvironment:
+    planned, record = state.planned, state.record
     return ReportedEnvironment(
-        name=record.folder if record else column.title,
-        title=column.title,
-        frameworks=column.frameworks,
+        name=state.name,
+        title=planned.title,
+        frameworks=planned.frameworks,
         packages=versions_of(record) if record else {},
-        dated=column.dated,
+        dated=planned.dated,
         created=record.created if record else "",
         manifest=record.image.manifest if record else "",
         platform=record.image.platform if record else "",
-        source=place.source,
-        failure=place.failure,
+        source=state.source,
+        failure=state.failure,
     )

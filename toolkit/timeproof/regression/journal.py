@@ -22,7 +22,8 @@ from timeproof.errors import BadRequest
 from timeproof.regression.report import Cell
 
 NAME = "journal.jsonl"
-_SYNC = 1.0  # seconds of work that a power cut may cost; a kill costs none
+SYNC_SECONDS = 1.0  # seconds of work that a power cut may cost; a kill costs none
+_DONE = {"done": True}  # the last line of a run that nothing is missing of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Entry:
 
 
 class Journal:
-    """Open for writing, and held against a second run in the same folder."""
+    """Open for writing, and locked against a second run in the same folder."""
 
     def __init__(self, folder: Path, *, resume: bool, again: bool) -> None:
         """Open the folder's journal.
@@ -42,53 +43,48 @@ class Journal:
             resume: keep what it holds.
             again: forget what it holds, also that of an interrupted run.
 
-        Raises BadRequest: another run writes it; or an interrupted run's lies here and neither is asked.
+        Raises BadRequest: another run writes it; or an interrupted run's lies here and neither was asked for.
         """
         self.path = folder / NAME
-        if folder.exists() and not folder.is_dir():
-            raise BadRequest(f"{folder} is not a folder", advice="give another one with --out")
-        with atomic.storage(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = _open_locked(self.path)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self.entries = self._begin(folder, resume=resume, again=again)
+        except BaseException:
             os.close(self._fd)
-            raise BadRequest(
-                f"another run writes into {folder}", advice="wait for it, or give another folder with --out"
-            ) from None
+            raise
+        self._synced = time.monotonic()
+
+    def _begin(self, folder: Path, *, resume: bool, again: bool) -> list[Entry]:
+        """Read what the file holds, or empty it; give the entries that are kept."""
         data = self.path.read_bytes()
         lines = [_line(raw) for raw in data.splitlines(keepends=True)]
-        finished = bool(lines) and lines[-1] == {"done": True}
+        finished = bool(lines) and lines[-1] == _DONE
         if data and not (resume or again or finished):
-            os.close(self._fd)
             raise BadRequest(
                 f"{folder} holds an interrupted run: {sum(_is_cell(x) for x in lines)} cells are done",
                 advice="finish it with --resume, or begin anew with --again",
             )
-        self.entries: list[Entry] = []
-        if resume:
-            self.entries = [e for x in lines if x and (e := _entry(x)) is not None]
-        else:
+        if not resume:
             with atomic.storage(self.path):
                 os.ftruncate(self._fd, 0)
-        if data and resume and not data.endswith(b"\n"):
+            return []
+        if data and not data.endswith(b"\n"):
             self._write(b"\n")  # what follows is a line of its own
-        self._synced = time.monotonic()
+        return [e for x in lines if x and (e := _entry(x)) is not None]
 
     def add(self, key: str, cell: Cell, machine: Mapping[str, Any]) -> None:
         """Note a finished cell. A kill from here on does not cost it."""
-        told = {"key": key, "cell": cell.model_dump(mode="json"), "machine": dict(machine)}
-        self._append(told)
-        if time.monotonic() - self._synced > _SYNC:
+        self._append({"key": key, "cell": cell.model_dump(mode="json"), "machine": dict(machine)})
+        if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
 
     def done(self) -> None:
         """Note that nothing is missing."""
-        self._append({"done": True})
+        self._append(_DONE)
         self.sync()
 
     def sync(self) -> None:
+        """Make all that was noted durable: a power cut does not cost it either."""
         with atomic.storage(self.path):
             os.fsync(self._fd)
         self._synced = time.monotonic()
@@ -105,6 +101,24 @@ class Journal:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
+
+
+def _open_locked(path: Path) -> int:
+    """Open the journal for appending, and lock it; its descriptor. Raises BadRequest / StorageFailed."""
+    folder = path.parent
+    if folder.exists() and not folder.is_dir():
+        raise BadRequest(f"{folder} is not a folder", advice="give another one with --out")
+    with atomic.storage(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise BadRequest(
+            f"another run writes into {folder}", advice="wait for it, or give another folder with --out"
+        ) from None
+    return fd
 
 
 def _line(raw: bytes) -> dict[str, Any]:

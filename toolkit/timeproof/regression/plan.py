@@ -30,7 +30,9 @@ from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 from timeproof.store.verify import read_metadata
 
 LOCKFILES = Path("lockfiles")
-_PIECE = 16  # artifacts, below which a batch is not cut for a second worker: a container costs as much
+_WORTH_SHARING = (
+    16  # artifacts, below which a batch is not cut for a second worker: a container costs as much
+)
 _MOST = 2048  # artifacts in one container
 
 
@@ -48,9 +50,14 @@ class PlannedEnvironment:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Columns stand by framework, then version, then date."""
+        """Environments stand by framework, then version, then date."""
         name, version = min(self.frameworks.items(), default=("~", "0"))
         return len(self.frameworks) > 1, name, version_key(version), self.dated or "", self.title
+
+    @property
+    def unique_title(self) -> str:
+        """What tells it from another of its name: its folder in the archive, or that of its lock."""
+        return self.record.folder if self.record else str(self.folder)
 
 
 def version_key(text: str) -> Version:
@@ -63,7 +70,7 @@ def version_key(text: str) -> Version:
 
 @dataclass(slots=True)
 class Plan:
-    """A grid: every row meets every column that holds its framework."""
+    """A grid: every artifact meets every environment that holds its framework."""
 
     archive: Archive
     artifacts: list[ArtifactSummary]
@@ -71,28 +78,29 @@ class Plan:
     findings: list[BadArchive] = field(default_factory=list)  # artifacts that can't be read
 
     def cells(self) -> Iterator[tuple[ArtifactSummary, PlannedEnvironment]]:
-        """Every pair that makes sense, row by row."""
-        for row in self.artifacts:
-            for column in self.environments:
-                if row.ref.framework in column.frameworks:
-                    yield row, column
+        """Every pair that makes sense, artifact by artifact."""
+        for artifact in self.artifacts:
+            for environment in self.environments:
+                if artifact.ref.framework in environment.frameworks:
+                    yield artifact, environment
 
     def count(self) -> int:
         """How many cells there are; without going through them."""
-        rows = Counter(r.ref.framework for r in self.artifacts)
-        return sum(rows[f] for c in self.environments for f in c.frameworks)
+        artifacts = Counter(a.ref.framework for a in self.artifacts)
+        return sum(artifacts[f] for e in self.environments for f in e.frameworks)
 
     def to_fetch(self) -> dict[Digest, int | None]:
         """Every package to fetch, once, whichever environments want it; and its bytes, where known."""
-        found: dict[Digest, int | None] = {}
-        for column in self.environments:
-            for digest, size in column.missing.items():
-                found[digest] = size if size is not None else found.get(digest)
-        return found
+        sizes: dict[Digest, int | None] = {}
+        for environment in self.environments:
+            for digest, size in environment.missing.items():
+                sizes[digest] = size if size is not None else sizes.get(digest)
+        return sizes
 
-    def by_framework(self, column: PlannedEnvironment) -> dict[str, int]:
-        rows = Counter(r.ref.framework for r in self.artifacts)
-        return {f: rows[f] for f in sorted(column.frameworks) if rows[f]}
+    def by_framework(self, environment: PlannedEnvironment) -> dict[str, int]:
+        """How many artifacts of each framework run in an environment."""
+        artifacts = Counter(a.ref.framework for a in self.artifacts)
+        return {f: artifacts[f] for f in sorted(environment.frameworks) if artifacts[f]}
 
 
 def make_plan(
@@ -112,68 +120,69 @@ def make_plan(
     Raises NotFound / BadRequest: nothing is named so, or nothing would be run.
     """
     archive.require()
-    found = contents(archive, progress=progress)
-    rows = _chosen(found.artifacts, artifacts, archive)
+    listed = contents(archive, progress=progress)
+    chosen = _chosen_artifacts(listed.artifacts, artifacts, archive)
     progress.step("Looking at the environments")
-    columns = _columns(archive, environments)
-    if not columns:
+    planned = _chosen_environments(archive, environments)
+    if not planned:
         raise NotFound(
             f"{archive.root} holds no environment, and there is no {LOCKFILES}/",
             advice="name some with --env: folders with a conda-lock.yml, or names in the archive",
         )
-    needed = {r.ref.framework for r in rows}
-    columns = [c for c in columns if needed & set(c.frameworks)]
-    if not rows or not columns:
+    needed = {a.ref.framework for a in chosen}
+    planned = [e for e in planned if needed & set(e.frameworks)]
+    if not chosen or not planned:
         raise BadRequest(
             "no artifact fits any environment: there is nothing to run",
             advice="'timeproof ls' lists the artifacts and environments that there are",
         )
-    return Plan(archive, rows, sorted(columns, key=lambda c: c.order), found.findings)
+    return Plan(archive, chosen, sorted(planned, key=lambda e: e.order), listed.findings)
 
 
-def _chosen(rows: list[ArtifactSummary], wanted: Sequence[str], archive: Archive) -> list[ArtifactSummary]:
+def _chosen_artifacts(
+    artifacts: list[ArtifactSummary], wanted: Sequence[str], archive: Archive
+) -> list[ArtifactSummary]:
     if not wanted:
-        return rows
+        return artifacts
     names: set[str] = set()
     for text in wanted:
         if any(sign in text for sign in "*?["):
-            hits = {str(r.ref) for r in rows if fnmatch.fnmatchcase(str(r.ref), text)}
+            hits = {str(a.ref) for a in artifacts if fnmatch.fnmatchcase(str(a.ref), text)}
             if not hits:
                 raise NotFound(f"no artifact fits {text!r}", advice="'timeproof ls' lists what there is")
             names |= hits
         else:
             names.add(str(archive.locate(text)))
-    return [r for r in rows if str(r.ref) in names]
+    return [a for a in artifacts if str(a.ref) in names]
 
 
-def _columns(archive: Archive, wanted: Sequence[str]) -> list[PlannedEnvironment]:
-    named: list[str | Path] = list(wanted)
-    if not named:
-        named = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
-    found: dict[str, PlannedEnvironment] = {}
-    for one in named:
-        path = Path(one)
-        if not path.is_dir():
-            columns = [_of_record(archive, by_name(archive, str(one)))]
-        elif (path / "conda-lock.yml").is_file():
-            columns = [_of_folder(archive, path)]
-        else:
-            folders = sorted(p.parent for p in path.glob("*/conda-lock.yml"))
-            if not folders:
-                raise NotFound(
-                    f"{path} holds no conda-lock.yml, nor folders that do",
-                    advice=f"make one with 'timeproof lock {path}'",
-                )
-            columns = [_of_folder(archive, folder) for folder in folders]
-        for column in columns:
-            found.setdefault(_longer(column), column)
-    titles = Counter(c.title for c in found.values())
-    return [c if titles[c.title] == 1 else replace(c, title=_longer(c)) for c in found.values()]
+def _chosen_environments(archive: Archive, wanted: Sequence[str]) -> list[PlannedEnvironment]:
+    """Every environment once; those that share a title have one that tells them apart."""
+    names: list[str | Path] = list(wanted)
+    if not names:
+        names = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
+    planned: dict[str, PlannedEnvironment] = {}
+    for name in names:
+        for environment in _environments_at(archive, name):
+            planned.setdefault(environment.unique_title, environment)
+    titles = Counter(e.title for e in planned.values())
+    return [e if titles[e.title] == 1 else replace(e, title=e.unique_title) for e in planned.values()]
 
 
-def _longer(column: PlannedEnvironment) -> str:
-    """What tells a column from another of its name: its folder in the archive, or that of its lock."""
-    return column.record.folder if column.record else str(column.folder)
+def _environments_at(archive: Archive, name: str | Path) -> list[PlannedEnvironment]:
+    """What a name means: an environment of the archive, a folder with a lock, or a folder of such."""
+    path = Path(name)
+    if not path.is_dir():
+        return [_of_record(archive, by_name(archive, str(name)))]
+    if (path / "conda-lock.yml").is_file():
+        return [_of_folder(archive, path)]
+    folders = sorted(p.parent for p in path.glob("*/conda-lock.yml"))
+    if not folders:
+        raise NotFound(
+            f"{path} holds no conda-lock.yml, nor folders that do",
+            advice=f"make one with 'timeproof lock {path}'",
+        )
+    return [_of_folder(archive, folder) for folder in folders]
 
 
 def _of_record(archive: Archive, record: EnvironmentRecord) -> PlannedEnvironment:
@@ -188,25 +197,27 @@ def _of_folder(archive: Archive, folder: Path) -> PlannedEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
-    held = frameworks_in(
+    frameworks = frameworks_in(
         versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
     )
     if record := locate_environment(archive, folder.name, lock):
-        return PlannedEnvironment(folder.name, held, lock.dated, record, folder)
+        return PlannedEnvironment(folder.name, frameworks, lock.dated, record, folder)
     store = PackageStore(archive.packages)
-    there = {
+    stored = {
         p.sha256: path.stat().st_size
         for p in packages
         if (path := store.path(p.sha256, p.file_name)).is_file()
     }
     sizes = lock.sizes
-    missing = {p.sha256: sizes.get(p.sha256) for p in packages if p.sha256 not in there}
-    return PlannedEnvironment(folder.name, held, lock.dated, None, folder, missing, sum(there.values()))
+    missing = {p.sha256: sizes.get(p.sha256) for p in packages if p.sha256 not in stored}
+    return PlannedEnvironment(
+        folder.name, frameworks, lock.dated, None, folder, missing, sum(stored.values())
+    )
 
 
 def batches_of(
     plan: Plan,
-    records: dict[str, EnvironmentRecord],
+    records: Mapping[str, EnvironmentRecord],
     pending: Callable[[ArtifactSummary, PlannedEnvironment], bool],
     width: int,
 ) -> list[Batch]:
@@ -216,28 +227,37 @@ def batches_of(
     that they are worth sharing out from the second one on.
 
     Args:
-        records: of each column's title that could be built.
+        records: of each environment that could be had, by its title.
         width: how many run side by side; what one environment has too much of is cut into as many.
     """
     groups: dict[tuple[str, str, bool], list[ArtifactSummary]] = {}
-    for row, column in plan.cells():
-        if column.title in records and pending(row, column):
-            alone = runs_code(row.ref.framework)
-            groups.setdefault((column.title, row.profile_sha256, alone), []).append(row)
+    for artifact, environment in plan.cells():
+        if environment.title in records and pending(artifact, environment):
+            alone = runs_code(artifact.ref.framework)
+            key = environment.title, artifact.profile_sha256, alone
+            groups.setdefault(key, []).append(artifact)
     profiles: dict[str, ProfileRecord] = {}
-    found = []
-    for (title, key, alone), rows in groups.items():
-        if key not in profiles:
-            profiles[key] = read_metadata(plan.archive, rows[0].ref).profile
-        names = [str(r.ref) for r in rows]
-        pieces = max(1, min(width, len(names) // (1 if alone else _PIECE)), -(-len(names) // _MOST))
-        for k in range(pieces):
-            found.append(Batch(records[title].folder, profiles[key], tuple(names[k::pieces])))
-    return sorted(found, key=lambda b: -len(b.refs))
+    batches = []
+    for (title, profile, alone), artifacts in groups.items():
+        if profile not in profiles:
+            profiles[profile] = read_metadata(plan.archive, artifacts[0].ref).profile
+        names = [str(a.ref) for a in artifacts]
+        worth = len(names) // (1 if alone else _WORTH_SHARING)
+        count = max(1, min(width, worth), -(-len(names) // _MOST))
+        for k in range(count):
+            batches.append(Batch(records[title].folder, profiles[profile], tuple(names[k::count])))
+    return sorted(batches, key=lambda b: -len(b.refs))
 
 
-def cell_key(row: ArtifactSummary, record: EnvironmentRecord) -> str:
+def cell_key(artifact: ArtifactSummary, record: EnvironmentRecord) -> str:
     """What a finished cell stands for: it is good for as long as none of this changes."""
     image = record.image
-    told = (row.ref, row.checksum, row.profile_sha256, record.lock_sha256, image.manifest, image.config)
-    return Digest.of("\n".join(map(str, told)).encode()).hex
+    parts = (
+        artifact.ref,
+        artifact.checksum,
+        artifact.profile_sha256,
+        record.lock_sha256,
+        image.manifest,
+        image.config,
+    )
+    return Digest.of("\n".join(map(str, parts)).encode()).hex

@@ -16,7 +16,8 @@ from timeproof.base import strictjson
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import Malformed, NewerSchema
-from timeproof.store.schema.v1 import JsonObject, Record
+from timeproof.store.schema.records import Record
+from timeproof.store.schema.v1 import JsonObject
 
 # JSON has no enumerations: strict everywhere else, a verdict's name is taken for the verdict.
 Finding = Annotated[Verdict, Field(strict=False)]

@@ -72,7 +72,7 @@ def versioned(framework: str, version: str | None) -> str:
 def recorded(metadata: Metadata) -> Fingerprint:
     """The side on which the artifact was sealed. Of an imported one only its environment is known."""
     return Fingerprint(
-        **_machine(metadata.machine),
+        **_machine(metadata.machine.model_dump()),
         python=metadata.framework.python,
         framework=versioned(metadata.framework.name, metadata.framework.version),
         profile=metadata.profile,

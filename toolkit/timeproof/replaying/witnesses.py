@@ -57,7 +57,7 @@ def _ask_emulated(
     for name, (ref, metadata, _) in waiting.items():
         witness = next(w for w in metadata.witnesses if w.kind == "emulated")
         try:
-            emulator = recorded_emulator(context.archive, metadata, witness.options.get("emulator"))
+            emulator = recorded_emulator(context.archive, metadata, witness.options.emulator or None)
         except TimeproofError as error:
             failure = Verdict.altered if isinstance(error, BadArchive) else Verdict.lost
             note(Outcome(name, failure, error.message))
@@ -69,5 +69,5 @@ def _ask_emulated(
             metadata.profile,
             limits=slowed(context.limits),
             on_outcome=note,
-            simulated=Simulated(emulator, str(witness.options.get("cpu"))),
+            simulated=Simulated(emulator, witness.options.cpu),
         )

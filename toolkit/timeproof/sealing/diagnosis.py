@@ -87,10 +87,10 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
             return f"{text}. Nothing was published"
     if (loader := _NO_LOADER.search(reason)) is not None:
         return f"archive it into an environment that holds {loader[1]}, or install that into this one"
-    found = _NO_MODULE.search(reason)
-    if found is None:
+    absent = _NO_MODULE.search(reason)
+    if absent is None:
         return "nothing was published; what the container printed stands above"
-    module = found[1]
+    module = absent[1]
     if module == "timeproof":
         return (
             "the file that defines the model imports timeproof, which is not in the container: define the"
@@ -102,7 +102,7 @@ def advice(reason: str, left_out: Sequence[Sequence[str]], saved: Saved | None =
     if saved is not None and any(
         Path(p).stem == module or module in Path(p).parts for p in saved.source_files
     ):
-        whole = found[1] + found[2]
+        whole = absent[1] + absent[2]
         return (
             f"{whole} is a module of yours that is imported by a name made at run time, which can't be"
             f" followed: add a plain 'import {whole}' to the model's module"

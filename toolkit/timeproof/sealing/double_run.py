@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from timeproof.base.limits import Limits
@@ -16,7 +16,7 @@ from timeproof.compare.compare import compare_outputs
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine
 from timeproof.errors import SealFailed
-from timeproof.frameworks.base import RANDOM, Saved
+from timeproof.frameworks.base import Saved
 from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.sealing import diagnosis
@@ -29,21 +29,50 @@ SEEDS = (0, 1_000_003)
 Arrays = dict[str, reference.Array]
 
 
-def seal(
-    connect: Callable[[], Engine],
-    image: str,
-    task: Task,
-    profile: ProfileRecord,
-    limits: Limits,
-    seeds: Sequence[int] = SEEDS,
-) -> list[ProbeRun]:
-    """Run the probe once for each seed, in fresh containers, side by side."""
-    with ThreadPoolExecutor(len(seeds)) as pool:
-        started = [
-            pool.submit(run_probe, connect(), image, [_seeded(task, seed)], profile, limits=limits)
-            for seed in seeds
-        ]
-        return [s.result() for s in started]
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """What the seal's runs gave: the outputs on which they agree, and the first run's outcome."""
+
+    runs: Sequence[ProbeRun]
+    outputs: Arrays
+    outcome: Outcome
+    random: bool = False  # two seeds give two answers; the outputs are those of the first
+
+    @property
+    def python(self) -> str:
+        """The version of Python in the container; empty where the probe does not say it."""
+        return str(self.runs[0].hello.get("python", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class SealContainers:
+    """Where one artifact is run while it is sealed: each run has a connection and a container of its own."""
+
+    connect: Callable[[], Engine]
+    image: str  # an id that the engine holds
+    task: Task
+    profile: ProfileRecord
+    limits: Limits
+
+    def run_seeds(self, seeds: Sequence[int] = SEEDS) -> list[ProbeRun]:
+        """Run the probe once for each seed, side by side."""
+        with ThreadPoolExecutor(len(seeds)) as pool:
+            futures = [
+                pool.submit(
+                    run_probe,
+                    self.connect(),
+                    self.image,
+                    [_seeded(self.task, seed)],
+                    self.profile,
+                    limits=self.limits,
+                )
+                for seed in seeds
+            ]
+            return [future.result() for future in futures]
+
+    def without_copies(self, profile: ProfileRecord | None = None) -> SealContainers:
+        """The same for the native model alone, under another profile where one is given."""
+        return replace(self, task=replace(self.task, copies=()), profile=profile or self.profile)
 
 
 def _seeded(task: Task, seed: int) -> Task:
@@ -54,19 +83,19 @@ def _seeded(task: Task, seed: int) -> Task:
     )
 
 
-def agreed(runs: Sequence[ProbeRun], left_out: Sequence[Sequence[str]]) -> tuple[Arrays, Outcome]:
+def require_agreement(runs: Sequence[ProbeRun]) -> Arrays:
     """Give the outputs on which every run agrees, bit for bit. Raises SealFailed."""
-    first, *others = [_answered(r, left_out, None) for r in runs]
-    for other in others:
-        if difference := _differ(first.native, other.native):
+    first, *repeats = [_require_outputs(run, (), None) for run in runs]
+    for repeat in repeats:
+        if difference := _describe_difference(first.native, repeat.native):
             raise SealFailed(
                 f"two runs of the same model on the same inputs differ: {difference}",
                 advice="is dropout left on, or an operator random? Nothing was published",
             )
-    return dict(first.native), first
+    return dict(first.native)
 
 
-def settled(
+def settle_answer(
     runs: Sequence[ProbeRun],
     left_out: Sequence[Sequence[str]],
     saved: Saved,
@@ -74,8 +103,8 @@ def settled(
     again: Callable[[], ProbeRun],
     *,
     keep_random: bool = False,
-) -> tuple[Arrays, Outcome, tuple[str, ...]]:
-    """Give the outputs on which runs of several seeds agree; the first run's outcome; and what was kept.
+) -> Replays:
+    """Hold the runs of several seeds against each other.
 
     Args:
         saved: what the adapter wrote into `folder`, to name the probable cause.
@@ -85,15 +114,15 @@ def settled(
     Raises:
         SealFailed: it doesn't replay, or not twice alike.
     """
-    first, *others = [_answered(r, left_out, saved) for r in runs]
-    for other in others:
-        if difference := _differ(first.native, other.native):
+    first, *repeats = [_require_outputs(run, left_out, saved) for run in runs]
+    for repeat in repeats:
+        if difference := _describe_difference(first.native, repeat.native):
             _check_seeded(first.native, difference, again, saved, folder, keep_random)
-            return dict(first.native), first, (RANDOM,)
-    return dict(first.native), first, ()
+            return Replays(runs, dict(first.native), first, random=True)
+    return Replays(runs, dict(first.native), first)
 
 
-def _answered(run: ProbeRun, left_out: Sequence[Sequence[str]], saved: Saved | None) -> Outcome:
+def _require_outputs(run: ProbeRun, left_out: Sequence[Sequence[str]], saved: Saved | None) -> Outcome:
     """The outcome of the one artifact of a run. Raises SealFailed where it has no outputs."""
     outcome = next(iter(run.outcomes.values()))
     if outcome.failure is not None:
@@ -109,8 +138,10 @@ def _answered(run: ProbeRun, left_out: Sequence[Sequence[str]], saved: Saved | N
     return outcome
 
 
-def _differ(expected: Mapping[str, reference.Array], actual: Mapping[str, reference.Array]) -> str:
-    """How two answers differ; empty where every bit is equal."""
+def _describe_difference(
+    expected: Mapping[str, reference.Array], actual: Mapping[str, reference.Array]
+) -> str:
+    """Say how two answers differ; empty where every bit is equal."""
     diff = compare_outputs(expected, actual)
     return "" if diff.verdict is Verdict.identical else diff.summary()
 
@@ -126,7 +157,7 @@ def _check_seeded(
     """Refuse a model whose two answers differ, unless it is to be kept and one seed gives one answer."""
     cause = diagnosis.named(diagnosis.suspects(saved, folder))
     third = next(iter(again().outcomes.values()))
-    if third.failure is not None or _differ(native, third.native):
+    if third.failure is not None or _describe_difference(native, third.native):
         raise SealFailed(
             f"two runs of the same model on the same inputs differ, and no seed makes them alike:"
             f" {difference}{cause}",

@@ -5,7 +5,7 @@ All or nothing. Whatever can be found out without the environment comes before i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,22 +16,24 @@ from timeproof.compare.difference import OutputsDiff
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine
 from timeproof.errors import SealFailed
+from timeproof.frameworks.base import DIFFERENT, INEXACT, RANDOM
 from timeproof.images.probe_files import holds_present_probe
 from timeproof.runs import image_provider
-from timeproof.runs.container_run import Task
 from timeproof.runs.cpu_emulator import Emulator, locate_or_fetch, store_in_archive
 from timeproof.runs.environment_provider import choose, read_lock_folder
-from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
-from timeproof.sealing import interchange, own_answer, witnesses
-from timeproof.sealing.double_run import SEEDS, Arrays, seal, settled
+from timeproof.sealing import own_answer, witnesses
+from timeproof.sealing.double_run import SEEDS, Replays, SealContainers, settle_answer
+from timeproof.sealing.interchange import settle_copies
 from timeproof.sealing.own_answer import OwnAnswer
-from timeproof.sealing.portability_proof import Elsewhere, elsewhere
+from timeproof.sealing.portability_proof import run_elsewhere
 from timeproof.sealing.preparing import Preparation, Request
 from timeproof.sealing.recording import SealRecord, metadata_of, reference_name
+from timeproof.sealing.sealed_answer import SealedAnswer
+from timeproof.sealing.witnesses import choose_witnesses
 from timeproof.store import publish
 from timeproof.store.layout import Archive, Ref, check_grid_size
-from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, Witness
+from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, Proof, Witness
 
 __all__ = ["Archived", "Request", "archive_model"]
 
@@ -74,90 +76,110 @@ def archive_model(
         progress.step("Saving the model")
         work.save(draft)
         work.answer()
-        engine = connect()
-        emulating = request.prove_portable or request.witness == "emulated"
-        emulator = locate_or_fetch(progress) if emulating else None
-        environment = choose(
-            archive,
-            request.environment,
-            python=request.python,
-            without=request.without,
-            engine_version=engine.version()["version"],
-            progress=progress,
-        )
-        provided = image_provider.provide(engine, archive, environment, progress=progress)
-        work.interchange(draft, environment)
-        sealing = _Sealing(work, draft, connect, provided.id, environment, emulator)
-        metadata, own, remarks = sealing.run()
+        sealing = _prepare_sealing(archive, work, draft, connect)
+        metadata, agreement = sealing.run()
         progress.step("Publishing")
-        return Archived(draft.ref, metadata, draft.publish(metadata), own, remarks)
+        path = draft.publish(metadata)
+    return Archived(draft.ref, metadata, path, agreement.difference, agreement.remarks)
+
+
+def _prepare_sealing(
+    archive: Archive, work: Preparation, draft: publish.Draft, connect: Callable[[], Engine]
+) -> _Sealing:
+    """See to the environment, its image and the emulator; export the copies that it can measure."""
+    request, progress = work.request, work.progress
+    engine = connect()
+    emulating = request.prove_portable or request.witness == "emulated"
+    emulator = locate_or_fetch(progress) if emulating else None
+    environment = choose(
+        archive,
+        request.environment,
+        python=request.python,
+        without=request.without,
+        engine_version=engine.version()["version"],
+        progress=progress,
+    )
+    image = image_provider.provide(engine, archive, environment, progress=progress)
+    work.interchange(draft, environment)
+    task = work.task(draft, witnesses.witness_copies(request.witness, work.saved, work.limits))
+    containers = SealContainers(connect, image.id, task, work.profile, work.limits)
+    return _Sealing(work, draft, containers, environment, emulator)
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreement:
+    """How the container's answer stands to the answers that are known already."""
+
+    difference: OutputsDiff | None = None  # to the first of them
+    different: bool = False  # it is another answer, and was to be kept
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Witnesses:
+    """The second references that were written, notes about those that there are not, and the proofs."""
+
+    records: list[Witness]
+    notes: list[str]
+    proofs: list[Proof]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sealing:
-    """One prepared model, its environment, and the engine that replays it."""
+    """One prepared model, its environment, and the containers in which it is replayed."""
 
     work: Preparation
     draft: publish.Draft
-    connect: Callable[[], Engine]
-    image: str  # an id that the engine holds
+    containers: SealContainers
     environment: EnvironmentRecord
     emulator: Emulator | None
 
-    def run(self) -> tuple[Metadata, OutputsDiff | None, tuple[str, ...]]:
-        """Replay the draft twice, hold it against the own answer, and describe it.
-
-        Returns the metadata, the difference to the user's own answer, and remarks. Raises SealFailed.
-        """
+    def run(self) -> tuple[Metadata, _Agreement]:
+        """Replay the draft twice, hold it against the known answers, and describe it. Raises SealFailed."""
         work, request = self.work, self.work.request
-        task = work.task(self.draft, witnesses.asked(request.witness, work.saved, work.limits))
         work.progress.step("Sealing: two replays in two fresh containers")
-        runs = self._replay(task, SEEDS)
-        outputs, first, random = self._settled(task, runs)
-        scores = work.scores(outputs)
-        own, different, remarks = self._agreement(task, outputs, first, runs, random, scores)
-        saved, records, inexact = interchange.settle(
-            work.saved, outputs, first, work.thresholds, scores, keep_inexact=request.keep_inexact
-        )
-        for file in {f.path for f in work.saved.files} - {f.path for f in saved.files}:
+        replays = self._replay()
+        sealed = SealedAnswer(replays.outputs, work.thresholds, work.scores(replays.outputs))
+        agreement = self._compare_known(replays, sealed)
+        copies = settle_copies(work.saved, sealed, replays.outcome, keep_inexact=request.keep_inexact)
+        for file in {f.path for f in work.saved.files} - {f.path for f in copies.saved.files}:
             (self.draft.folder / file).unlink()
-        second, notes, other = self._witnesses(task, runs, outputs, random, scores)
-        saved = replace(
-            saved,
-            kept=(*saved.kept, *random, *inexact, *different),
-            notes=(*saved.notes, *notes, *remarks),
-        )
+        second = self._write_witnesses(replays, sealed)
+        marks = ((RANDOM, replays.random), (INEXACT, copies.inexact), (DIFFERENT, agreement.different))
         record = SealRecord(
-            saved=saved,
+            saved=replace(
+                copies.saved,
+                kept=(*copies.saved.kept, *(mark for mark, applies in marks if applies)),
+                notes=(*copies.saved.notes, *second.notes, *agreement.remarks),
+            ),
             inputs=work.inputs,
-            outputs=outputs,
-            outcome=first,
-            runs=runs,
-            own=own,
-            copies=records,
-            witnesses=second,
+            sealed=sealed,
+            replays=replays,
+            difference=agreement.difference,
+            copies=copies.records,
+            witnesses=second.records,
             environment=self.environment,
             profile=work.profile,
-            proofs=other.proofs,
+            proofs=second.proofs,
             emulators=[store_in_archive(self.draft.archive, self.emulator)]
             if self.emulator is not None
             else [],
-            scores=scores,
             thresholds=request.thresholds,
             tags=request.tags,
         )
-        return metadata_of(self.draft, record), own, remarks
+        return metadata_of(self.draft, record), agreement
 
-    def _settled(self, task: Task, runs: Sequence[ProbeRun]) -> tuple[Arrays, Outcome, tuple[str, ...]]:
-        """What `sealing.settled` gives; where the model does not run, what probably keeps it is named."""
+    def _replay(self) -> Replays:
+        """Run it with two seeds; where the model does not run, what probably keeps it is named."""
         work = self.work
+        runs = self.containers.run_seeds()
         try:
-            return settled(
+            return settle_answer(
                 runs,
                 self.environment.left_out,
                 work.saved,
                 self.draft.folder,
-                lambda: self._replay(task, SEEDS[:1])[0],
+                lambda: self.containers.run_seeds(SEEDS[:1])[0],
                 keep_random=work.request.keep_random,
             )
         except SealFailed as error:
@@ -171,98 +193,72 @@ class _Sealing:
                 f"{error.message}; probably: {'; '.join(reasons)}", advice=error.advice
             ) from error
 
-    def _replay(self, task: Task, seeds: Sequence[int]) -> list[ProbeRun]:
-        return seal(self.connect, self.image, task, self.work.profile, self.work.limits, seeds)
-
-    def _witnesses(
-        self,
-        task: Task,
-        runs: Sequence[ProbeRun],
-        outputs: Arrays,
-        random: Sequence[str],
-        scores: Mapping[str, bool],
-    ) -> tuple[list[Witness], list[str], Elsewhere]:
-        """Write the second references; give them, notes, and what other CPUs answered."""
+    def _write_witnesses(self, replays: Replays, sealed: SealedAnswer) -> _Witnesses:
+        """Write the second references, and run the model on other CPUs where that is asked for."""
         work, request = self.work, self.work.request
-        choice, framework = request.witness, work.saved.framework
-        accepted, notes = witnesses.found(choice, framework, runs, outputs, work.thresholds, scores)
-        if random:  # in float64 it would draw other numbers
+        choice = request.witness
+        accepted, notes = choose_witnesses(choice, work.saved.framework, replays.runs, sealed)
+        if replays.random:  # in float64 it would draw other numbers
             accepted, notes = [], ["there is no float64 witness: the model draws random numbers"]
-        other = Elsewhere()
+        proofs: list[Proof] = []
         if self.emulator is not None:  # before the reference gets its outputs, and the task's bytes change
-            other = elsewhere(
-                self.connect,
-                self.image,
-                task,
-                work.profile,
-                outputs,
+            elsewhere = run_elsewhere(
+                self.containers,
+                sealed,
                 self.emulator,
-                work.limits,
                 work.progress,
                 prove=request.prove_portable,
                 witness=choice == "emulated",
-                thresholds=work.thresholds,
-                scores=scores,
             )
-            if other.witness is not None:
-                record = self.emulator.record
-                accepted.append(
-                    witnesses.emulated(other.witness, other.cpu, outputs, record, work.thresholds, scores)
-                )
+            proofs = elsewhere.proofs
+            if elsewhere.witness is not None:
+                emulator = self.emulator.record
+                accepted.append(witnesses.emulated(elsewhere.witness, elsewhere.cpu, sealed, emulator))
         tag, name = self.draft.ref.tag, reference_name(self.draft)
-        written = [witnesses.write(w, self.draft.folder, tag, name, outputs, scores) for w in accepted]
-        return written, notes, other
+        records = [witnesses.write(w, self.draft.folder, tag, name, sealed) for w in accepted]
+        return _Witnesses(records, notes, proofs)
 
-    def _agreement(
-        self,
-        task: Task,
-        outputs: Arrays,
-        first: Outcome,
-        runs: Sequence[ProbeRun],
-        random: Sequence[str],
-        scores: Mapping[str, bool],
-    ) -> tuple[OutputsDiff | None, tuple[str, ...], tuple[str, ...]]:
-        """Hold the container's answer against the known ones. Raises SealFailed.
-
-        Returns the difference to the first of them, what was kept, and remarks for the user.
-        """
+    def _compare_known(self, replays: Replays, sealed: SealedAnswer) -> _Agreement:
+        """Hold the container's answer against those that are known already. Raises SealFailed."""
         work = self.work
-        known = [work.own] if work.own is not None else []
+        answers = [work.own_answer] if work.own_answer is not None else []
         if work.request.expected is not None:
-            known.append(own_answer.handed_in(work.request.expected, outputs))
-        if random:  # another process draws other numbers
-            return None, (), ("your own answer was not compared: the model draws random numbers",)
-        differences = [own_answer.measure(own, outputs, work.thresholds, scores) for own in known]
-        python = str(runs[0].hello.get("python", ""))
-        kept: tuple[str, ...] = ()
-        for own, difference in zip(known, differences, strict=True):
-            if not own_answer.agrees(own, difference):
-                reasons = [] if work.request.keep_different else self._reasons(task, own, first, python)
-                kept = own_answer.keep_or_refuse(own, difference, reasons, keep=work.request.keep_different)
-        remarks = [own_answer.sentence(o, d) for o, d in zip(known, differences, strict=True)]
-        return next(iter(differences), None), kept, tuple(r for r in remarks if r)
+            answers.append(own_answer.match_expected(work.request.expected, sealed.outputs))
+        if replays.random:  # another process draws other numbers
+            return _Agreement(remarks=("your own answer was not compared: the model draws random numbers",))
+        differences = [own_answer.measure(answer, sealed) for answer in answers]
+        different = False
+        for answer, difference in zip(answers, differences, strict=True):
+            if not own_answer.agrees(answer, difference):
+                reasons = [] if work.request.keep_different else self._reasons(answer, replays)
+                own_answer.require_kept(answer, difference, reasons, keep=work.request.keep_different)
+                different = True
+        remarks = [own_answer.sentence(a, d) for a, d in zip(answers, differences, strict=True)]
+        return _Agreement(next(iter(differences), None), different, tuple(r for r in remarks if r))
 
-    def _reasons(self, task: Task, own: OwnAnswer, first: Outcome, python: str) -> list[str]:
+    def _reasons(self, answer: OwnAnswer, replays: Replays) -> list[str]:
         """The likeliest causes of another answer, the surest first."""
         work = self.work
-        listed: list[str] = []
+        reasons: list[str] = []
         if not work.from_file:
-            listed += work.adapter.differences(work.request.model, work.saved)
-        listed += own_answer.versions_differ(work.saved.framework, first, python)
+            reasons += work.adapter.differences(work.request.model, work.saved)
+        reasons += own_answer.versions_differ(work.saved.framework, replays.outcome, replays.python)
         folder = self.draft.archive.environments / self.environment.folder
         lock, _ = read_lock_folder(folder)
         if not holds_present_probe(lock):
-            listed.append(f"the environment holds an older probe: --env {folder} builds it with this one")
-        if work.profile.name != "native" and not listed:
-            alone = replace(task, copies=())
-            native = profile_named("native")
-            (run,) = seal(self.connect, self.image, alone, native, work.limits, SEEDS[:1])
-            (outcome,) = run.outcomes.values()
-            if outcome.failure is None and own_answer.agrees(
-                own, own_answer.measure(own, outcome.native, work.thresholds)
-            ):
-                listed.append(
-                    f"the profile {work.profile.name} makes the difference: under --profile native"
-                    " (profile='native') the container agrees"
-                )
-        return listed
+            reasons.append(f"the environment holds an older probe: --env {folder} builds it with this one")
+        if work.profile.name != "native" and not reasons and self._agrees_without_profile(answer):
+            reasons.append(
+                f"the profile {work.profile.name} makes the difference: under --profile native"
+                " (profile='native') the container agrees"
+            )
+        return reasons
+
+    def _agrees_without_profile(self, answer: OwnAnswer) -> bool:
+        """Run the model once more without a profile, and compare that."""
+        (run,) = self.containers.without_copies(profile_named("native")).run_seeds(SEEDS[:1])
+        (outcome,) = run.outcomes.values()
+        if outcome.failure is not None:
+            return False
+        native = SealedAnswer(outcome.native, self.work.thresholds)
+        return own_answer.agrees(answer, own_answer.measure(answer, native))

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from timeproof.compare.compare import compare_outputs
-from timeproof.compare.verdict import THRESHOLDS, Thresholds, Verdict
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import SealFailed
-from timeproof.frameworks.base import INEXACT, Copy, Saved
+from timeproof.frameworks.base import Copy, Saved
 from timeproof.runs.probe_stream import Outcome
+from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.reference import Array
+from timeproof.store.schema.records import Distance
 from timeproof.store.schema.v1 import Copy as CopyRecord
 from timeproof_probe import wire
 
 _COLUMN = re.compile(r"(.+)_([^_]+)")
 
 
-def pair(native: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, tuple[str, Array]]:
+def pair(native: Mapping[str, Array], answer: Mapping[str, Array]) -> dict[str, tuple[str, Array]]:
     """Find, for each of the model's own outputs, the copy's: by name, else by shape, each taken once.
 
     A converter's column of one is taken for a vector, a vector for each class (onnxruntime's ZipMap) for a
@@ -34,39 +35,39 @@ def pair(native: Mapping[str, Array], theirs: Mapping[str, Array]) -> dict[str, 
     Returns:
         dict: native name → the copy's name and array, shaped as the native one; what has none is missing.
     """
-    if len(native) == len(theirs) and all(
+    if len(native) == len(answer) and all(
         a.shape == b.shape and a.dtype.kind == b.dtype.kind
-        for a, b in zip(native.values(), theirs.values(), strict=True)
+        for a, b in zip(native.values(), answer.values(), strict=True)
     ):
-        return dict(zip(native, theirs.items(), strict=True))
-    found: dict[str, tuple[str, Array]] = {}
+        return dict(zip(native, answer.items(), strict=True))
+    pairs: dict[str, tuple[str, Array]] = {}
     for name, array in native.items():
-        if name in theirs and (shaped := _shaped(array, theirs[name])) is not None:
-            found[name] = (name, shaped)
-    waiting = _tables({name: array for name, array in theirs.items() if name not in found})
+        if name in answer and (shaped := _shaped(array, answer[name])) is not None:
+            pairs[name] = (name, shaped)
+    remaining = _join_columns({name: array for name, array in answer.items() if name not in pairs})
     for name, array in native.items():
-        for other, values in waiting.items() if name not in found else ():
+        for other, values in remaining.items() if name not in pairs else ():
             if (shaped := _shaped(array, values)) is not None:
-                found[name] = (other, shaped)
-                del waiting[other]
+                pairs[name] = (other, shaped)
+                del remaining[other]
                 break
-    return found
+    return pairs
 
 
-def _tables(theirs: Mapping[str, Array]) -> dict[str, Array]:
+def _join_columns(answer: Mapping[str, Array]) -> dict[str, Array]:
     """Put the vectors `p_0`, `p_1`, … of a ZipMap side by side, as the table `p`; the rest stays."""
     columns: dict[str, list[str]] = {}
-    for name, array in theirs.items():
-        told = _COLUMN.fullmatch(name)
-        if told and array.ndim == 1 and array.dtype.kind == "f":
-            columns.setdefault(told[1], []).append(name)
-    made = dict(theirs)
+    for name, array in answer.items():
+        match = _COLUMN.fullmatch(name)
+        if match and array.ndim == 1 and array.dtype.kind == "f":
+            columns.setdefault(match[1], []).append(name)
+    tables = dict(answer)
     for table, names in columns.items():
-        parts = [theirs[name] for name in names]
+        parts = [answer[name] for name in names]
         if len(parts) > 1 and len({part.shape for part in parts}) == 1:
-            made = {name: array for name, array in made.items() if name not in names}
-            made[table] = np.stack(parts, axis=1)
-    return made
+            tables = {name: array for name, array in tables.items() if name not in names}
+            tables[table] = np.stack(parts, axis=1)
+    return tables
 
 
 def _shaped(native: Array, values: Array) -> Array | None:
@@ -81,79 +82,52 @@ def _shaped(native: Array, values: Array) -> Array | None:
     return None
 
 
-def distance(
-    native: Mapping[str, Array],
-    copy: Copy,
-    outcome: Outcome,
-    thresholds: Thresholds = THRESHOLDS,
-    scores: Mapping[str, bool] | None = None,
-) -> dict[str, Any]:
-    """Compare a copy's answer with the native one, in the narrower of the two float types.
-
-    Args:
-        scores: which of the native outputs hold class scores, as `compare_outputs` takes it.
-    """
-    told = outcome.copies.get(copy.name, {})
-    theirs = outcome.outputs.get(copy.name, {})
-    if told.get("status") != "ok":
-        return {"verdict": "refused", "reason": str(told.get("reason", ""))}
-    pairs = pair(native, theirs)
+def measure_copy(sealed: SealedAnswer, copy: Copy, outcome: Outcome) -> Distance:
+    """Compare a copy's answer with the native one, in the narrower of the two float types."""
+    result = outcome.copies.get(copy.name, {})
+    answer = outcome.outputs.get(copy.name, {})
+    if result.get("status") != "ok":
+        return Distance(verdict="refused", reason=str(result.get("reason", "")))
+    native = sealed.outputs
+    pairs = pair(native, answer)
     # A copy that was handed in gives what its converter gives; ours gives everything.
     if not pairs or (not copy.given and len(pairs) < len(native)):
-        shapes = ", ".join(f"{name} {list(a.shape)}" for name, a in theirs.items())
-        return {"verdict": "broken", "reason": f"its outputs ({shapes or 'none'}) are not the model's"}
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.items())
+        return Distance(verdict="broken", reason=f"its outputs ({shapes or 'none'}) are not the model's")
     expected = {
         name: native[name].astype(values.dtype) if _narrower(values, native[name]) else native[name]
         for name, (_, values) in pairs.items()
     }
-    given = {name: values for name, (_, values) in pairs.items()}
-    diff = compare_outputs(expected, given, thresholds=thresholds, scores=scores)
-    return {**diff.to_json(), "compared": {name: other for name, (other, _) in pairs.items()}}
+    difference = sealed.compare_from(expected, {name: values for name, (_, values) in pairs.items()})
+    compared = {name: other for name, (other, _) in pairs.items()}
+    return Distance.model_validate({**difference.to_json(), "compared": compared})
 
 
 def _narrower(values: Array, native: Array) -> bool:
     return values.dtype.kind == "f" and values.dtype.itemsize < native.dtype.itemsize
 
 
-def record(
-    native: Mapping[str, Array],
-    copy: Copy,
-    outcome: Outcome,
-    thresholds: Thresholds = THRESHOLDS,
-    scores: Mapping[str, bool] | None = None,
-) -> CopyRecord:
-    """What the metadata says of a copy."""
-    return CopyRecord(
-        name=copy.name,
-        framework=copy.framework,
-        file=copy.model,
-        options=dict(copy.options),
-        facts=dict(copy.facts),
-        distance=distance(native, copy, outcome, thresholds, scores),
-    )
+@dataclass(frozen=True, slots=True)
+class SettledCopies:
+    """Which copies stay, and how far each is from the model."""
+
+    saved: Saved  # what stays of it
+    records: list[CopyRecord]
+    inexact: bool  # one of them is further than rounding, and was to be kept
 
 
-def settle(
-    saved: Saved,
-    outputs: Mapping[str, Array],
-    outcome: Outcome,
-    thresholds: Thresholds = THRESHOLDS,
-    scores: Mapping[str, bool] | None = None,
-    *,
-    keep_inexact: bool,
-) -> tuple[Saved, list[CopyRecord], tuple[str, ...]]:
+def settle_copies(
+    saved: Saved, sealed: SealedAnswer, outcome: Outcome, *, keep_inexact: bool
+) -> SettledCopies:
     """Measure each copy, and say which stay.
 
     A copy of our own making that is further than rounding from the model is left out with a note: nobody
     asked for it. One that was handed in is refused, unless it is to be kept.
 
-    Returns:
-        tuple: what stays of `saved`; a record for each copy that stays; `inexact`, where one is kept.
-
     Raises:
         SealFailed: naming the distance, and both ways out.
     """
-    records = {c.name: record(outputs, c, outcome, thresholds, scores) for c in saved.copies}
+    records = {copy.name: _record(copy, measure_copy(sealed, copy, outcome)) for copy in saved.copies}
     reasons: dict[str, str] = {}
     for copy in saved.copies:
         if copy.given or _near(records[copy.name]):
@@ -163,16 +137,28 @@ def settle(
         elif not keep_inexact:
             reasons[copy.name] = _why_left_out(records[copy.name])
     stay = without(saved, reasons)
-    kept = [records[c.name] for c in stay.copies]
-    return stay, kept, _require_near(kept, keep_inexact=keep_inexact)
+    remaining = [records[copy.name] for copy in stay.copies]
+    return SettledCopies(stay, remaining, inexact=_has_far(remaining, keep_inexact=keep_inexact))
+
+
+def _record(copy: Copy, distance: Distance) -> CopyRecord:
+    """What the metadata says of a copy."""
+    return CopyRecord(
+        name=copy.name,
+        framework=copy.framework,
+        file=copy.model,
+        options=dict(copy.options),
+        facts=dict(copy.facts),
+        distance=distance,
+    )
 
 
 def _why_left_out(record: CopyRecord) -> str:
     keep = "--keep-inexact (keep_inexact=True) keeps it, marked"
-    if record.distance.get("verdict") == "refused":
-        return f"the container can't run it: {_summary(record)}; {keep}"
-    distance = f"{record.distance['verdict']}: {_summary(record)}"
-    return f"it is further than rounding from the model: {distance}; {keep}"
+    distance = record.distance
+    if distance.verdict == "refused":
+        return f"the container can't run it: {distance.sentence}; {keep}"
+    return f"it is further than rounding from the model: {distance.verdict}: {distance.sentence}; {keep}"
 
 
 def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
@@ -195,12 +181,15 @@ def _lacks_runtime(status: Mapping[str, Any]) -> bool:
     return status.get("status") == "refused" and absent
 
 
-def _require_near(records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple[str, ...]:
-    """Refuse copies that are further than rounding from the native answer, unless they are to be kept."""
+def _has_far(records: Sequence[CopyRecord], *, keep_inexact: bool) -> bool:
+    """Say whether a copy is further than rounding from the model.
+
+    Raises SealFailed where one is, and none is to be kept.
+    """
     far = [r for r in records if not _near(r)]
     if not far or keep_inexact:
-        return (INEXACT,) if far else ()
-    listed = "; ".join(f"{r.name}: {r.distance['verdict']}: {_summary(r)}" for r in far)
+        return bool(far)
+    listed = "; ".join(f"{r.name}: {r.distance.verdict}: {r.distance.sentence}" for r in far)
     raise SealFailed(
         f"the model replays, but its copy in another format is further than rounding from it: {listed}",
         advice=f"archive the model without the copy (leave out --copy {far[0].name}=…), or keep the copy,"
@@ -210,10 +199,6 @@ def _require_near(records: Sequence[CopyRecord], *, keep_inexact: bool) -> tuple
 
 def _near(record: CopyRecord) -> bool:
     try:
-        return Verdict(str(record.distance.get("verdict"))).allowed_by(Verdict.rounding)
+        return Verdict(record.distance.verdict).allowed_by(Verdict.rounding)
     except ValueError:
         return False
-
-
-def _summary(record: CopyRecord) -> str:
-    return str(record.distance.get("summary") or record.distance.get("reason") or "")

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from timeproof.compare.compare import compare_outputs
 from timeproof.compare.difference import OutputsDiff
-from timeproof.compare.verdict import Thresholds, Verdict
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest, SealFailed
-from timeproof.frameworks.base import DIFFERENT
 from timeproof.frameworks.registry import module_of
 from timeproof.runs.probe_stream import Outcome
+from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.reference import Array
 
 _REASONS = 4  # that a message names
@@ -34,7 +33,7 @@ class OwnAnswer:
     whole: bool = True  # every output; an answer that was handed in may be of some of them
 
 
-def handed_in(expected: object, outputs: Mapping[str, Array]) -> OwnAnswer:
+def match_expected(expected: object, outputs: Mapping[str, Array]) -> OwnAnswer:
     """Match an answer that the user hands in with the model's outputs.
 
     Args:
@@ -64,47 +63,38 @@ def handed_in(expected: object, outputs: Mapping[str, Array]) -> OwnAnswer:
     return OwnAnswer({fitting[0]: array}, "the expected answer", whole=False)
 
 
-def measure(
-    own: OwnAnswer,
-    outputs: Mapping[str, Array],
-    thresholds: Thresholds,
-    scores: Mapping[str, bool] | None = None,
-) -> OutputsDiff:
-    """Compare the container's outputs with the own answer; `scores` as `compare_outputs` takes it."""
-    sealed = outputs if own.whole else {name: a for name, a in outputs.items() if name in own.outputs}
-    return compare_outputs(own.outputs, sealed, thresholds=thresholds, scores=scores)
+def measure(answer: OwnAnswer, sealed: SealedAnswer) -> OutputsDiff:
+    """Compare the container's outputs with the own answer."""
+    names = sealed.outputs.keys() if answer.whole else sealed.outputs.keys() & answer.outputs.keys()
+    outputs = {name: array for name, array in sealed.outputs.items() if name in names}
+    return sealed.compare_from(answer.outputs, outputs)
 
 
-def agrees(own: OwnAnswer, difference: OutputsDiff) -> bool:
+def agrees(answer: OwnAnswer, difference: OutputsDiff) -> bool:
     """Whether the container gives the same answer: identical, rounding or drift.
 
     In the dtypes of the user's own process; an answer that was handed in may be in others.
     """
     alike = all(array.dtype == array.actual_dtype for array in difference.arrays.values())
-    return difference.verdict.allowed_by(Verdict.drift) and (alike or not own.whole)
+    return difference.verdict.allowed_by(Verdict.drift) and (alike or not answer.whole)
 
 
-def keep_or_refuse(
-    own: OwnAnswer, difference: OutputsDiff, reasons: Sequence[str], *, keep: bool
-) -> tuple[str, ...]:
+def require_kept(answer: OwnAnswer, difference: OutputsDiff, reasons: Sequence[str], *, keep: bool) -> None:
     """Refuse a model whose container answers otherwise, unless it is to be kept.
 
     Args:
         difference: what `measure` gave.
         reasons: the likeliest causes, in words.
 
-    Returns:
-        tuple: `different`, where such a model is kept.
-
     Raises:
         SealFailed: with the distance, the likeliest causes, and both ways out.
     """
     if keep:
-        return (DIFFERENT,)
+        return
     causes = list(dict.fromkeys(reasons))[:_REASONS]
     because = f"; probably: {'; '.join(causes)}" if causes else ""
     raise SealFailed(
-        f"the container answers otherwise than {own.source}: {difference.verdict}:"
+        f"the container answers otherwise than {answer.source}: {difference.verdict}:"
         f" {difference.summary()}{because}",
         advice="mend the cause, and archive again; or keep what the container answers, marked, with"
         " --keep-different (keep_different=True). Nothing was published",
@@ -114,18 +104,20 @@ def keep_or_refuse(
 def versions_differ(framework: str, outcome: Outcome, python: str) -> list[str]:
     """Name the versions that differ between this process and the container."""
     library = module_of(framework)
-    mine = str(getattr(sys.modules.get(library), "__version__", "") or "")
-    theirs = outcome.versions.get(library, "")
-    pairs = [(library, mine, theirs), ("Python", platform.python_version(), python)]
+    version = str(getattr(sys.modules.get(library), "__version__", "") or "")
+    pairs = [
+        (library, version, outcome.versions.get(library, "")),
+        ("Python", platform.python_version(), python),
+    ]
     return [
-        f"the container has {name} {theirs}, your process {mine}"
-        for name, mine, theirs in pairs
-        if mine and theirs and mine.partition("+")[0] != theirs.partition("+")[0]
+        f"the container has {name} {inside}, your process {outside}"
+        for name, outside, inside in pairs
+        if outside and inside and outside.partition("+")[0] != inside.partition("+")[0]
     ]
 
 
-def sentence(own: OwnAnswer, difference: OutputsDiff) -> str:
+def sentence(answer: OwnAnswer, difference: OutputsDiff) -> str:
     """Say in one line how far apart the two are; empty where every bit is equal."""
     if difference.verdict is Verdict.identical:
         return ""
-    return f"{own.source} and the container differ: {difference.verdict}: {difference.summary()}"
+    return f"{answer.source} and the container differ: {difference.verdict}: {difference.summary()}"

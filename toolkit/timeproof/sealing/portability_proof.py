@@ -1,55 +1,53 @@
 """Portability, proved while an artifact is sealed: the probe asked again on CPUs that are simulated.
 
-What is recorded is what was found, output by output: identical, or by how much it moved. A CPU on which the
-model does not run is a finding, too; nothing here refuses an artifact.
+What is recorded is what was measured, output by output: identical, or by how much it moved. A CPU on which
+the model does not run is a result, too; nothing here refuses an artifact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from timeproof.base.limits import Limits
 from timeproof.base.progress import SILENT, Progress
-from timeproof.compare.compare import compare_outputs
-from timeproof.compare.verdict import THRESHOLDS, Thresholds, Verdict
-from timeproof.engines.protocol import Engine
+from timeproof.compare.difference import ArrayDiff
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import SealFailed
-from timeproof.runs.container_run import Task, run_probe
+from timeproof.runs.container_run import run_probe
 from timeproof.runs.cpu_emulator import PROVED, SPARE, WITNESS, Emulator, Simulated, slowed
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
-from timeproof.sealing.double_run import Arrays, agreed
-from timeproof.store.schema.v1 import EmulatorRecord, JsonObject, ProfileRecord, Proof
+from timeproof.sealing.double_run import Arrays, SealContainers, require_agreement
+from timeproof.sealing.sealed_answer import SealedAnswer
+from timeproof.store.schema.records import ArrayDistance, Machine
+from timeproof.store.schema.v1 import EmulatorRecord, ProfileRecord, Proof
 
 _AT_ONCE = 2  # a simulated run takes all of one core
 
 
 def simulate(
-    connect: Callable[[], Engine],
-    image: str,
-    task: Task,
-    profile: ProfileRecord,
-    emulator: Emulator,
-    cpus: Sequence[str],
-    limits: Limits,
-    progress: Progress = SILENT,
+    containers: SealContainers, emulator: Emulator, cpus: Sequence[str], progress: Progress = SILENT
 ) -> list[ProbeRun]:
     """Run the probe once for each of `cpus`, in their order, two side by side.
 
     Copies are left out: they are no part of the answer.
     """
-    alone = replace(task, copies=())
+    native = containers.without_copies()
     names = ", ".join(dict.fromkeys(cpus))
     progress.step(f"Running on simulated CPUs ({names}): 5 to 90 times slower than here")
 
     def run(cpu: str) -> ProbeRun:
-        made = run_probe(
-            connect(), image, [alone], profile, limits=slowed(limits), simulated=Simulated(emulator, cpu)
+        answer = run_probe(
+            native.connect(),
+            native.image,
+            [native.task],
+            native.profile,
+            limits=slowed(native.limits),
+            simulated=Simulated(emulator, cpu),
         )
         progress.detail(f"{cpu}: done")
-        return made
+        return answer
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(run, cpus))
@@ -64,49 +62,40 @@ class Elsewhere:
     cpu: str = WITNESS  # that gave the witness
 
 
-def elsewhere(
-    connect: Callable[[], Engine],
-    image: str,
-    task: Task,
-    profile: ProfileRecord,
-    outputs: Arrays,
+def run_elsewhere(
+    containers: SealContainers,
+    sealed: SealedAnswer,
     emulator: Emulator,
-    limits: Limits,
     progress: Progress = SILENT,
     *,
     prove: bool,
     witness: bool,
-    thresholds: Thresholds = THRESHOLDS,
-    scores: Mapping[str, bool] | None = None,
 ) -> Elsewhere:
     """Run a model that is being sealed on simulated CPUs, each once, but the witness's twice.
 
     Args:
-        outputs: the reference, with which all is compared.
+        sealed: the reference, with which all is compared.
         prove: also run it here without a profile, and say of every output what it gave.
         witness: take the outputs of one CPU as a second reference: the oldest on which it runs.
-        thresholds, scores: the artifact's own figures and marks, by which what moves is graded.
 
     Raises SealFailed where the witness's two runs fail or differ.
     """
     proofs = []
-    if prove and profile != profile_named("native"):
-        proofs.append(_here(connect(), image, task, outputs, thresholds, scores, limits, progress))
+    if prove and containers.profile != profile_named("native"):
+        proofs.append(_prove_without_profile(containers, sealed, progress))
     cpus = [*([WITNESS] * 2 if witness else []), *(PROVED if prove else [])]
     if witness and prove:
         cpus.remove(WITNESS)  # one of the witness's two runs is the proof
-    runs = simulate(connect, image, task, profile, emulator, cpus, limits, progress)
+    runs = simulate(containers, emulator, cpus, progress)
     first = dict(reversed(list(zip(cpus, runs, strict=True))))
     if prove:
-        proofs += [
-            _proof(first[cpu], outputs, thresholds, scores, cpu, profile, emulator.record) for cpu in PROVED
-        ]
+        proofs += [_proof(first[cpu], sealed, cpu, containers.profile, emulator.record) for cpu in PROVED]
     if not witness:
         return Elsewhere(proofs)
     if _is_beyond(runs[0]):
-        runs = simulate(connect, image, task, profile, emulator, [SPARE] * 2, limits, progress)
-        return Elsewhere(proofs, _agreed(runs, SPARE), SPARE)
-    return Elsewhere(proofs, _agreed(runs[:2], WITNESS))
+        runs = simulate(containers, emulator, [SPARE] * 2, progress)
+        return Elsewhere(proofs, _require_twice(runs, SPARE), SPARE)
+    return Elsewhere(proofs, _require_twice(runs[:2], WITNESS))
 
 
 def _is_beyond(run: ProbeRun) -> bool:
@@ -114,9 +103,9 @@ def _is_beyond(run: ProbeRun) -> bool:
     return next(iter(run.outcomes.values())).failure in {Verdict.crashed, Verdict.refused}
 
 
-def _agreed(runs: Sequence[ProbeRun], cpu: str) -> Arrays:
+def _require_twice(runs: Sequence[ProbeRun], cpu: str) -> Arrays:
     try:
-        return agreed(runs, ())[0]
+        return require_agreement(runs)
     except SealFailed as error:
         raise SealFailed(
             f"on a simulated {cpu}: {error.message}",
@@ -124,50 +113,38 @@ def _agreed(runs: Sequence[ProbeRun], cpu: str) -> Arrays:
         ) from error
 
 
-def _here(
-    engine: Engine,
-    image: str,
-    task: Task,
-    outputs: Arrays,
-    thresholds: Thresholds,
-    scores: Mapping[str, bool] | None,
-    limits: Limits,
-    progress: Progress,
-) -> Proof:
+def _prove_without_profile(containers: SealContainers, sealed: SealedAnswer, progress: Progress) -> Proof:
     """Run it on this machine's own CPU without a profile: which outputs need one?"""
     progress.step("Running without a profile, to see which outputs need one")
-    native = profile_named("native")
-    run = run_probe(engine, image, [replace(task, copies=())], native, limits=limits)
-    told = run.hello.get("machine")
-    cpu = str(told.get("cpu") or "this CPU") if isinstance(told, dict) else "this CPU"
-    return _proof(run, outputs, thresholds, scores, cpu[:1024], native, None)
+    native = containers.without_copies(profile_named("native"))
+    run = run_probe(native.connect(), native.image, [native.task], native.profile, limits=native.limits)
+    cpu = Machine.read(run.hello.get("machine")).cpu or "this CPU"
+    return _proof(run, sealed, cpu[:1024], native.profile, None)
 
 
 def _proof(
-    run: ProbeRun,
-    outputs: Arrays,
-    thresholds: Thresholds,
-    scores: Mapping[str, bool] | None,
-    cpu: str,
-    profile: ProfileRecord,
-    emulator: EmulatorRecord | None,
+    run: ProbeRun, sealed: SealedAnswer, cpu: str, profile: ProfileRecord, emulator: EmulatorRecord | None
 ) -> Proof:
     outcome: Outcome = next(iter(run.outcomes.values()))
     verdict, reason = outcome.failure, outcome.reason
-    found: dict[str, JsonObject] = {}
+    outputs: dict[str, ArrayDistance] = {}
     if verdict is None:
-        diff = compare_outputs(outputs, outcome.native, thresholds=thresholds, scores=scores)
-        verdict, reason = diff.verdict, diff.summary()
-        for name, one in diff.arrays.items():
-            # What did not move needs no figures.
-            same = one.verdict is Verdict.identical
-            found[name] = {"verdict": "identical"} if same else dict(one.to_json())
+        difference = sealed.compare(outcome.native)
+        verdict, reason = difference.verdict, difference.summary()
+        outputs = {name: _array_distance(array) for name, array in difference.arrays.items()}
     return Proof(
         cpu=cpu,
         profile=profile.name,
         emulator=emulator.sha256 if emulator is not None else None,
         verdict=str(verdict),
         reason=reason[:4096],
-        outputs=found,
+        outputs=outputs,
         seconds=round(run.result.seconds, 3),
     )
+
+
+def _array_distance(difference: ArrayDiff) -> ArrayDistance:
+    """The record of one output's difference. What did not move needs no figures."""
+    if difference.verdict is Verdict.identical:
+        return ArrayDistance(verdict="identical")
+    return ArrayDistance.model_validate(difference.to_json())

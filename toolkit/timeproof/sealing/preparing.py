@@ -15,8 +15,8 @@ from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import Adapter, NoRuntime, SaveOptions
 from timeproof.frameworks.choose import adapter_for, adapter_for_file
 from timeproof.frameworks.conversions import with_copies
-from timeproof.frameworks.inputs import narrow_types, read_inputs
-from timeproof.frameworks.pytorch import quantised
+from timeproof.frameworks.inputs import read_inputs
+from timeproof.frameworks.options import options_of
 from timeproof.frameworks.registry import frameworks_of, require_spec
 from timeproof.runs.container_run import Task
 from timeproof.sealing import recording, witnesses
@@ -63,19 +63,18 @@ class Preparation:
         self.inputs = read_inputs(self.adapter, request.model, request.inputs)
         for input_name, array in self.inputs.items():
             reference.spec_of(input_name, "input_0", array)  # refuses what no file holds
-        self.own: OwnAnswer | None = None
+        self.own_answer: OwnAnswer | None = None
         self.options = replace(
             request.options,
+            framework=options_of(self.spec.options, request.options.framework),
             timestamp=utc_now(),
-            named=isinstance(request.inputs, Mapping),
-            narrow=narrow_types(request.inputs, self.inputs),
         )
 
     def save(self, draft: publish.Draft) -> None:
         """Write the model's own files into the draft. Raises NotArchivable."""
         save = self.adapter.save_file if self.from_file else self.adapter.save
         saved = save(self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options)  # type: ignore[arg-type]  # a path where from_file
-        saved = quantised.check(saved, self.profile, keep=self.options.keep_saturating)
+        saved = self.adapter.check_profile(saved, self.profile, keep=self.options.keep_saturating)
         inexact = self.request.keep_inexact
         self.saved = with_copies(
             saved,
@@ -97,22 +96,25 @@ class Preparation:
             if self.request.expected is None and not self.from_file:
                 self._note(f"there is no answer of your own to compare with: {error.message}")
             return
-        self.own = OwnAnswer(outputs)
+        self.own_answer = OwnAnswer(outputs)
 
     def _note(self, text: str) -> None:
         self.saved = replace(self.saved, notes=(*self.saved.notes, text))
 
     def interchange(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
         """Export a copy of our own, where the environment can say how far it is from the model."""
-        if not self.options.onnx or self.request.copies or self.from_file:
+        if self.request.copies or self.from_file or not self.adapter.wants_export(self.options):
             return
-        if "onnx" in frameworks_of(environment):
+        runner = require_spec(self.adapter.exports)
+        if runner.name in frameworks_of(environment):
             self.progress.step("Exporting a copy in another format")
             self.saved = self.adapter.interchange(
                 self.request.model, self.inputs, draft.folder, draft.ref.tag, self.options, self.saved
             )
-        elif self.adapter.exports:
-            self._note("there is no onnx copy: the environment holds no onnxruntime to measure it with")
+        else:
+            self._note(
+                f"there is no {runner.name} copy: the environment holds no {runner.module} to measure it with"
+            )
 
     def scores(self, outputs: Arrays) -> dict[str, bool]:
         """Which outputs hold class scores, as far as the adapter or the user says. Raises BadRequest."""
@@ -121,8 +123,8 @@ class Preparation:
                 f"{', '.join(strange)} is no output of the model",
                 advice=f"--scores takes one of: {', '.join(outputs)}",
             )
-        known = {name: mark for name, mark in self.saved.scores.items() if name in outputs}
-        return known | dict.fromkeys(self.request.scores, True)
+        marks = {name: mark for name, mark in self.saved.scores.items() if name in outputs}
+        return marks | dict.fromkeys(self.request.scores, True)
 
     def task(self, draft: publish.Draft, more: Sequence[Mapping[str, Any]]) -> Task:
         recording.write_reference(draft, input=self.inputs)

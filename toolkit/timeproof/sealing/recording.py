@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,11 @@ from timeproof.base.clock import utc_now
 from timeproof.compare.difference import OutputsDiff
 from timeproof.frameworks.base import Saved
 from timeproof.frameworks.registry import module_of, require_spec
-from timeproof.runs.probe_stream import Outcome, ProbeRun
-from timeproof.sealing.double_run import SEEDS
+from timeproof.sealing.double_run import SEEDS, Replays
+from timeproof.sealing.sealed_answer import SealedAnswer, distance_of
 from timeproof.store import publish, reference
 from timeproof.store.reference import Array
+from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     Copy,
     EmulatorRecord,
@@ -36,17 +37,15 @@ class SealRecord:
 
     saved: Saved
     inputs: Mapping[str, Array]
-    outputs: Mapping[str, Array]
-    outcome: Outcome
-    runs: Sequence[ProbeRun]
-    own: OutputsDiff | None
+    sealed: SealedAnswer
+    replays: Replays
+    difference: OutputsDiff | None  # to the user's own answer
     copies: list[Copy]
     witnesses: list[Witness]
     environment: EnvironmentRecord
     profile: ProfileRecord
     proofs: list[Proof] = field(default_factory=list)
     emulators: list[EmulatorRecord] = field(default_factory=list)
-    scores: Mapping[str, bool] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,14 +64,13 @@ def write_reference(draft: publish.Draft, **groups: Mapping[str, Array]) -> None
 def metadata_of(draft: publish.Draft, record: SealRecord) -> Metadata:
     """Write the whole reference into the draft, and describe the artifact."""
     saved = record.saved
-    write_reference(draft, input=record.inputs, output=record.outputs)
+    write_reference(draft, input=record.inputs, output=record.sealed.outputs)
     files = [publish.entry(draft.folder, f.path, f.role, f.format) for f in saved.files]
     files.append(publish.entry(draft.folder, reference_name(draft), "reference", "npz"))
-    own_files = [w.file for w in record.witnesses if w.file != reference_name(draft)]
-    files += [publish.entry(draft.folder, name, "witness", "npz") for name in own_files]
-    hello = record.runs[0].hello
-    machine = hello.get("machine")
-    version = record.outcome.versions.get(module_of(saved.framework), saved.framework_version)
+    more = [w.file for w in record.witnesses if w.file != reference_name(draft)]
+    files += [publish.entry(draft.folder, name, "witness", "npz") for name in more]
+    replays, sealed = record.replays, record.sealed
+    version = replays.outcome.versions.get(module_of(saved.framework), saved.framework_version)
     return Metadata(
         schema=1,
         created=utc_now(),
@@ -81,7 +79,7 @@ def metadata_of(draft: publish.Draft, record: SealRecord) -> Metadata:
         framework=Framework(
             name=saved.framework,
             version=version,
-            python=str(hello.get("python", "")),
+            python=replays.python,
             **require_spec(saved.framework).described(),
         ),
         model=Model(
@@ -95,7 +93,7 @@ def metadata_of(draft: publish.Draft, record: SealRecord) -> Metadata:
         ),
         files=files,
         inputs=reference.specs_of("input", record.inputs, _elements(saved)),
-        outputs=reference.specs_of("output", record.outputs, None, record.scores),
+        outputs=reference.specs_of("output", sealed.outputs, None, sealed.scores),
         copies=record.copies,
         environment=EnvironmentRef(
             name=record.environment.folder,
@@ -103,14 +101,14 @@ def metadata_of(draft: publish.Draft, record: SealRecord) -> Metadata:
             image=record.environment.image,
         ),
         profile=record.profile,
-        training=record.own.to_json() if record.own is not None else None,
-        machine=machine if isinstance(machine, dict) else {},
-        seal={
-            "runs": len(record.runs),
-            "seeds": list(SEEDS),
-            "seconds": [round(r.result.seconds, 3) for r in record.runs],
-            "toolkit": VERSION,
-        },
+        training=distance_of(record.difference) if record.difference is not None else None,
+        machine=Machine.read(replays.runs[0].hello.get("machine")),
+        seal=SealFacts(
+            runs=len(replays.runs),
+            seeds=list(SEEDS),
+            seconds=[round(run.result.seconds, 3) for run in replays.runs],
+            toolkit=VERSION,
+        ),
         tags={str(k): str(v) for k, v in record.tags.items()},
         notes=list(saved.notes),
         kept=sorted(set(saved.kept)),

@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 from timeproof.base.limits import Limits
 from timeproof.compare.compare import compare_outputs
-from timeproof.compare.verdict import Thresholds, Verdict
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest
 from timeproof.frameworks.base import Saved
 from timeproof.frameworks.registry import require_spec
 from timeproof.runs.probe_stream import ProbeRun
+from timeproof.sealing.sealed_answer import SealedAnswer, distance_of
 from timeproof.store import reference
 from timeproof.store.reference import Array
+from timeproof.store.schema.records import WitnessFacts, WitnessOptions
 from timeproof.store.schema.v1 import EmulatorRecord, Witness
 
 CHOICES = ("auto", "float64", "emulated", "none")
@@ -26,13 +28,13 @@ _RUNNER = "witness float64"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class WitnessAnswer:
     """A witness that may be recorded. A margin's outputs are among the reference's own."""
 
     kind: Literal["float64", "emulated", "margin"]
     outputs: Mapping[str, Array]
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    facts: WitnessFacts = field(default_factory=WitnessFacts)
+    options: WitnessOptions = field(default_factory=WitnessOptions)
 
 
 def check_choice(choice: str, framework: str) -> None:
@@ -46,8 +48,8 @@ def check_choice(choice: str, framework: str) -> None:
         )
 
 
-def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any], ...]:
-    """What a seal run is told beside the artifact itself, as copies of it.
+def witness_copies(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any], ...]:
+    """The copies of an artifact that a seal run is told to ask as witnesses.
 
     Unless it was asked for by name, a witness may take no more than `limits.witness_work`, which is counted
     and not timed: whether there is one depends on the model and its environment alone, never on how busy the
@@ -68,74 +70,52 @@ def asked(choice: str, saved: Saved, limits: Limits) -> tuple[Mapping[str, Any],
     )
 
 
-def found(
-    choice: str,
-    framework: str,
-    runs: Sequence[ProbeRun],
-    outputs: Mapping[str, Array],
-    thresholds: Thresholds,
-    scores: Mapping[str, bool] | None = None,
-) -> tuple[list[Found], list[str]]:
-    """The witnesses that both runs gave, and notes about what there is not.
-
-    Args:
-        outputs: the native ones, on which the runs agree.
-        scores: which of them hold class scores, as `compare_outputs` takes it.
-    """
+def choose_witnesses(
+    choice: str, framework: str, runs: Sequence[ProbeRun], sealed: SealedAnswer
+) -> tuple[list[WitnessAnswer], list[str]]:
+    """The witnesses that both runs gave, and notes about what there is not."""
     if choice == "none":
         return [], []
-    if margin := require_spec(framework).margin:
-        return ([Found("margin", {margin: outputs[margin]})] if margin in outputs else []), []
-    if not require_spec(framework).float64:
+    spec = require_spec(framework)
+    if margin := spec.margin:
+        outputs = sealed.outputs
+        return ([WitnessAnswer("margin", {margin: outputs[margin]})] if margin in outputs else []), []
+    if not spec.float64:
         return [], []
-    refusal = _refusal(runs, outputs)
-    if refusal:
+    if refusal := _refusal(runs, sealed.outputs):
         return [], [f"there is no float64 witness: {refusal}"]
     (outcome,) = runs[-1].outcomes.values()
     wide = outcome.outputs[_RUNNER]
-    distance = compare_outputs(wide, dict(outputs), thresholds=thresholds, scores=scores)
-    facts = {"distance": distance.to_json(), "seconds": outcome.copies[_RUNNER].get("seconds")}
-    return [Found("float64", wide, facts)], []
+    seconds = outcome.copies[_RUNNER].get("seconds")
+    facts = WitnessFacts(
+        distance=distance_of(sealed.compare_from(wide, sealed.outputs)),
+        seconds=seconds if isinstance(seconds, float) else None,
+    )
+    return [WitnessAnswer("float64", wide, facts)], []
 
 
 def emulated(
-    answers: Mapping[str, Array],
-    cpu: str,
-    outputs: Mapping[str, Array],
-    emulator: EmulatorRecord,
-    thresholds: Thresholds,
-    scores: Mapping[str, bool] | None = None,
-) -> Found:
+    outputs: Mapping[str, Array], cpu: str, sealed: SealedAnswer, emulator: EmulatorRecord
+) -> WitnessAnswer:
     """The witness that a simulated CPU gave; the emulator is kept in the package store."""
-    distance = compare_outputs(answers, dict(outputs), thresholds=thresholds, scores=scores)
-    options = {"cpu": cpu, "emulator": emulator.sha256}
-    return Found("emulated", answers, {"distance": distance.to_json()}, options)
+    facts = WitnessFacts(distance=distance_of(sealed.compare_from(outputs, sealed.outputs)))
+    return WitnessAnswer("emulated", outputs, facts, WitnessOptions(cpu=cpu, emulator=emulator.sha256))
 
 
 def write(
-    found: Found,
-    folder: Path,
-    tag: str,
-    reference_name: str,
-    outputs: Mapping[str, Array],
-    scores: Mapping[str, bool] | None = None,
+    witness: WitnessAnswer, folder: Path, tag: str, reference_name: str, sealed: SealedAnswer
 ) -> Witness:
-    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already.
-
-    Args:
-        scores: which outputs hold class scores, as the reference records it.
-    """
-    if found.kind == "margin":
+    """Write a witness's outputs into the artifact's folder; a margin's lie in the reference already."""
+    if witness.kind == "margin":
         file = reference_name
-        specs = [s for s in reference.specs_of("output", outputs, None, scores) if s.name in found.outputs]
+        all_specs = reference.specs_of("output", sealed.outputs, None, sealed.scores)
+        specs = [spec for spec in all_specs if spec.name in witness.outputs]
     else:
-        file = f"witness_{tag}_{found.kind}.npz"
+        file = f"witness_{tag}_{witness.kind}.npz"
         with (folder / file).open("xb") as stream:
-            reference.write(stream, output=found.outputs)
-        specs = reference.specs_of("output", found.outputs, None, scores)
-    return Witness(
-        kind=found.kind, file=file, outputs=specs, options=dict(found.options), facts=dict(found.facts)
-    )
+            reference.write(stream, output=witness.outputs)
+        specs = reference.specs_of("output", witness.outputs, None, sealed.scores)
+    return Witness(kind=witness.kind, file=file, outputs=specs, options=witness.options, facts=witness.facts)
 
 
 def _refusal(runs: Sequence[ProbeRun], outputs: Mapping[str, Array]) -> str:
@@ -145,15 +125,15 @@ def _refusal(runs: Sequence[ProbeRun], outputs: Mapping[str, Array]) -> str:
         if "float64" not in (run.hello.get("witnesses") or ()):
             return "the environment's probe is older than float64 witnesses"
         (outcome,) = run.outcomes.values()
-        told = outcome.copies.get(_RUNNER, {})
-        if told.get("status") != "ok":
-            return str(told.get("reason") or told.get("status") or "the probe says nothing of it")
+        result = outcome.copies.get(_RUNNER, {})
+        if result.get("status") != "ok":
+            return str(result.get("reason") or result.get("status") or "the probe says nothing of it")
         answers.append(outcome.outputs.get(_RUNNER, {}))
-    first, *others = answers
-    for other in others:
-        diff = compare_outputs(first, other)
-        if diff.verdict is not Verdict.identical:
-            return f"two runs of it differ: {diff.summary()}"
+    first, *repeats = answers
+    for repeat in repeats:
+        difference = compare_outputs(first, repeat)
+        if difference.verdict is not Verdict.identical:
+            return f"two runs of it differ: {difference.summary()}"
     odd = [n for n, a in first.items() if n not in outputs or a.dtype != outputs[n].dtype]
     if odd or len(first) != len(outputs) or any(a.shape != outputs[n].shape for n, a in first.items()):
         return "its outputs are not those of the reference"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from timeproof.store.schema.v1 import JsonObject, Metadata, Proof
+from timeproof.store.schema.records import ArrayDistance
+from timeproof.store.schema.v1 import Metadata, Proof
 
 
 def promise(metadata: Metadata) -> str:
@@ -20,14 +21,14 @@ def promise(metadata: Metadata) -> str:
     for proof in simulated:
         if proof.verdict == "identical":
             continue
-        moved = [f"{name!r} moves by {_distance(told)}" for name, told in moving(proof).items()]
+        moved = [f"{name!r} moves by {_distance(array)}" for name, array in moving(proof).items()]
         said.append(f"on {proof.cpu}: {', '.join(moved) or f'{proof.verdict}: {proof.reason}'}")
     return "; ".join(said)
 
 
-def moving(proof: Proof) -> Mapping[str, JsonObject]:
+def moving(proof: Proof) -> Mapping[str, ArrayDistance]:
     """The outputs that were not the recorded ones."""
-    return {name: told for name, told in proof.outputs.items() if told.get("verdict") != "identical"}
+    return {name: array for name, array in proof.outputs.items() if array.verdict != "identical"}
 
 
 def held_by(metadata: Metadata, output: str) -> list[str]:
@@ -40,13 +41,13 @@ def held_by(metadata: Metadata, output: str) -> list[str]:
         name
         for name in names
         if all(
-            p.outputs.get(output, {}).get("verdict") == "identical"
+            p.outputs.get(output, ArrayDistance()).verdict == "identical"
             for p in metadata.proofs
             if p.profile == name
         )
     ]
 
 
-def _distance(told: JsonObject) -> str:
-    verdict, sulp = told.get("verdict"), told.get("sulp")
-    return f"{sulp:.3g} sULP ({verdict})" if isinstance(sulp, (int, float)) else str(verdict)
+def _distance(array: ArrayDistance) -> str:
+    sulp, verdict = array.sulp, array.verdict
+    return f"{sulp:.3g} sULP ({verdict})" if isinstance(sulp, (int, float)) else verdict

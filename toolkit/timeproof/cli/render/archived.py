@@ -45,19 +45,16 @@ def archived_lines(archived: Archived, *, expected: bool) -> Iterator[str]:
     for remark in archived.remarks:
         yield f"[yellow]{escape(remark)}[/yellow]"
     for copy in metadata.copies:
-        summary = copy.distance.get("summary") or copy.distance.get("reason") or ""
-        yield f"{escape(copy.name)} copy: {copy.distance.get('verdict')}: {escape(str(summary))}"
+        distance = f"{copy.distance.verdict}: {copy.distance.sentence}"
+        yield f"{escape(copy.name)} copy: {escape(distance)}"
     if metadata.proofs:
         yield f"{escape(metadata.profile.name)}: {escape(promise(metadata))}"
     for witness in metadata.witnesses:
-        distance = witness.facts.get("distance")
-        yield f"{witness.kind} witness{escape(_answer_distance(distance))}"
+        measured = witness.facts.distance
+        summary = f": the answer {measured.summary}" if measured else ""
+        yield f"{witness.kind} witness{escape(summary)}"
     for reason in metadata.kept:
         yield f"[yellow]kept on request:[/yellow] {escape(reason)}"
     for note in metadata.notes:
         if note not in archived.remarks:
             yield f"[yellow]note:[/yellow] {escape(note)}"
-
-
-def _answer_distance(distance: Any) -> str:
-    return f": the answer {distance['summary']}" if distance else ""

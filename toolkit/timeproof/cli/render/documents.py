@@ -89,11 +89,9 @@ def _arrays(metadata: Metadata) -> Iterator[Row]:
 def _comparisons(metadata: Metadata) -> Iterator[Row]:
     """How far the training process, the copies and the witnesses are from the recorded outputs."""
     if metadata.training is not None:
-        training = metadata.training
-        yield "training process", escape(str(training.get("summary", training.get("verdict"))))
+        yield "training process", escape(metadata.training.summary or metadata.training.verdict)
     for copy in metadata.copies:
-        summary = copy.distance.get("summary", copy.distance.get("reason", ""))
-        yield f"{copy.name} copy", escape(f"{copy.distance.get('verdict')}: {summary}")
+        yield f"{copy.name} copy", escape(f"{copy.distance.verdict}: {copy.distance.sentence}")
     for witness in metadata.witnesses:
         yield f"{witness.kind} witness", escape(witness_distance(witness))
     for threshold, figure in metadata.thresholds.items():
@@ -104,7 +102,7 @@ def _history(metadata: Metadata) -> Iterator[Row]:
     if metadata.reference.origin == "imported":
         yield "answers", escape(f"imported from {metadata.reference.source}; never sealed here")
     else:
-        yield "sealed on", escape(str(metadata.machine.get("cpu", "?")))
+        yield "sealed on", escape(metadata.machine.cpu or "?")
     for key, value in metadata.tags.items():
         yield f"tag {escape(key)}", escape(value)
     for reason in metadata.kept:
@@ -115,7 +113,7 @@ def _history(metadata: Metadata) -> Iterator[Row]:
 
 def witness_distance(witness: Witness) -> str:
     """Say how far the recorded outputs are from the witness, or name the witness's outputs."""
-    distance = witness.facts.get("distance")
-    if not isinstance(distance, dict):
+    distance = witness.facts.distance
+    if distance is None:
         return ", ".join(spec.name for spec in witness.outputs)
-    return f"the answer's distance from it: {distance.get('verdict')}: {distance.get('summary')}"
+    return f"the answer's distance from it: {distance.verdict}: {distance.summary}"

@@ -36,15 +36,15 @@ def _folder() -> Path:
 
 
 def _file(fp: str, name: str, without: Collection[str]) -> Path:
-    asked = json.dumps([_SCHEMA, fp, name, sorted(without)])
-    return _folder() / f"{Digest.of(asked.encode()).hex}.json"
+    key = json.dumps([_SCHEMA, fp, name, sorted(without)])
+    return _folder() / f"{Digest.of(key.encode()).hex}.json"
 
 
 def known_capture(fp: str, name: str, without: Collection[str] = ()) -> str | None:
     """The SHA-256 (hex) of the lock that the same capture gave before, or None. A damaged note is none."""
     try:
-        noted = json.loads(_file(fp, name, without).read_bytes())
-        return Digest(noted["lock"]).hex
+        note = json.loads(_file(fp, name, without).read_bytes())
+        return Digest(note["lock"]).hex
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -29,7 +29,7 @@ INSTALLERS = frozenset({"pip", "setuptools", "wheel", "uv"})
 class Selection:
     """`left_out` are (name, reason) pairs, sorted."""
 
-    kept: tuple[Distribution, ...]
+    selected: tuple[Distribution, ...]
     left_out: tuple[tuple[str, str], ...]
 
 
@@ -52,16 +52,13 @@ class Graph:
     def requirements(self, key: str, extra: str = "") -> Iterator[Requirement]:
         """What `key` requires; with an `extra`, only what the extra adds."""
         for row in self.parsed.get(key, ()):
-            plain = row.marker is None or row.marker.evaluate({**self.markers, "extra": ""})
-            if extra:
-                if (
-                    not plain
-                    and row.marker is not None
-                    and row.marker.evaluate({**self.markers, "extra": extra})
-                ):
-                    yield row
-            elif plain:
+            always = self._applies(row, "")
+            if (not always and self._applies(row, extra)) if extra else always:
                 yield row
+
+    def _applies(self, requirement: Requirement, extra: str) -> bool:
+        marker = requirement.marker
+        return marker is None or marker.evaluate({**self.markers, "extra": extra})
 
     def satisfied(self, key: str, extra: str, asking: frozenset[tuple[str, str]] = frozenset()) -> bool:
         """Whether everything that an extra names is installed, and it names something."""
@@ -76,17 +73,17 @@ class Graph:
 
     def reach(self, starts: Iterable[tuple[str, frozenset[str]]]) -> set[str]:
         """Every installed distribution that the starts, each with extras, require; starts included."""
-        seen: set[tuple[str, str]] = set()
+        reached: set[tuple[str, str]] = set()
         stack = [(key, extra) for key, extras in starts for extra in ("", *extras)]
         while stack:
             key, extra = stack.pop()
-            if (key, extra) in seen or key not in self.installed:
+            if (key, extra) in reached or key not in self.installed:
                 continue
-            seen.add((key, extra))
+            reached.add((key, extra))
             for row in self.requirements(key, extra):
                 name = canonicalize_name(row.name)
                 stack += [(name, ""), *((name, e) for e in row.extras)]
-        return {key for key, _ in seen}
+        return {key for key, _ in reached}
 
 
 def select(
@@ -104,21 +101,20 @@ def select(
         for d in installed
         if d.key not in unwanted | INSTALLERS | {TOOLKIT} and (d.key not in share or d.requested)
     ]
-    kept = graph.reach(roots) - unwanted - {TOOLKIT}
-    reasons = []
-    for dist in installed:
-        if dist.key in kept:
-            continue
-        if dist.key in unwanted:
-            why = "left out on request"
-        elif dist.key == TOOLKIT:
-            why = "the toolkit itself"
-        elif dist.key in INSTALLERS:
-            why = "an installer, which nothing that was captured requires"
-        else:
-            why = "only the toolkit requires it"
-        reasons.append((dist.name, why))
+    selected = graph.reach(roots) - unwanted - {TOOLKIT}
+    left_out = [(d.name, _reason(d.key, unwanted)) for d in installed if d.key not in selected]
     return Selection(
-        kept=tuple(sorted((d for d in installed if d.key in kept), key=lambda d: d.key)),
-        left_out=tuple(sorted(reasons, key=lambda r: r[0].lower())),
+        selected=tuple(sorted((d for d in installed if d.key in selected), key=lambda d: d.key)),
+        left_out=tuple(sorted(left_out, key=lambda row: row[0].lower())),
     )
+
+
+def _reason(key: str, unwanted: Collection[str]) -> str:
+    """Why a distribution is left out."""
+    if key in unwanted:
+        return "left out on request"
+    if key == TOOLKIT:
+        return "the toolkit itself"
+    if key in INSTALLERS:
+        return "an installer, which nothing that was captured requires"
+    return "only the toolkit requires it"

@@ -11,18 +11,20 @@ import py_compile
 import sys
 
 
-def main(root: str, shown: str) -> None:
+def main(root: str, name_in_image: str) -> None:
     modes = getattr(py_compile, "PycInvalidationMode", None)
     options = {} if modes is None else {"invalidation_mode": modes.UNCHECKED_HASH}
-    for here, folders, names in os.walk(root):
+    for parent, folders, names in os.walk(root):
         folders.sort()
-        for name in sorted(names):
-            if not name.endswith(".py"):
+        for file in sorted(names):
+            if not file.endswith(".py"):
                 continue
-            path = os.path.join(here, name)
+            path = os.path.join(parent, file)
             # Templates and examples of errors don't compile; nobody imports them.
             with contextlib.suppress(py_compile.PyCompileError, UnicodeError, ValueError):
-                py_compile.compile(path, dfile=shown + path[len(root) :], doraise=True, optimize=0, **options)
+                py_compile.compile(
+                    path, dfile=name_in_image + path[len(root) :], doraise=True, optimize=0, **options
+                )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from timeproof.environments.lock.document import Package
 from timeproof.errors import FetchFailed
 from timeproof.store.packages import PackageStore, check_file_name
 
-_SHOWN = 3
+_NAMED = 3  # differing files that a message names; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def channel_name(text: str) -> str | None:
     return None
 
 
-def read(found: Inspection) -> CondaEnvironment:
-    """Read the records of the prefix that `found` runs from (for a virtual environment: was made of)."""
-    prefix = found.base_prefix
+def read(inspection: Inspection) -> CondaEnvironment:
+    """Read the records of the prefix that the interpreter runs from (a virtual environment: was made of)."""
+    prefix = inspection.base_prefix
     meta = prefix / "conda-meta"
-    if not found.interpreter["conda"]:
+    if not inspection.interpreter["conda"]:
         return CondaEnvironment(prefix)
     records = []
     for path in sorted(meta.glob("*.json")):
@@ -69,70 +69,77 @@ def _file_name(record: dict[str, Any]) -> str:
     return check_file_name(name)
 
 
-def _differs(prefix: Path, record: dict[str, Any], package: Path) -> list[str]:
+def _differences(prefix: Path, record: dict[str, Any], package: Path) -> list[str]:
     """Installed files that are not the package's. Where a prefix was written in, the record's hash counts."""
     installed = {row["_path"]: row for row in (record.get("paths_data") or {}).get("paths", ())}
-    found = []
+    pure = record.get("noarch") == "python"
+    findings = []
     for row in read_info(package, "info/paths.json")["info/paths.json"]["paths"]:
-        name = row["_path"]
-        here = installed.get(name, row)
-        if record.get("noarch") == "python" and name.startswith("site-packages/"):
-            here = next((r for p, r in installed.items() if p.endswith("/" + name)), row)
-        path = prefix / here["_path"]
-        if row.get("path_type") != "hardlink" or name.endswith(".pyc"):
+        if row.get("path_type") != "hardlink" or row["_path"].endswith(".pyc"):
             continue
-        expected = here.get("sha256_in_prefix") if row.get("prefix_placeholder") else row.get("sha256")
+        entry = _installed_entry(row, installed, pure)
+        expected = entry.get("sha256_in_prefix") if row.get("prefix_placeholder") else row.get("sha256")
         try:
-            actual = hashlib.sha256(path.read_bytes()).hexdigest()
+            actual = hashlib.sha256((prefix / entry["_path"]).read_bytes()).hexdigest()
         except OSError:
-            found.append(f"{here['_path']} is missing")
+            findings.append(f"{entry['_path']} is missing")
             continue
         if expected and actual != expected:
-            found.append(f"{here['_path']} is not the package's")
-    return found
+            findings.append(f"{entry['_path']} is not the package's")
+    return findings
+
+
+def _installed_entry(row: dict[str, Any], installed: dict[str, dict[str, Any]], pure: bool) -> dict[str, Any]:
+    """The record's entry for a file of the package; pure Python's lie below the interpreter's own folder."""
+    name = row["_path"]
+    if pure and name.startswith("site-packages/"):
+        return next((entry for path, entry in installed.items() if path.endswith("/" + name)), row)
+    return installed.get(name, row)
 
 
 def capture_records(
     conda: CondaEnvironment, subdir: str, store: PackageStore, progress: Progress
 ) -> tuple[list[Package], list[str]]:
-    """Bring every recorded package into the store, and hold the installed files against it.
+    """Fetch every recorded package into the store, and compare the installed files with it.
 
     Returns the locked packages, and one line for each that can't be captured.
     """
     packages: list[Package] = []
     problems: list[str] = []
     for record in conda.records:
-        label = f"{record['name']} {record['version']}"
-        wanted = CondaRequest(
-            name=str(record["name"]),
-            file_name=_file_name(record),
-            subdir=str(record.get("subdir") or subdir),
-            sha256=Digest(record["sha256"]) if record.get("sha256") else None,
-            md5=record.get("md5"),
-            url=str(record.get("url") or ""),
-        )
-        progress.detail(wanted.file_name)
+        label = f"{record['name']} {record['version']} (conda)"
+        request = _request(record, subdir)
+        progress.detail(request.file_name)
         try:
-            digest = fetch_conda_package(wanted, store, near=[conda.prefix])
+            digest = fetch_conda_package(request, store, near=[conda.prefix])
         except FetchFailed as error:
-            problems.append(f"{label} (conda): {error.message}")
+            problems.append(f"{label}: {error.message}")
             continue
-        path = store.verified(digest, wanted.file_name)
-        if different := _differs(conda.prefix, record, path):
-            more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+        path = store.verified(digest, request.file_name)
+        if findings := _differences(conda.prefix, record, path):
+            more = f" and {len(findings) - _NAMED} more" if len(findings) > _NAMED else ""
             problems.append(
-                f"{label} (conda) is not what {wanted.file_name} holds: "
-                f"{', '.join(different[:_SHOWN])}{more}; "
+                f"{label} is not what {request.file_name} holds: {', '.join(findings[:_NAMED])}{more}; "
                 f"reinstall it (conda install --force-reinstall {record['name']})"
             )
-        packages.append(
-            locked(wanted, record.get("depends") or (), str(record["version"]), subdir, path, digest)
-        )
+        depends = record.get("depends") or ()
+        packages.append(locked(request, depends, str(record["version"]), subdir, path, digest))
     return packages, problems
 
 
+def _request(record: dict[str, Any], subdir: str) -> CondaRequest:
+    return CondaRequest(
+        name=str(record["name"]),
+        file_name=_file_name(record),
+        subdir=str(record.get("subdir") or subdir),
+        sha256=Digest(record["sha256"]) if record.get("sha256") else None,
+        md5=record.get("md5"),
+        url=str(record.get("url") or ""),
+    )
+
+
 def locked(
-    wanted: CondaRequest, depends: Sequence[str], version: str, subdir: str, path: Path, digest: Digest
+    request: CondaRequest, depends: Sequence[str], version: str, subdir: str, path: Path, digest: Digest
 ) -> Package:
     """The lock's entry for a conda package that lies in the store at `path`."""
     pairs = {}
@@ -141,12 +148,12 @@ def locked(
         if not name.startswith("__"):  # virtual packages are the machine's
             pairs[name] = spec
     return Package.stored(
-        name=wanted.name,
+        name=request.name,
         version=version,
         manager="conda",
         platform=subdir,
         sha256=digest,
-        file_name=wanted.file_name,
-        md5=wanted.md5 or hashes(path)[0],
+        file_name=request.file_name,
+        md5=request.md5 or hashes(path)[0],
         dependencies=pairs.items(),
     )

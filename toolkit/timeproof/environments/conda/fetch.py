@@ -1,4 +1,4 @@
-"""Getting one conda package, by hash, from wherever it may be: caches of this machine, or a channel.
+"""Fetches one conda package, by hash, from the caches of this machine or from a channel.
 
 Channels are conda's and rattler's own configuration, and what a caller names; none is named here.
 """
@@ -21,7 +21,7 @@ from timeproof.store.packages import PackageStore
 
 @dataclass(frozen=True, slots=True)
 class CondaRequest:
-    """A conda package by file name and hash. `url` is where it was seen last, or empty."""
+    """A conda package to be fetched, by file name and hash. `url` is where it was last, or empty."""
 
     name: str
     file_name: str
@@ -33,72 +33,72 @@ class CondaRequest:
 
 def caches(near: Iterable[Path] = ()) -> list[Path]:
     """Folders on this machine that may hold conda packages, as conda and mamba use them."""
-    named = os.environ.get("CONDA_PKGS_DIRS", "")
+    variable = os.environ.get("CONDA_PKGS_DIRS", "")
     roots = [os.environ.get("MAMBA_ROOT_PREFIX"), os.environ.get("CONDA_ROOT"), *map(str, near)]
     if exe := os.environ.get("CONDA_EXE"):
         roots.append(str(Path(exe).parent.parent))
-    found = [Path(p) for p in named.replace(",", os.pathsep).split(os.pathsep) if p]
+    folders = [Path(p) for p in variable.replace(",", os.pathsep).split(os.pathsep) if p]
     for root in filter(None, roots):
-        found.append(Path(root, "pkgs"))
+        folders.append(Path(root, "pkgs"))
         if Path(root).parent.name == "envs":
-            found.append(Path(root).parent.parent / "pkgs")
+            folders.append(Path(root).parent.parent / "pkgs")
     home = Path(os.path.expanduser("~"))
-    found += [home / ".conda" / "pkgs", home / ".mamba" / "pkgs"]
-    return [p for p in dict.fromkeys(found) if p.is_dir()]
+    folders += [home / ".conda" / "pkgs", home / ".mamba" / "pkgs"]
+    return [p for p in dict.fromkeys(folders) if p.is_dir()]
 
 
 def _candidates(
-    wanted: CondaRequest, near: Iterable[Path], channels: Sequence[str]
+    request: CondaRequest, near: Iterable[Path], channels: Sequence[str]
 ) -> Iterator[tuple[str, Path | str]]:
     for folder in caches(near):
-        path = folder / wanted.file_name
+        path = folder / request.file_name
         if path.is_file():
             yield str(path), path
-    if wanted.url:
-        parts = urlsplit(wanted.url)
-        yield wanted.url, Path(unquote(parts.path)) if parts.scheme == "file" else wanted.url
+    if request.url:
+        parts = urlsplit(request.url)
+        yield request.url, Path(unquote(parts.path)) if parts.scheme == "file" else request.url
     if channels:
         for base in rattler_child.ask({"do": "channels", "channels": list(channels)})["urls"]:
-            url = f"{str(base).rstrip('/')}/{wanted.subdir}/{wanted.file_name}"
+            url = f"{str(base).rstrip('/')}/{request.subdir}/{request.file_name}"
             parts = urlsplit(url)
             yield url, Path(unquote(parts.path)) if parts.scheme == "file" else url
 
 
-def _fits(path: Path, wanted: CondaRequest) -> Digest | None:
+def _fits(path: Path, request: CondaRequest) -> Digest | None:
     md5, sha = hashes(path)
-    if wanted.sha256 is not None:
-        return wanted.sha256 if sha == wanted.sha256.hex else None
-    return Digest(sha) if wanted.md5 and md5 == wanted.md5 else None
+    if request.sha256 is not None:
+        return request.sha256 if sha == request.sha256.hex else None
+    return Digest(sha) if request.md5 and md5 == request.md5 else None
 
 
 def fetch_conda_package(
-    wanted: CondaRequest, store: PackageStore, *, near: Iterable[Path] = (), channels: Sequence[str] = ()
+    request: CondaRequest, store: PackageStore, *, near: Iterable[Path] = (), channels: Sequence[str] = ()
 ) -> Digest:
-    """Put the package into the store, unless it is there; return its SHA-256.
+    """Fetch the package into the store, unless it is in it; return its SHA-256.
 
     Where only an MD5 is known (records of old conda), it picks the file, and the SHA-256 is taken of it.
 
     Raises:
         FetchFailed: it is nowhere, or only with other bytes; names the file and every place.
     """
-    if wanted.sha256 is not None and store.has(wanted.sha256, wanted.file_name):
-        return wanted.sha256
+    if request.sha256 is not None and store.has(request.sha256, request.file_name):
+        return request.sha256
     tried = []
     with tempfile.TemporaryDirectory(prefix="timeproof-") as folder:
-        for place, source in _candidates(wanted, near, channels):
-            path = source if isinstance(source, Path) else Path(folder, wanted.file_name)
+        for place, source in _candidates(request, near, channels):
+            path = source if isinstance(source, Path) else Path(folder, request.file_name)
             try:
                 if not isinstance(source, Path):
                     rattler_child.ask({"do": "download", "url": source, "to": str(path)})
-                digest = _fits(path, wanted)
+                digest = _fits(path, request)
             except (OSError, ToolFailed) as error:
                 tried.append(f"{place}: {str(error).strip().splitlines()[-1]}")
                 continue
             if digest is not None:
-                return store.add_file(path, wanted.file_name, expected=digest)
+                return store.add_file(path, request.file_name, expected=digest)
             tried.append(f"{place}: other bytes than the locked ones")
     where = "; ".join(tried) or "no package cache has it, and no channel is named"
     raise FetchFailed(
-        f"{wanted.file_name} could not be had: {where}",
+        f"{request.file_name} could not be fetched: {where}",
         advice="name a channel that holds it, or copy it from a package store where it is whole",
     )

@@ -19,7 +19,7 @@ from timeproof.base.limits import LIMITS
 from timeproof.engines import single_layer_image
 from timeproof.engines.protocol import Engine, Mount, RunResult
 from timeproof.engines.registry import confining_engine
-from timeproof.environments.conda import layer_program as conda_inside
+from timeproof.environments.conda import layer_program
 from timeproof.environments.interpreter.package import TARGET_PREFIX
 from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
@@ -78,13 +78,13 @@ def conda_part(
         tools = toolbox.prepare(folder / "toolbox")
         room = min(LIMITS.prefix_bytes, _BESIDE + _UNPACKED * size)
         with atomic.storage(out_tar), atomic.Staging(out_tar.parent, "conda-part") as staging:
-            made = staging.path / "tar"
-            with made.open("xb") as stream:
+            tar = staging.path / "tar"
+            with tar.open("xb") as stream:
                 reader = TreeReader(TARGET_PREFIX.strip("/"), stream)
                 ended = tools.run(
                     engine,
                     image,
-                    conda_inside.__name__,
+                    layer_program.__name__,
                     {"packages": names, "target_prefix": TARGET_PREFIX},
                     folder / "request",
                     reader.read,
@@ -100,7 +100,7 @@ def conda_part(
                     raise BuildFailed(f"the conda packages can't be installed: {_why(ended)}")
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.rename(made, out_tar)
+            os.rename(tar, out_tar)
             atomic.sync_folder(out_tar.parent)
     return reader.digest
 

@@ -19,7 +19,7 @@ from timeproof.base import proc
 from timeproof.base.clock import EPOCH
 from timeproof.environments.conda import compile_library, rattler_child
 from timeproof.environments.conda.package_format import read_info
-from timeproof.environments.toolbox import frames as inside
+from timeproof.environments.toolbox import frames
 from timeproof.errors import LockFailed
 
 # What of a conda-meta record says something about the package, and not about this machine or this moment.
@@ -37,17 +37,17 @@ _COMPILE_SECONDS = 300.0
 
 
 def _subdir(indexes: Sequence[dict[str, Any]]) -> str:
-    found = {str(index.get("subdir", "noarch")) for index in indexes}
-    platforms = found - {"noarch"}
+    subdirs = {str(index.get("subdir", "noarch")) for index in indexes}
+    platforms = subdirs - {"noarch"}
     if len(platforms) != 1:
         raise LockFailed(
-            f"the conda packages are for {', '.join(sorted(found)) or 'no'} platforms, not for one"
+            f"the conda packages are for {', '.join(sorted(subdirs)) or 'no'} platforms, not for one"
         )
     return platforms.pop()
 
 
 def _tidy_metadata(prefix: Path) -> None:
-    """Rewrite conda-meta without host paths, times and places; drop the installer's other droppings."""
+    """Rewrite conda-meta without host paths, times and places; remove the installer's other files."""
     meta = prefix / "conda-meta"
     for path in sorted(meta.iterdir()):
         if path.suffix != ".json":
@@ -57,12 +57,12 @@ def _tidy_metadata(prefix: Path) -> None:
                 path.unlink()
             continue
         record = json.loads(path.read_bytes())
-        kept = {key: record[key] for key in _RECORD_KEYS if record.get(key) is not None}
-        if "files" in kept:
-            kept["files"] = sorted(kept["files"])
-        if "paths_data" in kept:
-            kept["paths_data"]["paths"].sort(key=lambda row: row["_path"])
-        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        tidy = {key: record[key] for key in _RECORD_KEYS if record.get(key) is not None}
+        if "files" in tidy:
+            tidy["files"] = sorted(tidy["files"])
+        if "paths_data" in tidy:
+            tidy["paths_data"]["paths"].sort(key=lambda row: row["_path"])
+        path.write_text(json.dumps(tidy, indent=1, sort_keys=True) + "\n")
     (meta / "history").write_bytes(b"")  # conda knows an environment by it
     (prefix / "CACHEDIR.TAG").unlink(missing_ok=True)
     shutil.rmtree(prefix / ".trash", ignore_errors=True)
@@ -77,14 +77,14 @@ def _compile(prefix: Path, subdir: str, target_prefix: str) -> None:
     if _ARCHES.get(subdir) != platform.machine() or not python.exists():
         return
     library = prefix / "lib" / os.path.basename(os.path.realpath(python))
-    for here, _, names in os.walk(library):
+    for folder, _, names in os.walk(library):
         for name in names:
-            os.utime(os.path.join(here, name), (EPOCH, EPOCH), follow_symlinks=False)
+            os.utime(os.path.join(folder, name), (EPOCH, EPOCH), follow_symlinks=False)
     # A fixed hash seed orders the sets among the constants; -I would ignore it.
     env = {"PYTHONHASHSEED": "0", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-    shown = f"{target_prefix}/{library.relative_to(prefix)}"
+    name_in_image = f"{target_prefix}/{library.relative_to(prefix)}"
     script = Path(compile_library.__file__)
-    argv: list[str | Path] = [python, "-S", "-s", "-B", "-W", "ignore", script, library, shown]
+    argv: list[str | Path] = [python, "-S", "-s", "-B", "-W", "ignore", script, library, name_in_image]
     proc.run(argv, env=env, cwd=prefix, timeout=_COMPILE_SECONDS)
 
 
@@ -95,7 +95,7 @@ def work(request: dict[str, Any], out: BinaryIO) -> None:
     subdir = _subdir(indexes)
     scratch = Path("/tmp")  # noqa: S108  the container's own
     prefix, cache = scratch / "prefix", scratch / "cache"
-    asked = {
+    installation = {
         "indexes": indexes,
         "packages": [str(p) for p in packages],
         "prefix": str(prefix),
@@ -103,11 +103,11 @@ def work(request: dict[str, Any], out: BinaryIO) -> None:
         "cache": str(cache),
         "subdir": subdir,
     }
-    asyncio.run(rattler_child.install(asked))
+    asyncio.run(rattler_child.install(installation))
     _tidy_metadata(prefix)
     _compile(prefix, subdir, request["target_prefix"])
-    inside.put_tree(prefix, out)
+    frames.put_tree(prefix, out)
 
 
 if __name__ == "__main__":
-    inside.answer(work, (LockFailed,))
+    frames.answer(work, (LockFailed,))

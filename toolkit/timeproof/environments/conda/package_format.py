@@ -114,7 +114,7 @@ def write(
 
 
 def _search(stream: IO[bytes], wanted: set[str], mode: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]  # mode is "r|" or "r:"
         for member in tar:
             if member.name in wanted and member.isfile():
@@ -122,10 +122,10 @@ def _search(stream: IO[bytes], wanted: set[str], mode: str) -> dict[str, bytes]:
                     raise ValueError(f"{member.name} has {member.size} bytes")
                 file = tar.extractfile(member)
                 assert file is not None
-                found[member.name] = file.read()
-                if len(found) == len(wanted):
+                contents[member.name] = file.read()
+                if len(contents) == len(wanted):
                     break
-    return found
+    return contents
 
 
 def read_info(path: Path, *names: str) -> dict[str, Any]:
@@ -139,13 +139,13 @@ def read_info(path: Path, *names: str) -> dict[str, Any]:
             with zipfile.ZipFile(path) as archive:
                 part = next(n for n in archive.namelist() if n.startswith("info-") and n.endswith(".tar.zst"))
                 with archive.open(part) as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-                    found = _search(stream, wanted, "r|")
+                    contents = _search(stream, wanted, "r|")
         else:
             with bz2.open(path) as stream:
-                found = _search(stream, wanted, "r|")
-        if missing := wanted - set(found):
+                contents = _search(stream, wanted, "r|")
+        if missing := wanted - set(contents):
             raise ValueError(f"no {', '.join(sorted(missing))} in it")
-        return {name: json.loads(found[name]) for name in names}
+        return {name: json.loads(contents[name]) for name in names}
     except (
         ValueError,
         OSError,

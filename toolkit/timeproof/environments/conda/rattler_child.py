@@ -1,4 +1,4 @@
-"""One question to py-rattler, answered by this module run in a process of its own.
+"""One question to py-rattler, which this module answers, run in a process of its own.
 
 py-rattler's threads sometimes crash an interpreter that ends normally, so this one ends at once. Reads
 one JSON object from stdin (`do` says what), prints one to stdout.
@@ -56,11 +56,11 @@ async def matches(request: Request) -> Answer:
     """Say which `specs` (name and version, in conda's words) the package `name` `version` satisfies."""
     from rattler import MatchSpec, Version, VersionSpec
 
-    found = []
+    answers = []
     for text in request["specs"]:
         wanted = MatchSpec(text, strict=False).version
-        found.append(wanted is None or VersionSpec(str(wanted)).matches(Version(request["version"])))
-    return {"matches": found}
+        answers.append(wanted is None or VersionSpec(str(wanted)).matches(Version(request["version"])))
+    return {"matches": answers}
 
 
 async def solve(request: Request) -> Answer:

@@ -140,9 +140,9 @@ def with_runpath(data: bytes, runpath: str) -> bytes:
         return data
     if len(new) > len(old) + 1:
         raise NoRoom(f"its run path has {len(old)} bytes, {len(new) - 1} are needed")
-    others = {value for t, value in entries if t in {_NEEDED, _SONAME, _RPATH, _RUNPATH}} - {start}
-    others.update(name for name in _symbol_names(view, table))
-    if any(start < name < start + len(new) for name in others) or start in set(_symbol_names(view, table)):
+    starts = {value for t, value in entries if t in {_NEEDED, _SONAME, _RPATH, _RUNPATH}} - {start}
+    symbols = set(_symbol_names(view, table))
+    if start in symbols or any(start < other < start + len(new) for other in starts | symbols):
         raise NoRoom("the bytes of its run path are shared with another string")
     at = strings + start
     return data[:at] + new + data[at + len(new) :]
@@ -150,8 +150,8 @@ def with_runpath(data: bytes, runpath: str) -> bytes:
 
 def glibc_needed(files: Iterable[bytes]) -> str:
     """The newest version of the GNU C library whose symbols any of the files names, such as "2.34"."""
-    found = {m for data in files for m in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?=[.\0])", data)}
-    return ".".join(map(str, max((int(a), int(b)) for a, b in found))) if found else ""
+    versions = {m for data in files for m in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?=[.\0])", data)}
+    return ".".join(map(str, max((int(a), int(b)) for a, b in versions))) if versions else ""
 
 
 def without_home(data: bytes, prefix: str, stand_in: str) -> bytes:

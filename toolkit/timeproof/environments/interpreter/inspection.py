@@ -139,10 +139,9 @@ def is_running(python: Path) -> bool:
     The file alone would not do: every virtual environment links to the same one.
     """
     try:
-        here, there = Path(sys.executable), Path(os.path.abspath(python))
-        return os.path.realpath(here.parent) == os.path.realpath(there.parent) and os.path.samefile(
-            here, there
-        )
+        running, other = Path(sys.executable), Path(os.path.abspath(python))
+        same_folder = os.path.realpath(running.parent) == os.path.realpath(other.parent)
+        return same_folder and os.path.samefile(running, other)
     except OSError:
         return False
 

@@ -46,35 +46,48 @@ def site_folders() -> "list[str]":
     Taken from the installation's own rules rather than from `sys.path`, so that an isolated child and
     a running program with its own ideas about `sys.path` give the same answer.
     """
+    folders = []  # type: list[str]
+    for folder in _installation_folders():
+        _add_folder(folder, folders)
+    for folder in list(folders):
+        for extra in _pth_folders(folder):
+            _add_folder(extra, folders)
+    return folders
+
+
+def _installation_folders() -> "list[str]":
     prefixes = [sys.prefix]
     if is_venv() and _system_site():
         prefixes.append(sys.base_prefix)
     try:
-        found = list(site.getsitepackages(prefixes))
+        folders = list(site.getsitepackages(prefixes))
     except AttributeError:  # an old virtualenv brings a `site` without it
-        found = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")]
+        folders = [p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")]
     if (not is_venv() or _system_site()) and not os.environ.get("PYTHONNOUSERSITE"):
-        found.insert(0, site.getusersitepackages())
-    folders = []  # type: list[str]
-    for folder in found:
-        if os.path.isdir(folder) and _real(folder) not in [_real(f) for f in folders]:
-            folders.append(os.path.abspath(folder))
-    for folder in list(folders):
-        for name in sorted(os.listdir(folder)):
-            if not name.endswith(".pth"):
-                continue
-            try:
-                with io.open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
-                    lines = [line.strip() for line in stream]
-            except OSError:
-                continue
-            for line in lines:
-                if not line or line.startswith(("#", "import ", "import\t")):
-                    continue
-                extra = os.path.abspath(os.path.join(folder, line))
-                if os.path.isdir(extra) and _real(extra) not in [_real(f) for f in folders]:
-                    folders.append(extra)
+        folders.insert(0, site.getusersitepackages())
     return folders
+
+
+def _add_folder(folder: str, folders: "list[str]") -> None:
+    """Add a folder that exists, unless it is there already by another name."""
+    if os.path.isdir(folder) and _real(folder) not in [_real(f) for f in folders]:
+        folders.append(os.path.abspath(folder))
+
+
+def _pth_folders(folder: str) -> "list[str]":
+    """The folders that the .pth files of a site folder add to `sys.path`."""
+    extras = []
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".pth"):
+            continue
+        try:
+            with io.open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
+                lines = [line.strip() for line in stream]
+        except OSError:
+            continue
+        lines = [line for line in lines if line and not line.startswith(("#", "import ", "import\t"))]
+        extras += [os.path.abspath(os.path.join(folder, line)) for line in lines]
+    return extras
 
 
 def _read(path: str) -> "bytes | None":
@@ -92,18 +105,18 @@ def _text(path: str) -> "str | None":
 
 def metadata_folders() -> "list[tuple[str, str]]":
     """Pairs (site folder, name of the metadata folder or file), the first of each distribution only."""
-    seen = set()  # type: set[str]
-    found = []  # type: list[tuple[str, str]]
+    keys = set()  # type: set[str]
+    folders = []  # type: list[tuple[str, str]]
     for folder in site_folders():
         for name in sorted(os.listdir(folder)):
             if name.endswith((".dist-info", ".egg-info")):
                 # `Foo_Bar-1.0-py3.8.egg-info` and `foo_bar-1.0.dist-info` are the same distribution.
                 stem = name.rsplit(".", 1)[0].split("-")[0]
                 key = stem.lower().replace("_", "-").replace(".", "-")
-                if key not in seen:
-                    seen.add(key)
-                    found.append((folder, name))
-    return found
+                if key not in keys:
+                    keys.add(key)
+                    folders.append((folder, name))
+    return folders
 
 
 def distribution(folder: str, name: str) -> "dict[str, object]":
@@ -202,52 +215,69 @@ def _stat(path: str) -> bytes:
     return "{0},{1}".format(s.st_size, s.st_mtime_ns).encode()
 
 
+class _State:
+    """A SHA-256 over a list of parts, each with its length."""
+
+    def __init__(self) -> None:
+        self.state = hashlib.sha256()
+
+    def add(self, *parts: bytes) -> None:
+        for part in parts:
+            self.state.update(str(len(part)).encode() + b":" + part)
+
+
 def fingerprint() -> str:
     """A SHA-256 that changes when the interpreter or any installed file does.
 
     Files are looked at (size, time of change in ns), not read: 20,000 take about 0.2 s.
     """
-    state = hashlib.sha256()
-
-    def add(*parts: bytes) -> None:
-        for part in parts:
-            state.update(str(len(part)).encode() + b":" + part)
-
-    real = _real(sys.executable)
-    add(b"interpreter", real.encode(), _stat(real), sys.version.encode(), sys.prefix.encode())
-    add(_stat(os.path.join(os.path.dirname(os.__file__), "os.py")))
-    conda = os.path.join(sys.prefix, "conda-meta")
-    if os.path.isdir(conda):
-        for name in sorted(os.listdir(conda)):
-            add(name.encode(), _stat(os.path.join(conda, name)))
+    state = _State()
+    _add_interpreter(state)
     folders = set()  # type: set[str]
     for folder in site_folders():
         folders.add(folder)
-        add(folder.encode())
+        state.add(folder.encode())
     for folder, name in metadata_folders():
-        record = _read(os.path.join(folder, name, "RECORD"))
-        add(folder.encode(), name.encode(), record or b"", _stat(os.path.join(folder, name)))
-        if record is None:
-            continue
-        for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))):
-            # Compiled files come and go by themselves; their sources are watched.
-            if row and not row[0].endswith(".pyc"):
-                state.update(_stat(folder + "/" + row[0]))
-                if not row[0].startswith(".."):
-                    folders.add(folder + "/" + os.path.dirname(row[0]))
+        _add_distribution(state, folder, name, folders)
     for watched in sorted(folders):
         # Names that come or go beside the distributions' files, such as a module that was copied in.
         try:
             names = sorted(os.listdir(watched))
         except OSError:
             names = []
-        add(watched.encode(), *[n.encode("utf-8", "surrogateescape") for n in names if n != "__pycache__"])
-    return state.hexdigest()
+        state.add(
+            watched.encode(), *[n.encode("utf-8", "surrogateescape") for n in names if n != "__pycache__"]
+        )
+    return state.state.hexdigest()
+
+
+def _add_interpreter(state: _State) -> None:
+    real = _real(sys.executable)
+    state.add(b"interpreter", real.encode(), _stat(real), sys.version.encode(), sys.prefix.encode())
+    state.add(_stat(os.path.join(os.path.dirname(os.__file__), "os.py")))
+    conda = os.path.join(sys.prefix, "conda-meta")
+    if os.path.isdir(conda):
+        for name in sorted(os.listdir(conda)):
+            state.add(name.encode(), _stat(os.path.join(conda, name)))
+
+
+def _add_distribution(state: _State, folder: str, name: str, folders: "set[str]") -> None:
+    """Add the files of a distribution, and to `folders` those that they lie in."""
+    record = _read(os.path.join(folder, name, "RECORD"))
+    state.add(folder.encode(), name.encode(), record or b"", _stat(os.path.join(folder, name)))
+    if record is None:
+        return
+    for row in csv.reader(io.StringIO(record.decode("utf-8", "replace"))):
+        # Compiled files come and go by themselves; their sources are watched.
+        if row and not row[0].endswith(".pyc"):
+            state.state.update(_stat(folder + "/" + row[0]))
+            if not row[0].startswith(".."):
+                folders.add(folder + "/" + os.path.dirname(row[0]))
 
 
 def main() -> None:
-    asked = sys.argv[1] if len(sys.argv) > 1 else "inspect"
-    answer = {"fingerprint": fingerprint()} if asked == "fingerprint" else inspect()
+    question = sys.argv[1] if len(sys.argv) > 1 else "inspect"
+    answer = {"fingerprint": fingerprint()} if question == "fingerprint" else inspect()
     json.dump(answer, sys.stdout)
     sys.stdout.flush()
 

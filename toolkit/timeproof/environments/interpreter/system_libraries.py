@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,24 +37,30 @@ def libraries_of(files: Sequence[Path], *, inside: Path) -> tuple[Library, ...]:
 
     The loader itself and the kernel's own are left out. Empty where `ldd` is missing.
     """
-    ldd = shutil.which("ldd")
-    if ldd is None or not files:
-        return ()
-    output = proc.run([ldd, *files], check=False).stdout.decode("utf-8", "replace")
-    paths: dict[str, str] = {}
-    for line in output.splitlines():
-        found = _RESOLVED.match(line)
-        if found and found[2] and not Path(found[2]).is_relative_to(inside):
-            paths[found[1]] = found[2]
-    owners: dict[str, str] = {}
-    dpkg = shutil.which("dpkg-query")
-    if dpkg is not None and paths:
-        asked = sorted({name for path in paths.values() for name in _spellings(path)})
-        answer = proc.run([dpkg, "--search", *asked], check=False).stdout.decode("utf-8", "replace")
-        for line in answer.splitlines():
-            if owned := _OWNED.match(line):
-                owners[owned[2]] = owned[1]
+    paths = _resolved(files, inside)
+    owners = _owners(paths.values())
     return tuple(
         Library(name, path, next((owners[s] for s in _spellings(path) if s in owners), None))
         for name, path in sorted(paths.items())
     )
+
+
+def _resolved(files: Sequence[Path], inside: Path) -> dict[str, str]:
+    """The libraries outside `inside` that the loader takes, by name."""
+    ldd = shutil.which("ldd")
+    if ldd is None or not files:
+        return {}
+    output = proc.run([ldd, *files], check=False).stdout.decode("utf-8", "replace")
+    matches = filter(None, map(_RESOLVED.match, output.splitlines()))
+    return {m[1]: m[2] for m in matches if m[2] and not Path(m[2]).is_relative_to(inside)}
+
+
+def _owners(paths: Collection[str]) -> dict[str, str]:
+    """The Debian packages that hold these files, by path, where dpkg knows any."""
+    dpkg = shutil.which("dpkg-query")
+    if dpkg is None or not paths:
+        return {}
+    names = sorted({name for path in paths for name in _spellings(path)})
+    output = proc.run([dpkg, "--search", *names], check=False).stdout.decode("utf-8", "replace")
+    matches = filter(None, map(_OWNED.match, output.splitlines()))
+    return {match[2]: match[1] for match in matches}

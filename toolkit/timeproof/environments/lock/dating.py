@@ -1,7 +1,7 @@
-"""From when an environment is: the youngest time inside its packages, which it can't be older than.
+"""The date of an environment: the youngest time inside its packages, which it can't be older than.
 
-Read from the packages themselves, so that no network and no clock is asked. Many are built to be
-reproducible, and carry a fixed time; such a time says nothing, and neither does one that is still to come.
+Read from the packages themselves, without a network. Many are built to be reproducible, and carry a fixed
+time; such a time says nothing, and neither does one in the future.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def _of_conda_package(path: Path) -> Iterator[datetime.date]:
 
 def youngest(packages: Iterable[Path], today: datetime.date) -> str | None:
     """The youngest date inside wheels and conda packages, as ISO 8601; None where all say nothing."""
-    found = [
+    dates = [
         date
         for path in packages
         for date in (_of_wheel(path) if path.suffix == ".whl" else _of_conda_package(path))
         if _OLDEST <= date <= today and date not in _FIXED
     ]
-    return max(found).isoformat() if found else None
+    return max(dates).isoformat() if dates else None
 
 
 def dated(lock: Lock, store: PackageStore) -> Lock:
     """The same lock with its date, and its packages' sizes; one that isn't in the store counts nothing."""
     today = datetime.datetime.now(datetime.UTC).date()
-    there = {
+    paths = {
         p.sha256: store.path(p.sha256, p.file_name) for p in lock.packages if store.has(p.sha256, p.file_name)
     }
-    sizes = {digest: path.stat().st_size for digest, path in there.items()}
-    return lock.with_date(youngest(list(there.values()), today)).with_sizes(sizes)
+    sizes = {digest: path.stat().st_size for digest, path in paths.items()}
+    return lock.with_date(youngest(list(paths.values()), today)).with_sizes(sizes)

@@ -30,16 +30,16 @@ class Change:
             return "removed"
         return "version" if self.before.version != self.after.version else "file"
 
-    def shown(self) -> tuple[str, str]:
-        """What was and what is, as short as tells them apart: versions, or file names."""
+    def labels(self) -> tuple[str, str]:
+        """Name both sides as short as distinguishes them: by version, or by file name."""
         words = [
             "" if side is None else side.file_name if self.kind == "file" else side.version
             for side in (self.before, self.after)
         ]
         return words[0], words[1]
 
-    def told(self) -> dict[str, str]:
-        """As JSON."""
+    def to_json(self) -> dict[str, str]:
+        """The change as JSON."""
         row = {"name": self.package.name, "platform": self.package.platform, "change": self.kind}
         for word, side in (("before", self.before), ("after", self.after)):
             if side is not None:

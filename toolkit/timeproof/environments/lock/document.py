@@ -223,15 +223,15 @@ class Lock:
     @property
     def sizes(self) -> dict[Digest, int]:
         """How many bytes each package has, of those whose size the lock tells: a hint, for plans alone."""
-        told = dict(pair.split("=") for pair in dict(self.custom).get(SIZES_KEY, "").split())
+        sizes = dict(pair.split("=") for pair in dict(self.custom).get(SIZES_KEY, "").split())
         short = {p.sha256: p.sha256.hex[:_SHORT] for p in self.packages}
-        return {digest: int(told[key]) for digest, key in short.items() if key in told}
+        return {digest: int(sizes[key]) for digest, key in short.items() if key in sizes}
 
     def with_sizes(self, sizes: Mapping[Digest, int]) -> Lock:
         """The same packages with these sizes; of a package that isn't among them nothing is told."""
         wanted = {p.sha256 for p in self.packages}
-        told = " ".join(f"{d.hex[:_SHORT]}={n}" for d, n in sorted(sizes.items(), key=_hex) if d in wanted)
-        custom = {k: v for k, v in self.custom if k != SIZES_KEY} | ({SIZES_KEY: told} if told else {})
+        text = " ".join(f"{d.hex[:_SHORT]}={n}" for d, n in sorted(sizes.items(), key=_hex) if d in wanted)
+        custom = {k: v for k, v in self.custom if k != SIZES_KEY} | ({SIZES_KEY: text} if text else {})
         return replace(self, custom=tuple(sorted(custom.items())), read_from=None)
 
 

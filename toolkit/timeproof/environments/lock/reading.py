@@ -35,6 +35,7 @@ _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]*")
 _PLATFORM = re.compile(r"[a-z0-9]+-[a-z0-9_]+")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _KEYS = {"name", "version", "manager", "platform", "dependencies", "url", "hash", "category", "optional"}
 _MAY = _KEYS | {"source", "build"}
@@ -51,13 +52,13 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class _Strict(_Loader):  # type: ignore[misc]  # chosen at run time: with libyaml or without
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: ARG002  # its name is given
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
                 raise _Repeated(f"line {node.start_mark.line + 1}: a key is not a string")
-            if key.value in seen:
+            if key.value in keys:
                 raise _Repeated(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
-            seen.add(key.value)
+            keys.add(key.value)
         return cast("dict[Hashable, Any]", super().construct_mapping(node, deep=True))
 
 
@@ -140,11 +141,7 @@ class _Reader:
 
     def package(self, value: Any, where: str) -> Package | None:
         before = len(self.issues)
-        raw = self.mapping(value, where)
-        for key in sorted(set(raw) - _MAY):
-            self.issues.append(f"{where}.{key} is unknown")
-        for key in sorted(_KEYS - {"dependencies", "category", "optional"} - set(raw)):
-            self.issues.append(f"{where}.{key} is missing")
+        raw = self.package_fields(value, where)
         if len(self.issues) > before:
             return None
         name = self.text(raw["name"], f"{where}.name", _NAME)
@@ -157,19 +154,13 @@ class _Reader:
         optional = raw.get("optional", False)
         if not isinstance(optional, bool):
             self.issues.append(f"{where}.optional is {type(optional).__name__}, not true or false")
-        hashes = self.mapping(raw["hash"], f"{where}.hash")
-        for key in sorted(set(hashes) - {"md5", "sha256"}):
-            self.issues.append(f"{where}.hash.{key} is unknown")
-        md5 = hashes.get("md5")
-        if md5 is not None:
-            md5 = self.text(md5, f"{where}.hash.md5", _MD5)
-        if hashes.get("sha256") is None:
+        md5, sha256_hex = self.hashes(raw["hash"], f"{where}.hash")
+        if sha256_hex is None:
             self.md5_only.append(f"{name} {version}")
             return None
-        hexed = self.text(hashes["sha256"], f"{where}.hash.sha256", re.compile("[0-9a-f]{64}"))
         if len(self.issues) > before:
             return None
-        sha256 = Digest(hexed)
+        sha256 = Digest(sha256_hex)
         return Package(
             name=name,
             version=version,
@@ -184,10 +175,60 @@ class _Reader:
             optional=optional,
         )
 
+    def package_fields(self, value: Any, where: str) -> dict[str, Any]:
+        """A package's mapping; unknown and missing keys are issues."""
+        raw = self.mapping(value, where)
+        for key in sorted(set(raw) - _MAY):
+            self.issues.append(f"{where}.{key} is unknown")
+        for key in sorted(_KEYS - {"dependencies", "category", "optional"} - set(raw)):
+            self.issues.append(f"{where}.{key} is missing")
+        return raw
+
+    def hashes(self, value: Any, where: str) -> tuple[str | None, str | None]:
+        """The MD5 and the SHA-256 of a package, as hex; None for the one that is missing."""
+        hashes = self.mapping(value, where)
+        for key in sorted(set(hashes) - {"md5", "sha256"}):
+            self.issues.append(f"{where}.{key} is unknown")
+        md5, sha256 = hashes.get("md5"), hashes.get("sha256")
+        if md5 is not None:
+            md5 = self.text(md5, f"{where}.md5", _MD5)
+        if sha256 is not None:
+            sha256 = self.text(sha256, f"{where}.sha256", _SHA256)
+        return md5, sha256
+
     def channel(self, value: Any, where: str) -> str:
         if isinstance(value, dict):
             return self.text(value.get("url"), f"{where}.url")
         return self.text(value, where)
+
+    def version(self, value: Any) -> None:
+        """Check the schema's version. Raises NewerSchema."""
+        if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+            raise NewerSchema(self.path, value, 1)
+        if value != 1 or isinstance(value, bool):
+            self.issues.append(f"version is {value!r}, not 1")
+
+    def check_packages(self, lock: Lock) -> None:
+        """Note packages that come twice, and those of a platform that is not listed."""
+        keys: set[tuple[str, str, str]] = set()
+        for package in lock.packages:
+            if package.key in keys:
+                self.issues.append(f"{package.name} for {package.platform} ({package.manager}) stands twice")
+            keys.add(package.key)
+        for name in sorted({p.platform for p in lock.packages} - set(lock.platforms)):
+            self.issues.append(f"packages for {name}, which metadata.platforms does not list")
+
+    def raise_issues(self) -> None:
+        """Raise Malformed, or LockFailed where only hashes are missing; return where there is no issue."""
+        if self.issues:
+            raise Malformed(self.path, self.issues)
+        if self.md5_only:
+            more = f" and {len(self.md5_only) - 5} more" if len(self.md5_only) > 5 else ""
+            raise LockFailed(
+                f"{self.path}: no SHA-256 for {', '.join(self.md5_only[:5])}{more}",
+                advice="MD5 proves nothing: make the lock again with `timeproof lock`, "
+                "to complete the hashes",
+            )
 
     def custom(self, custom: tuple[tuple[str, str], ...]) -> None:
         date = dict(custom).get(DATED_KEY, "2000-01-01")
@@ -223,11 +264,7 @@ def read_lock(data: bytes, path: object) -> Lock:
     top = load_yaml(data, path)
     if not isinstance(top, dict):
         raise Malformed(path, [f"it is {type(top).__name__}, not a mapping"])
-    version = top.get("version")
-    if isinstance(version, int) and not isinstance(version, bool) and version > 1:
-        raise NewerSchema(path, version, 1)
-    if version != 1 or isinstance(version, bool):
-        reader.issues.append(f"version is {version!r}, not 1")
+    reader.version(top.get("version"))
     reader.issues += [f"{key} is unknown" for key in sorted(set(top) - _TOP)]
     meta = reader.mapping(top.get("metadata"), "metadata")
     platforms = reader.sequence(meta.get("platforms"), "metadata.platforms")
@@ -237,11 +274,6 @@ def read_lock(data: bytes, path: object) -> Lock:
     reader.custom(custom)
     rows = reader.sequence(top.get("package"), "package")
     packages = [p for i, row in enumerate(rows) if (p := reader.package(row, f"package[{i}]")) is not None]
-    seen: set[tuple[str, str, str]] = set()
-    for package in packages:
-        if package.key in seen:
-            reader.issues.append(f"{package.name} for {package.platform} ({package.manager}) stands twice")
-        seen.add(package.key)
     lock = Lock(
         packages=tuple(packages),
         platforms=tuple(reader.text(p, "metadata.platforms", _PLATFORM) for p in platforms),
@@ -251,16 +283,8 @@ def read_lock(data: bytes, path: object) -> Lock:
         custom=custom,
         read_from=data,
     )
-    stray = sorted({p.platform for p in packages} - set(lock.platforms))
-    reader.issues += [f"packages for {name}, which metadata.platforms does not list" for name in stray]
-    if reader.issues:
-        raise Malformed(path, reader.issues)
-    if reader.md5_only:
-        raise LockFailed(
-            f"{path}: no SHA-256 for {', '.join(reader.md5_only[:5])}"
-            + (f" and {len(reader.md5_only) - 5} more" if len(reader.md5_only) > 5 else ""),
-            advice="MD5 proves nothing: make the lock again with `timeproof lock`, to complete the hashes",
-        )
+    reader.check_packages(lock)
+    reader.raise_issues()
     return lock
 
 

@@ -1,4 +1,4 @@
-"""The toolkit's own pip, asked which wheels there are and told to fetch some. Installs nothing.
+"""The toolkit's own pip: lists the wheels that it would choose, and fetches some. Installs nothing.
 
 Indexes, mirrors, proxies and certificates are pip's own configuration; none is named here.
 """
@@ -126,37 +126,30 @@ def report(
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         listing, out = Path(scratch, "requirements.txt"), Path(scratch, "report.json")
         listing.write_text("".join(f"{r}\n" for r in requirements))
-        words = [
-            *before,
-            "install",
-            "--dry-run",
-            "--ignore-installed",
-            "--only-binary=:all:",
-            "--no-deps",
-            *after,
-        ]
+        words = [*before, "install", "--dry-run", "--ignore-installed", "--only-binary=:all:", "--no-deps"]
+        words += after
         words += ["--report", out, "-r", listing]
         _pip(*words, cwd=Path(scratch), timeout=1800.0, on_line=on_line)
-        found = json.loads(out.read_bytes())
-    return [wheel_of(item) for item in found["install"]]
+        answer = json.loads(out.read_bytes())
+    return [wheel_of(item) for item in answer["install"]]
 
 
 def report_each(
     target: Target, requirements: Sequence[str], *, on_line: Callable[[str], None] | None = None
 ) -> tuple[list[Wheel], list[str]]:
     """As `report`, but go on where the index has no wheel for some: they come back as the second list."""
-    left: list[str] = list(requirements)
+    remaining = list(requirements)
     absent: list[str] = []
-    while left:
+    while remaining:
         try:
-            return report(target, left, on_line=on_line), absent
+            return report(target, remaining, on_line=on_line), absent
         except ToolFailed as error:
-            named = {m.partition("(")[0] for m in _NO_MATCH.findall(error.tail)}
-            gone = [r for r in left if r in named]
-            if not gone:
+            names = {m.partition("(")[0] for m in _NO_MATCH.findall(error.tail)}
+            unavailable = [r for r in remaining if r in names]
+            if not unavailable:
                 raise
-            absent += gone
-            left = [r for r in left if r not in gone]
+            absent += unavailable
+            remaining = [r for r in remaining if r not in unavailable]
     return [], absent
 
 
@@ -222,12 +215,12 @@ def download(
         ) from error
     finally:
         listing.unlink()
-    found = {}
+    files = {}
     for path in sorted(folder.iterdir()):
         with path.open("rb", buffering=0) as stream:
-            found[Digest.of_stream(stream)[0]] = path
-    if missing := [p.file_name for p in pins if p.sha256 not in found]:
+            files[Digest.of_stream(stream)[0]] = path
+    if missing := [p.file_name for p in pins if p.sha256 not in files]:
         raise FetchFailed(
-            f"pip did not bring {', '.join(missing)}", advice="check the package indexes in use"
+            f"pip did not fetch {', '.join(missing)}", advice="check the package indexes in use"
         )
-    return found
+    return files

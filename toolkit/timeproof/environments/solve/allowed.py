@@ -41,9 +41,9 @@ class Allowed:
     def expand(self, text: str) -> str:
         """Replace the allowed variables by their values; others stay as they are."""
 
-        def value(found: re.Match[str]) -> str:
-            name = found["plain"] or found["braced"]
-            return os.environ.get(name, "") if name in self.variables else found[0]
+        def value(match: re.Match[str]) -> str:
+            name = match["plain"] or match["braced"]
+            return os.environ.get(name, "") if name in self.variables else match[0]
 
         return _VARIABLE.sub(value, text)
 
@@ -59,7 +59,7 @@ def read_environment(data: bytes, path: Path, allowed: Allowed = NOTHING) -> dic
     value = load_yaml(data, path)
     if not isinstance(value, dict) or not isinstance(value.get("dependencies"), list):
         raise LockFailed(f"{path} is not an environment.yml: it needs a list of dependencies")
-    check(value, path, allowed)
+    check_allowed(value, path, allowed)
     return value
 
 
@@ -82,8 +82,8 @@ def check_selected(data: bytes, path: Path, platforms: list[str], allowed: Allow
         read_environment("\n".join(lines).encode(), path, allowed)
 
 
-def check(value: Mapping[str, Any], path: object, allowed: Allowed) -> None:
-    """Hold a parsed environment.yml against what is allowed. Raises LockFailed."""
+def check_allowed(value: Mapping[str, Any], path: object, allowed: Allowed) -> None:
+    """Check that a parsed environment.yml asks for nothing but what is allowed. Raises LockFailed."""
     problems = [
         *_variables(value, allowed),
         *_channels(value.get("channels", [])),
@@ -97,19 +97,19 @@ def check(value: Mapping[str, Any], path: object, allowed: Allowed) -> None:
         options = list(dict.fromkeys(option for _, option in problems if option))
         raise LockFailed(
             f"{path} asks for what a stranger's file may not:\n"
-            + "\n".join(dict.fromkeys(f"- {what}" for what, _ in problems)),
+            + "\n".join(dict.fromkeys(f"- {problem}" for problem, _ in problems)),
             advice=f"if you trust that, add {' '.join(options)}" if options else "change these lines",
         )
 
 
 def addresses(value: Mapping[str, Any]) -> list[str]:
     """The addresses in a checked environment.yml that had to be allowed."""
-    found = [str(url) for url in value.get("pip-repositories") or []]
+    urls = [str(url) for url in value.get("pip-repositories") or []]
     for item in value["dependencies"]:
         if isinstance(item, dict):
             lines = (Requirement(_HASH.sub("", str(line))) for line in item["pip"])
-            found += [line.url for line in lines if line.url is not None]
-    return found
+            urls += [line.url for line in lines if line.url is not None]
+    return urls
 
 
 _Problems = Iterator[tuple[str, str]]  # what is wrong; the option that allows it, or nothing
@@ -131,8 +131,8 @@ def _variables(value: Mapping[str, Any], allowed: Allowed) -> _Problems:
     for text in _texts(value):
         if "$" in _VARIABLE.sub("", text):
             yield f"{text[:120]!r} holds a $ that names no variable", ""
-        for found in _VARIABLE.finditer(text):
-            name = found["plain"] or found["braced"]
+        for match in _VARIABLE.finditer(text):
+            name = match["plain"] or match["braced"]
             if name not in allowed.variables:
                 yield (
                     f"{text[:120]!r} would send the variable {name} of your environment",
@@ -145,13 +145,18 @@ def _channels(channels: object) -> _Problems:
         yield "its channels are not a list of names and addresses", ""
         return
     for text in channels:
-        local = local_channel(text)
-        if local is None and "://" not in text and text.startswith((".", "/", "~")):
-            yield f"the channel {text!r} is a path: write it as file:///…", ""
-        elif local is not None and os.path.normpath(local) != local.rstrip("/"):
-            yield f"the channel {text!r} is no plain path", ""
-        elif "://" in text and local is None and not text.startswith(("http://", "https://")):
-            yield f"the channel {text!r} is no address of the web", ""
+        if problem := _channel_problem(text):
+            yield f"the channel {text!r} {problem}", ""
+
+
+def _channel_problem(text: str) -> str:
+    """Why a channel is refused; nothing for a name, a plain path and an address of the web."""
+    path = local_channel(text)
+    if path is not None:
+        return "" if os.path.normpath(path) == path.rstrip("/") else "is no plain path"
+    if "://" not in text:
+        return "is a path: write it as file:///…" if text.startswith((".", "/", "~")) else ""
+    return "" if text.startswith(("http://", "https://")) else "is no address of the web"
 
 
 def local_channel(text: str) -> str | None:

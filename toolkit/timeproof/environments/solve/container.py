@@ -1,7 +1,6 @@
 """The container that solves: with a network, and with nothing of this machine but what solving needs.
 
-Its environment is empty but for a short list; what it answers is bytes, which the caller believes as little
-as any stranger's.
+Its environment is empty but for a short list. Its answer is bytes, which the caller checks as a stranger's.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from timeproof.base.limits import LIMITS
-from timeproof.engines.protocol import Engine, Mount, Network, ReadExactly
+from timeproof.engines.protocol import Engine, Mount, Network, ReadExactly, RunResult
 from timeproof.engines.registry import confining_engine
-from timeproof.environments.solve import container_program as solve_inside
+from timeproof.environments.solve import container_program
 from timeproof.environments.solve.allowed import NOTHING, Allowed
-from timeproof.environments.toolbox import frames as inside
-from timeproof.environments.toolbox import toolbox
+from timeproof.environments.toolbox import frames, toolbox
 from timeproof.environments.toolbox.empty_image import provide_empty_image
 from timeproof.environments.toolbox.frames import PLACE
 from timeproof.environments.toolbox.host_runtime import Interpreter
@@ -58,13 +56,13 @@ class _Answer:
         self.refusal = ""
 
     def read(self, read: ReadExactly) -> None:
-        kind, length, size = inside.HEADER.unpack(read(inside.HEADER.size))
-        if length or kind not in {inside.ANSWER, inside.REFUSED, inside.FAILED}:
-            raise LockFailed("the solver answers in no way that it should")
+        kind, length, size = frames.HEADER.unpack(read(frames.HEADER.size))
+        if length or kind not in {frames.ANSWER, frames.REFUSED, frames.FAILED}:
+            raise LockFailed("the solver's answer is not in the form that it should have")
         if size > self._limit:
             raise LockFailed(f"the solver answers with more than {self._limit} bytes")
         data = read(size)
-        if kind == inside.ANSWER:
+        if kind == frames.ANSWER:
             self.data = data
         else:
             self.refusal = printable(data)
@@ -77,7 +75,7 @@ def solve_in_container(
     mounts: Sequence[Mount] = (),
     env: Mapping[str, str] | None = None,
     configured: Iterable[str] = (),
-    others: tuple[Interpreter, ...] = (),
+    interpreters: tuple[Interpreter, ...] = (),
     allowed: Allowed = NOTHING,
     engine: Engine | None = None,
 ) -> bytes:
@@ -88,7 +86,7 @@ def solve_in_container(
         mounts: what of this machine the solver has to see.
         env: further variables of its environment.
         configured: the addresses that the user's own configuration names.
-        others: further interpreters of this machine that it needs.
+        interpreters: further interpreters of this machine that it needs.
 
     Raises:
         LockFailed: there is no solution; the message is the solver's own.
@@ -99,31 +97,19 @@ def solve_in_container(
     answer = _Answer(LIMITS.lock_bytes)
     with tempfile.TemporaryDirectory(prefix="timeproof-") as scratch:
         tools_folder, folder = Path(scratch, "toolbox"), Path(scratch, "request")
-        for made in (tools_folder, folder):
-            made.mkdir()
-        for name, content in (files or {}).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-        tools = toolbox.prepare(tools_folder, others)
-        toolbox.make_readable(folder)
+        tools_folder.mkdir()
+        _write_files(files or {}, folder)
+        tools = toolbox.prepare(tools_folder, interpreters)
         proxies = _proxies()
-        variables = {name: os.environ[name] for name in allowed.variables if name in os.environ}
         ended = tools.run(
             engine,
             image,
-            solve_inside.__name__,
+            container_program.__name__,
             request,
             folder,
             answer.read,
             mounts=mounts,
-            env={
-                "LD_LIBRARY_PATH": f"{PLACE}/lib",  # for the programs that the solvers start
-                "REQUESTS_CA_BUNDLE": tools.env["SSL_CERT_FILE"],
-                "PIP_CERT": tools.env["SSL_CERT_FILE"],
-                **proxies,
-                **variables,
-                **(env or {}),
-            },
+            env={**_variables(tools, allowed), **proxies, **(env or {})},
             tmp_bytes=LIMITS.solve_bytes,
             tmp_programs=True,
             memory=LIMITS.container_memory,
@@ -133,7 +119,34 @@ def solve_in_container(
     if answer.refusal:
         raise LockFailed(answer.refusal)
     if answer.data is None:
-        late = f"it took longer than {LIMITS.solve_seconds:.0f} s" if ended.timed_out else ""
-        full = "it needs more memory than the container has" if ended.oom_killed else ""
-        raise LockFailed(f"the solver gave no answer: {late or full or ended.log.strip()[-2000:]}")
+        raise LockFailed(f"the solver gave no answer: {_reason(ended)}")
     return answer.data
+
+
+def _write_files(files: Mapping[str, bytes | Path], folder: Path) -> None:
+    """Write what lies beside the request, so that the container's user can read it."""
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    toolbox.make_readable(folder)
+
+
+def _variables(tools: toolbox.Toolbox, allowed: Allowed) -> dict[str, str]:
+    """The variables of the solver's environment that the toolkit sets, and those that the user allows."""
+    certificates = tools.env["SSL_CERT_FILE"]
+    return {
+        "LD_LIBRARY_PATH": f"{PLACE}/lib",  # for the programs that the solvers start
+        "REQUESTS_CA_BUNDLE": certificates,
+        "PIP_CERT": certificates,
+        **{name: os.environ[name] for name in allowed.variables if name in os.environ},
+    }
+
+
+def _reason(ended: RunResult) -> str:
+    """Why a container gave no answer."""
+    if ended.timed_out:
+        return f"it took longer than {LIMITS.solve_seconds:.0f} s"
+    if ended.oom_killed:
+        return "it needs more memory than the container has"
+    return ended.log.strip()[-2000:]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from timeproof.base import proc
 from timeproof.environments.solve import conda_shim
-from timeproof.environments.toolbox import frames as inside
+from timeproof.environments.toolbox import frames
 from timeproof.errors import LockFailed, ToolFailed
 
 _SECONDS = 1800.0
@@ -51,14 +51,18 @@ def _reason(lines: Sequence[str]) -> str:
 
 def conda_lock(request: dict[str, Any]) -> bytes:
     """Lock `environment` for `platforms`, with `virtual` packages; give the text of conda-lock.yml."""
-    asked, table, virtual = _WORK / "environment.yml", _WORK / "names.json", _WORK / "virtual-packages.yml"
-    asked.write_text(request["environment"], "utf-8")
+    environment, table, virtual = (
+        _WORK / "environment.yml",
+        _WORK / "names.json",
+        _WORK / "virtual-packages.yml",
+    )
+    environment.write_text(request["environment"], "utf-8")
     # Names map to themselves: the table that conda-lock would fetch is not pinned by anything.
     table.write_text("{}")
     virtual.write_text(request["virtual"], "utf-8")
     out = _WORK / "conda-lock.yml"
     argv: list[str | Path] = [sys.executable, "-P", "-m", "conda_lock", "lock", "--conda", _conda()]
-    argv += ["--file", asked, "--lockfile", out, "--pypi_to_conda_lookup_file", table.as_uri()]
+    argv += ["--file", environment, "--lockfile", out, "--pypi_to_conda_lookup_file", table.as_uri()]
     argv += ["--virtual-package-spec", virtual]
     for platform in request["platforms"]:
         argv += ["--platform", platform]
@@ -79,8 +83,8 @@ def work(request: dict[str, Any], out: BinaryIO) -> None:
     """Do what is asked; send the file that came of it."""
     os.makedirs(_WORK)
     answer = {"conda-lock": conda_lock, "pip": pip}[request["do"]](request)
-    inside.put(out, inside.ANSWER, content=answer)
+    frames.put(out, frames.ANSWER, content=answer)
 
 
 if __name__ == "__main__":
-    inside.answer(work, (LockFailed,))
+    frames.answer(work, (LockFailed,))

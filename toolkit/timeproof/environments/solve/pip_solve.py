@@ -1,4 +1,4 @@
-"""Resolving requirements with pip's own resolver, in a container, for an interpreter of this machine.
+"""Resolves requirements with pip's own resolver, in a container, for an interpreter of this machine.
 
 pip's configuration is the user's own, and goes along: its indexes and proxies, and the folders and files of
 this machine that it names.
@@ -42,16 +42,16 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 def configuration() -> dict[str, str]:
     """pip's own settings, of all its files and variables, as far as they matter to a solution."""
     done = proc.run([sys.executable, "-I", "-m", "pip", "config", "list"], check=False)
-    found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+    settings: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
-        if section in found and name in _SETTINGS:
+        if section in settings and name in _SETTINGS:
             try:
-                found[section][name] = str(ast.literal_eval(value))
+                settings[section][name] = str(ast.literal_eval(value))
             except (ValueError, SyntaxError):
                 continue
-    return {**found["global"], **found["install"], **found[":env:"]}
+    return {**settings["global"], **settings["install"], **settings[":env:"]}
 
 
 def _local(text: str) -> Path | None:
@@ -86,19 +86,19 @@ class _Setup:
                 self.files[copy] = path
                 return f"{PLACE}/request/{copy}"
             return word
-        # An index refers to files beside it, so the folder that it lies in is shown, too.
-        shown = path.parent if "index" in name and len(path.parts) > 2 else path
-        if shown.exists():
-            self.mounts[shown] = Mount(shown, str(shown))
+        # An index refers to files beside it, so the folder that it lies in is mounted, too.
+        folder = path.parent if "index" in name and len(path.parts) > 2 else path
+        if folder.exists():
+            self.mounts[folder] = Mount(folder, str(folder))
         return word
 
     def holds(self, path: Path) -> bool:
-        """Whether a file lies in one of the folders that were shown."""
+        """Whether a file lies in one of the folders that are mounted."""
         return ".." not in path.parts and any(path.is_relative_to(m) for m in self.mounts)
 
 
 def resolve(
-    found: Inspection,
+    inspection: Inspection,
     requirements: Sequence[str],
     *,
     allowed: Allowed = NOTHING,
@@ -109,10 +109,10 @@ def resolve(
     Raises LockFailed with pip's own words, and what `solve_in_container` raises.
     """
     setup = _Setup()
-    program = Path(os.path.realpath(found.executable))
-    stdlib = Path(os.path.realpath(found.interpreter["stdlib"]))
+    program = Path(os.path.realpath(inspection.executable))
+    stdlib = Path(os.path.realpath(inspection.interpreter["stdlib"]))
     target = Interpreter(program, stdlib, stdlib.parent.name)
-    before, after = target_of(found).words("install")
+    before, after = target_of(inspection).words("install")
     if before:
         before = ["--python", toolbox.program_of(1, target)]
     request = {
@@ -127,7 +127,7 @@ def resolve(
         mounts=list(setup.mounts.values()),
         env={"PIP_CONFIG_FILE": f"{PLACE}/request/pip.conf", "PIP_NO_CACHE_DIR": "1"},
         configured=[*setup.addresses, *(url for r in requirements if (url := Requirement(r).url))],
-        others=(target,) if before else (),
+        interpreters=(target,) if before else (),
         allowed=allowed,
         engine=engine,
     )
@@ -139,7 +139,7 @@ def resolve(
 
 
 def _checked(wheel: pip.Wheel, setup: _Setup) -> pip.Wheel:
-    """A wheel whose words may stand on a command line, and whose file is one that pip was shown."""
+    """A wheel whose name and version may stand on a command line, and whose file pip could read."""
     plain: tuple[Any, ...] = (wheel.name, wheel.version, wheel.url, *wheel.requires)
     try:
         if not all(isinstance(word, str) for word in plain) or not _NAME.fullmatch(wheel.name):
@@ -154,5 +154,5 @@ def _checked(wheel: pip.Wheel, setup: _Setup) -> pip.Wheel:
         )
     parts = urlsplit(wheel.url)
     if parts.scheme == "file" and not setup.holds(Path(unquote(parts.path))):
-        raise LockFailed(f"pip's report takes {wheel.name} from {wheel.url[:200]}, which it was not shown")
+        raise LockFailed(f"pip's report takes {wheel.name} from {wheel.url[:200]}, which was not mounted")
     return wheel

@@ -1,4 +1,4 @@
-"""Running the stock `conda-lock lock`, with what it needs to work without looking around.
+"""Runs the stock `conda-lock lock`, with all that it would otherwise look for.
 
 It runs in a container. It is given our stand-in for conda, pip's own indexes, an empty table of names, and
 what the image will offer to a solver. Nothing is pinned or fetched here.
@@ -72,7 +72,7 @@ def _virtual_packages(platforms: Sequence[str]) -> dict[str, object]:
     return {"subdirs": subdirs}
 
 
-def _shown(channels: Sequence[str], platforms: Sequence[str], folder: Path) -> list[Mount]:
+def _channel_copies(channels: Sequence[str], platforms: Sequence[str], folder: Path) -> list[Mount]:
     """Copies of the indexes of channels on this machine, and of nothing else that lies there."""
     mounts = []
     for number, path in enumerate(filter(None, map(local_channel, channels))):
@@ -137,7 +137,7 @@ def run_conda_lock(
             answer = solve_in_container(
                 request,
                 files=_rattler_configuration(),
-                mounts=_shown(wanted.get("channels") or [], platforms, Path(scratch)),
+                mounts=_channel_copies(wanted.get("channels") or [], platforms, Path(scratch)),
                 env={"XDG_CONFIG_HOME": f"{PLACE}/request/config"},
                 configured=configured,
                 allowed=allowed,

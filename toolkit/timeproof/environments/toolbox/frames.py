@@ -51,13 +51,13 @@ def _put_file(path: Path, name: bytes, out: BinaryIO) -> None:
             raise OSError(f"{path} is neither a file, a folder nor a link")
         out.write(HEADER.pack(PROGRAM if status.st_mode & 0o100 else FILE, len(name), status.st_size))
         out.write(name)
-        left = status.st_size
-        while left:
-            data = stream.read(min(left, _PIECE))
+        remaining = status.st_size
+        while remaining:
+            data = stream.read(min(remaining, _PIECE))
             if not data:
                 raise OSError(f"{path} became shorter")
             out.write(data)
-            left -= len(data)
+            remaining -= len(data)
 
 
 def answer(work: Callable[[dict[str, Any], BinaryIO], None], refusals: tuple[type[Exception], ...]) -> None:

@@ -51,12 +51,12 @@ def sites() -> list[Path]:
 
 def _extension_modules() -> Iterator[Path]:
     """The shared objects of the distributions that run inside."""
-    left, seen = list(_DISTRIBUTIONS), set()
-    while left:
-        key = canonicalize_name(left.pop())
-        if key in seen:
+    names, visited = list(_DISTRIBUTIONS), set()
+    while names:
+        key = canonicalize_name(names.pop())
+        if key in visited:
             continue
-        seen.add(key)
+        visited.add(key)
         try:
             distribution = metadata.distribution(key)
         except metadata.PackageNotFoundError:
@@ -64,7 +64,7 @@ def _extension_modules() -> Iterator[Path]:
         for text in distribution.requires or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                left.append(requirement.name)
+                names.append(requirement.name)
         for file in distribution.files or ():
             if ".so" in file.suffixes:
                 yield Path(str(distribution.locate_file(file)))
@@ -72,16 +72,16 @@ def _extension_modules() -> Iterator[Path]:
 
 def _known_libraries() -> dict[str, list[str]]:
     """The loader's own cache of libraries: name, and the files of that name."""
-    found: dict[str, list[str]] = {}
+    paths: dict[str, list[str]] = {}
     tool = shutil.which("ldconfig", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
     if tool is not None:
         try:
-            told = proc.run([tool, "-p"], env={"LC_ALL": "C"}, check=False).stdout
+            listing = proc.run([tool, "-p"], env={"LC_ALL": "C"}, check=False).stdout
         except (ToolMissing, ToolFailed):
-            told = b""
-        for name, path in _CACHED.findall(told.decode("utf-8", "replace")):
-            found.setdefault(name, []).append(path)
-    return found
+            listing = b""
+        for name, path in _CACHED.findall(listing.decode("utf-8", "replace")):
+            paths.setdefault(name, []).append(path)
+    return paths
 
 
 class _Closure:
@@ -93,7 +93,7 @@ class _Closure:
         # A loader without a cache (musl's) looks into its own folder.
         self.folders = [os.path.dirname(os.path.realpath(loader)), "/usr/local/lib", "/usr/lib", "/lib"]
         self.libraries: dict[str, Path] = {}
-        self.seen: set[Path] = set()
+        self.visited: set[Path] = set()
 
     def _candidates(self, name: str, runpath: list[str]) -> Iterator[Path]:
         for folder in runpath:
@@ -103,12 +103,12 @@ class _Closure:
             yield Path(folder, name)
 
     def add(self, path: Path) -> None:
-        left = [path]
-        while left:
-            file = Path(os.path.realpath(left.pop()))
-            if file in self.seen:
+        files = [path]
+        while files:
+            file = Path(os.path.realpath(files.pop()))
+            if file in self.visited:
                 continue
-            self.seen.add(file)
+            self.visited.add(file)
             try:
                 dynamic = elf.parse(file.read_bytes())
             except (OSError, ValueError):
@@ -119,7 +119,7 @@ class _Closure:
                 for p in (dynamic.runpath or "").split(":")
                 if p
             ]
-            left += filter(None, (self.library(name, runpath) for name in dynamic.needed))
+            files += filter(None, (self.library(name, runpath) for name in dynamic.needed))
 
     def library(self, name: str, runpath: list[str] = []) -> Path | None:  # noqa: B006  never changed
         """The file of that name; it is noted, unless it lies in a folder that is mounted anyway."""

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,15 @@ def program_of(number: int, interpreter: Interpreter) -> str:
     return f"{PLACE}/python/{number}/bin/{interpreter.program.name}"
 
 
-def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
+def prepare(folder: Path, further: tuple[Interpreter, ...] = ()) -> Toolbox:
     """Lay out what the mounts show, in `folder`: an empty one of the caller's own.
 
     Args:
-        others: further interpreters of this machine, for a program of ours to run.
+        further: interpreters of this machine, for a program of ours to run.
 
     Raises EngineFailed where the interpreter is not a program of Linux.
     """
-    interpreters = (own_interpreter(), *others)
+    interpreters = (own_interpreter(), *further)
     try:
         loader, needed = libraries(interpreters)
     except (OSError, ValueError) as error:
@@ -106,8 +106,8 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     started.chmod(0o755)
     _own_code(folder / "own")
     shutil.copyfile(certificates(), folder / "lib" / _CERTIFICATES)
-    for made in (folder / "lib", folder / "own"):
-        make_readable(made)
+    make_readable(folder / "lib")
+    make_readable(folder / "own")
     mounts = [Mount(folder / "lib", f"{PLACE}/lib"), Mount(folder / "own", f"{PLACE}/own")]
     for number, interpreter in enumerate(interpreters):
         root = f"{PLACE}/python/{number}"
@@ -117,7 +117,13 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
     for number, site in enumerate(sites()):
         mounts.append(Mount(site, f"{PLACE}/site/{number}"))
         packages.append(f"{PLACE}/site/{number}")
-    env = {
+    words = (f"{PLACE}/lib/{started.name}", "--library-path", f"{PLACE}/lib", program_of(0, interpreters[0]))
+    return Toolbox(tuple(mounts), _variables(packages), words)
+
+
+def _variables(packages: Sequence[str]) -> dict[str, str]:
+    """The environment variables of the toolkit's interpreter inside."""
+    return {
         "PATH": f"{PLACE}/python/0/bin",
         "HOME": "/tmp",  # noqa: S108  the container's own
         "LC_ALL": "C.UTF-8",
@@ -127,14 +133,12 @@ def prepare(folder: Path, others: tuple[Interpreter, ...] = ()) -> Toolbox:
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    words = (f"{PLACE}/lib/{started.name}", "--library-path", f"{PLACE}/lib", program_of(0, interpreters[0]))
-    return Toolbox(tuple(mounts), env, words)
 
 
 def make_readable(folder: Path) -> None:
     """Let the container's user read a folder of ours, whatever the user's umask is."""
-    for here, _, names in os.walk(folder):
-        os.chmod(here, 0o755)  # noqa: S103  a container's other user reads it
+    for parent, _, names in os.walk(folder):
+        os.chmod(parent, 0o755)  # noqa: S103  a container's other user reads it
         for name in names:
-            path = os.path.join(here, name)
+            path = os.path.join(parent, name)
             os.chmod(path, os.stat(path).st_mode | 0o444)

@@ -1,6 +1,6 @@
-"""What a container says of the tree that it made, checked frame by frame and written as a tar.
+"""The tree that a container sends, checked frame by frame and written as a tar.
 
-Nothing that comes is believed. Names must be plain, relative and in order, each below a folder that came
+Nothing of it is trusted. Names must be plain, relative and in order, each below a folder that came
 before it; there are files, folders and links, and all of them are bounded. Nothing is written but the tar.
 """
 
@@ -15,7 +15,7 @@ from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS, Limits
 from timeproof.engines.protocol import ReadExactly
 from timeproof.environments.conda.package_format import tar_entry
-from timeproof.environments.toolbox import frames as inside
+from timeproof.environments.toolbox import frames
 from timeproof.errors import BuildFailed, LockFailed
 
 _PIECE = 1 << 20
@@ -39,11 +39,11 @@ class _Content:
     """The content of one frame, read to its length and no further."""
 
     def __init__(self, read: ReadExactly, size: int) -> None:
-        self._read, self._left = read, size
+        self._read, self._remaining = read, size
 
     def read(self, size: int = -1) -> bytes:
-        wanted = min(size if size >= 0 else _PIECE, self._left)
-        self._left -= wanted
+        wanted = min(size if size >= 0 else _PIECE, self._remaining)
+        self._remaining -= wanted
         return self._read(wanted) if wanted else b""
 
 
@@ -77,35 +77,39 @@ class TreeReader:
         self.complete = self.refusal is None
 
     def _frame(self, read: ReadExactly, tar: tarfile.TarFile) -> bool:
-        kind, length, size = inside.HEADER.unpack(read(inside.HEADER.size))
-        if kind == inside.END:
+        kind, length, size = frames.HEADER.unpack(read(frames.HEADER.size))
+        if kind == frames.END:
             return False
-        if kind in {inside.REFUSED, inside.FAILED}:
+        if kind in {frames.REFUSED, frames.FAILED}:
             self.refusal = _refusal(kind, read(min(size, _MESSAGE_BYTES)) if not length else b"")
             return False
         if length > self._limits.path_bytes:
             _wrong("a name", f"is longer than {self._limits.path_bytes} bytes")
         name = self._name(read(length))
+        self._count(name, size)
+        path = f"{self._below}/{name}"
+        if kind == frames.FOLDER and not size:
+            self._folders.add(self._last)
+            tar.addfile(tar_entry(path, kind=tarfile.DIRTYPE))
+        elif kind == frames.LINK and size <= _LINK_BYTES:
+            info = tar_entry(path, kind=tarfile.SYMTYPE)
+            info.linkname = self._target(name, read(size))
+            tar.addfile(info)
+        elif kind in {frames.FILE, frames.PROGRAM}:
+            info = tar_entry(path, size=size, executable=kind == frames.PROGRAM)
+            tar.addfile(info, cast(BinaryIO, _Content(read, size)))
+        else:
+            _wrong(name, "is neither a file, a folder nor a link")
+        return True
+
+    def _count(self, name: str, size: int) -> None:
+        """Count an entry and its bytes. Raises BuildFailed where they are too many."""
         self._entries += 1
         self._bytes += size
         if self._entries > self._limits.prefix_entries:
             _wrong(name, f"is one of more than {self._limits.prefix_entries} files")
         if self._bytes > self._limits.prefix_bytes:
             _wrong(name, f"makes them more than {self._limits.prefix_bytes} bytes")
-        shown = f"{self._below}/{name}"
-        if kind == inside.FOLDER and not size:
-            self._folders.add(self._last)
-            tar.addfile(tar_entry(shown, kind=tarfile.DIRTYPE))
-        elif kind == inside.LINK and size <= _LINK_BYTES:
-            info = tar_entry(shown, kind=tarfile.SYMTYPE)
-            info.linkname = self._target(name, read(size))
-            tar.addfile(info)
-        elif kind in {inside.FILE, inside.PROGRAM}:
-            info = tar_entry(shown, size=size, executable=kind == inside.PROGRAM)
-            tar.addfile(info, cast(BinaryIO, _Content(read, size)))
-        else:
-            _wrong(name, "is neither a file, a folder nor a link")
-        return True
 
     def _name(self, data: bytes) -> str:
         try:
@@ -143,13 +147,13 @@ def printable(message: bytes) -> str:
 def _refusal(kind: bytes, message: bytes) -> LockFailed | BuildFailed:
     """What the program inside said."""
     text = printable(message)
-    if kind == inside.REFUSED:
+    if kind == frames.REFUSED:
         return LockFailed(text)
     return BuildFailed(f"the conda packages can't be installed: {text}")
 
 
-def _wrong(name: str, what: str) -> NoReturn:
+def _wrong(name: str, problem: str) -> NoReturn:
     raise BuildFailed(
-        f"the conda packages can't be laid out: {ascii(name)[1:-1][:200]} {what}",
+        f"the conda packages can't be laid out: {ascii(name)[1:-1][:200]} {problem}",
         advice="one of them is damaged, or made to do harm: look at where the lock came from",
     )

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "LightGBMOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="lightgbm",
@@ -11,6 +14,7 @@ FRAMEWORK = FrameworkSpec(
     module="lightgbm",
     distributions=("lightgbm",),
     adapter="timeproof.frameworks.lightgbm.adapter:LightGBM",
+    options=LightGBMOptions,
     probe=Path(__file__).resolve().parent / "probe",
     takes="a LightGBM Booster or wrapper",
     files="LightGBM's .txt",

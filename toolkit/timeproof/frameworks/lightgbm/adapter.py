@@ -27,6 +27,8 @@ from timeproof.frameworks.base import (
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.lightgbm import FRAMEWORK
 from timeproof.frameworks.lightgbm.model import categories_of, facts_of, meaning_of
+from timeproof.frameworks.lightgbm.options import LightGBMOptions
+from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.meanings import features_of, signature_of
 from timeproof.frameworks.trees.tables import asked, categorical_columns, hyper_parameters, plain, read_table
@@ -44,6 +46,11 @@ _PREDICTING = (
 _LINEAR_NOTE = (
     "its trees are linear (linear_tree): converters to ONNX drop that without an error, and every row of such"
     " a copy is wrong; replay and share the text file"
+)
+
+_LINEAR_COPY = (
+    "the LightGBM model has linear trees (linear_tree), which converters to ONNX drop without an error: every"
+    " row of the copy is wrong"
 )
 
 
@@ -70,7 +77,8 @@ class LightGBM(AdapterDefaults):
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Write `model_<tag>.txt`, and beside it `.json` on request. Raises NotArchivable and BadRequest."""
-        _check_format(options.format)
+        form = options_of(LightGBMOptions, options.framework).format
+        _check_format(form)
         _, table = asked(inputs, "a LightGBM")
         booster = _booster(model)
         notes: list[str] = []
@@ -78,7 +86,7 @@ class LightGBM(AdapterDefaults):
         # All trees are kept; which of them answer is told to the probe.
         booster.save_model(str(folder / file), num_iteration=-1)
         files = [SavedFile(file, "model", "lightgbm-text")]
-        if options.format == "json":
+        if form == "json":
             dump = f"model_{tag}.json"
             text = json.dumps(booster.dump_model(num_iteration=-1), indent=1, allow_nan=True)
             (folder / dump).write_text(text + "\n", encoding="utf-8")
@@ -101,6 +109,7 @@ class LightGBM(AdapterDefaults):
             copies=(),
             source_files=(),
             notes=tuple(notes),
+            misconverted=_LINEAR_COPY if facts.linear else "",
             input_names=tuple(inputs),
             scores=meaning.scores,
             signature=meaning.signature(features_of(table, _names(booster))),
@@ -149,7 +158,7 @@ class LightGBM(AdapterDefaults):
     ) -> Saved:
         """Copy a text model file."""
         _, table = asked(inputs, "a LightGBM")
-        if options.format not in {None, "text", "txt"}:
+        if options_of(LightGBMOptions, options.framework).format not in {None, "text", "txt"}:
             raise BadRequest(
                 f"{path} is kept as it is, as text",
                 advice="leave the format out, or archive the live model to have a JSON dump beside it",
@@ -176,6 +185,7 @@ class LightGBM(AdapterDefaults):
             copies=(),
             source_files=(),
             notes=(_LINEAR_NOTE,) if linear else (),
+            misconverted=_LINEAR_COPY if linear else "",
             input_names=tuple(inputs),
             signature=signature_of(table),
         )

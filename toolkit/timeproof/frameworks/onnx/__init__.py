@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from timeproof.frameworks.onnx.options import OnnxOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "OnnxOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="onnx",
@@ -12,6 +15,7 @@ FRAMEWORK = FrameworkSpec(
     runtime="onnxruntime",
     distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
     adapter="timeproof.frameworks.onnx.adapter:Onnx",
+    options=OnnxOptions,
     probe=Path(__file__).resolve().parent / "probe",
     takes="an ONNX file",
     files="an .onnx file",

@@ -32,8 +32,11 @@ from timeproof.frameworks.inputs import Inputs
 from timeproof.frameworks.onnx import FRAMEWORK, traps
 from timeproof.frameworks.onnx import graph as onnx_graph
 from timeproof.frameworks.onnx import scores as onnx_scores
+from timeproof.frameworks.onnx.copies import add_copy, require_onnx
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
+from timeproof.frameworks.onnx.options import OnnxOptions
 from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
+from timeproof.frameworks.options import options_of
 from timeproof.frameworks.sniffing import ModelFile
 
 
@@ -81,6 +84,19 @@ class Onnx(AdapterDefaults):
         with (folder / file).open("xb") as writer:
             writer.write(data)
         return self._saved(looked, (SavedFile(file, "model", "onnx"),), inputs, options, ())
+
+    def add_copy(
+        self,
+        copy: Any,
+        inputs: Mapping[str, Array],
+        folder: Path,
+        tag: str,
+        options: SaveOptions,
+        saved: Saved,
+    ) -> Saved:
+        """Copy an ONNX file that another framework's model was converted to, beside that model."""
+        require_onnx(self, copy)
+        return add_copy(self, copy, self.input_names(copy), inputs, folder, tag, options, saved)
 
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Run the model here, with this process's onnxruntime; a `Path`, in a process of its own."""
@@ -139,7 +155,7 @@ class Onnx(AdapterDefaults):
             class_module=None,
             class_name=None,
             init_args={},
-            options={"graph_optimization": options.graph_optimization, "facts": looked.facts},
+            options={"graph_optimization": options.framework.graph_optimization, "facts": looked.facts},
             copies=(),
             source_files=(),
             notes=notes + looked.notes,
@@ -239,8 +255,9 @@ def _bytes(model: Any) -> bytes:
 
 
 def _check_options(options: SaveOptions) -> None:
-    if options.format not in {None, "onnx"}:
-        raise BadRequest(f"ONNX models are not saved as {options.format!r}", advice="leave the format out")
+    form = options_of(OnnxOptions, options.framework).format
+    if form not in {None, "onnx"}:
+        raise BadRequest(f"ONNX models are not saved as {form!r}", advice="leave the format out")
 
 
 def _check_inputs(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:

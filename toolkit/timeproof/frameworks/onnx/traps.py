@@ -94,13 +94,14 @@ def check_int8(graph: Graph, options: SaveOptions, notes: list[str]) -> tuple[st
     """
     sure, maybe = _saturating(graph)
     dequantised = _dequantised(graph)
-    if options.graph_optimization in {"extended", "all"}:  # where onnxruntime computes with them in int8
+    level = options.framework.graph_optimization
+    if level in {"extended", "all"}:  # where onnxruntime computes with them in int8
         sure += dequantised
     elif dequantised:
         notes.append(
             f"its int8 weights go beyond ±{_SAFE} ({_few(dequantised)}): at the optimisation levels extended"
             " and all, onnxruntime's own default, they saturate on a CPU without VNNI, and the answer is"
-            f" another one; at {options.graph_optimization}, which is recorded, they don't"
+            f" another one; at {level}, which is recorded, they don't"
         )
     if maybe:
         notes.append(

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.spec import FrameworkSpec
+
+__all__ = ["FRAMEWORK", "PyTorchOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="pytorch",
@@ -11,6 +14,7 @@ FRAMEWORK = FrameworkSpec(
     module="torch",
     distributions=("torch", "pytorch", "pytorch-cpu"),
     adapter="timeproof.frameworks.pytorch.adapter:PyTorch",
+    options=PyTorchOptions,
     probe=Path(__file__).resolve().parent / "probe",
     takes="a torch.nn.Module",
     sniff="timeproof.frameworks.pytorch.files:sniff",

@@ -10,20 +10,32 @@ from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions, answering, comes_from
-from timeproof.frameworks.pytorch import FRAMEWORK, onnx_export, sources
+from timeproof.frameworks.base import (
+    AdapterDefaults,
+    Array,
+    Saved,
+    SavedFile,
+    SaveOptions,
+    answering,
+    comes_from,
+)
+from timeproof.frameworks.options import options_of
+from timeproof.frameworks.pytorch import FRAMEWORK, onnx_export, quantised, sources
 from timeproof.frameworks.pytorch import call as pytorch_call
 from timeproof.frameworks.pytorch import differences as pytorch_differences
 from timeproof.frameworks.pytorch.call import Argument, evaluating
 from timeproof.frameworks.pytorch.init_args import check_kind, init_args
+from timeproof.frameworks.pytorch.options import PyTorchOptions
+from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
 from timeproof.frameworks.pytorch.probe import tensors
 from timeproof.frameworks.pytorch.state import check_state
+from timeproof.store.schema.v1 import ProfileRecord
 from timeproof_probe import output_names
 
 
-class PyTorch:
+class PyTorch(AdapterDefaults):
     name = FRAMEWORK.name
-    exports = True
+    exports = "onnx"
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "torch", frozenset({"Module"}))
@@ -40,21 +52,23 @@ class PyTorch:
             NotArchivable: the class can't be rebuilt from its source and `init_args`, or the state holds
                 what `weights_only` refuses to load.
         """
-        if options.format not in {None, "pth"}:
+        chosen = options_of(PyTorchOptions, options.framework)
+        if chosen.format not in {None, "pth"}:
             raise BadRequest(
-                f"PyTorch models are not saved as {options.format!r}", advice="leave the format out"
+                f"PyTorch models are not saved as {chosen.format!r}", advice="leave the format out"
             )
         torch: Any = importlib.import_module("torch")
         check_kind(model)
         kind = type(model)
         notes: list[str] = []
-        call = pytorch_call.bind(model, list(inputs), named=options.named, narrow=options.narrow)
-        built_with = init_args(model, options, notes, torch.nn.Module)
+        named, narrow = passed_by_name(inputs), narrow_types(inputs)
+        call = pytorch_call.bind(model, list(inputs), named=named, narrow=narrow)
+        built_with = init_args(model, chosen, notes, torch.nn.Module)
         captured = sources.capture(kind)
         state = {
             "model_state": model.state_dict(),
-            "epoch": options.epoch,
-            "optimizer_state": _optimizer_state(options.optimizer),
+            "epoch": chosen.epoch,
+            "optimizer_state": _optimizer_state(chosen.optimizer),
             "meta": {
                 "torch_version": str(torch.__version__),
                 "model_class": f"{kind.__module__}.{kind.__qualname__}",
@@ -126,6 +140,12 @@ class PyTorch:
             return module
 
         return pytorch_differences.reasons(model, saved, rebuild)
+
+    def wants_export(self, options: SaveOptions) -> bool:
+        return options_of(PyTorchOptions, options.framework).onnx
+
+    def check_profile(self, saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
+        return quantised.check_profile(saved, profile, keep=keep)
 
     def interchange(
         self,

@@ -8,7 +8,8 @@ from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
-from timeproof.frameworks.base import SaveOptions, json_values
+from timeproof.frameworks.base import json_values
+from timeproof.frameworks.pytorch.options import PyTorchOptions
 
 WRAP = (
     "write a class of your own whose __init__ builds it from plain values, "
@@ -41,7 +42,7 @@ def check_kind(model: Any) -> None:
         )
 
 
-def init_args(model: Any, options: SaveOptions, notes: list[str], base: type) -> dict[str, Json]:
+def init_args(model: Any, options: PyTorchOptions, notes: list[str], base: type) -> dict[str, Json]:
     """Find what the class was built with, as JSON values that its constructor takes.
 
     Raises:

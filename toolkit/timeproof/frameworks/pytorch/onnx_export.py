@@ -18,6 +18,7 @@ from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, Copy, SavedFile, SaveOptions
 from timeproof.frameworks.onnx.adapter import Onnx, facts, inspect_file
+from timeproof.frameworks.onnx.copies import as_interchange
 from timeproof.frameworks.pytorch.call import Argument, arguments, in_order
 from timeproof_probe import output_names
 
@@ -65,13 +66,10 @@ def export(
                         partial.unlink()
                 continue
             known = {**facts(found), "exporter": name.split(" ")[0]}
-            files = [
-                SavedFile(item.path, "interchange" if item.role == "model" else item.role, item.format)
-                for item in saved.files
-            ]
+            files = as_interchange(saved.files)
             if doubts:
                 notes.append(f"the ONNX copy holds only the way that these inputs took: {doubts[0]}")
-            settings: dict[str, Json] = {"graph_optimization": options.graph_optimization}
+            settings: dict[str, Json] = {"graph_optimization": options.framework.graph_optimization}
             return Copy("onnx", "onnx", saved.model, settings, known), files
         notes.append(f"there is no ONNX copy: {'; '.join(failures)}")
         return None

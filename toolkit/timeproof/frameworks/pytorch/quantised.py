@@ -11,7 +11,7 @@ from timeproof.store.schema.v1 import ProfileRecord
 _HOLDS = "FBGEMM_ENABLE_INSTRUCTIONS"  # keeps FBGEMM to one instruction set
 
 
-def check(saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
+def check_profile(saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
     """Note what holds a quantized model's answer; refuse it where nothing does, unless it is to be kept.
 
     On a CPU with VNNI a quantized LSTM moved by 1e-3 of the scale until that was switched off, a quantized

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from timeproof.frameworks.spec import FrameworkSpec
+from timeproof.frameworks.xgboost.options import XGBoostOptions
+
+__all__ = ["FRAMEWORK", "XGBoostOptions"]
 
 FRAMEWORK = FrameworkSpec(
     name="xgboost",
@@ -11,6 +14,7 @@ FRAMEWORK = FrameworkSpec(
     module="xgboost",
     distributions=("xgboost", "xgboost-cpu", "py-xgboost", "py-xgboost-cpu"),
     adapter="timeproof.frameworks.xgboost.adapter:XGBoost",
+    options=XGBoostOptions,
     probe=Path(__file__).resolve().parent / "probe",
     takes="an XGBoost Booster or wrapper",
     files="XGBoost's .json or .ubj",

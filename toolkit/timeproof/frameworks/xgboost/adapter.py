@@ -26,6 +26,7 @@ from timeproof.frameworks.base import (
     copy_bytes,
 )
 from timeproof.frameworks.inputs import Inputs, Table
+from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.meanings import features_of, signature_of
 from timeproof.frameworks.trees.tables import (
@@ -45,6 +46,7 @@ from timeproof.frameworks.xgboost.model import (
     predicts_in_place,
 )
 from timeproof.frameworks.xgboost.model_file import best_iteration, format_of
+from timeproof.frameworks.xgboost.options import XGBoostOptions
 
 _FORMATS = ("json", "ubj")
 # What decides on the answer of a wrapper, or of a Booster.
@@ -83,7 +85,7 @@ class XGBoost(AdapterDefaults):
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Write `model_<tag>.json`, or `.ubj` on request. Raises NotArchivable and BadRequest."""
-        chosen = _format(options.format)
+        chosen = _format(options_of(XGBoostOptions, options.framework).format)
         given, table = asked(inputs, "an XGBoost")
         notes: list[str] = []
         booster = _booster(model)
@@ -155,7 +157,7 @@ class XGBoost(AdapterDefaults):
         """Copy a model file, JSON or UBJSON by its bytes; it is replayed as a plain Booster."""
         _, table = asked(inputs, "an XGBoost")
         chosen = format_of(path)
-        if options.format not in {None, chosen}:
+        if options_of(XGBoostOptions, options.framework).format not in {None, chosen}:
             raise BadRequest(
                 f"{path} is kept as it is, in its own format",
                 advice="leave the format out, or archive the live model to have another one",

@@ -28,7 +28,7 @@ class _Cancelled(Exception):
 
 
 class Local:
-    """This machine's engine. See `executor.Executor`."""
+    """This machine's engine. See `protocol.Executor`."""
 
     name = "local"
 
@@ -63,24 +63,26 @@ class Local:
     ) -> None:
         self._locks = {b.environment: threading.Lock() for b in batches}
         with ThreadPoolExecutor(self._workers, thread_name_prefix="regress") as pool:
-            started = [pool.submit(self._one, b, records[b.environment], deliver, provided) for b in batches]
+            futures = [
+                pool.submit(self._run_batch, b, records[b.environment], deliver, provided) for b in batches
+            ]
             try:
-                done, _ = wait(started, return_when=FIRST_EXCEPTION)
-                for one in done:
-                    one.result()
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
             except BaseException:
                 self._stop.set()
-                for one in started:
-                    one.cancel()
+                for future in futures:
+                    future.cancel()
                 raise
 
     def _image(self, record: EnvironmentRecord, engine: Engine, provided: Provided) -> str:
-        """The environment's image in the engine, seen to once, whichever batch asks first."""
+        """The id of the environment's image in the engine; provided once, whichever batch asks first."""
         name = record.folder
         with self._locks[name]:
             if name not in self._ids:
                 try:
-                    found = image_provider.provide(
+                    image = image_provider.provide(
                         engine, self._archive, record, registry=self._registry, progress=self._progress
                     )
                 except EngineFailed:
@@ -89,20 +91,22 @@ class Local:
                     self._ids[name] = error
                     provided(name, "", error.message)
                 else:
-                    self._ids[name] = found.id
-                    provided(name, found.source, "")
-        known = self._ids[name]
-        if isinstance(known, TimeproofError):
-            raise known
-        return known
+                    self._ids[name] = image.id
+                    provided(name, image.source, "")
+        id_or_error = self._ids[name]
+        if isinstance(id_or_error, TimeproofError):
+            raise id_or_error
+        return id_or_error
 
-    def _one(self, batch: Batch, record: EnvironmentRecord, deliver: Deliver, provided: Provided) -> None:
-        """Run one batch, and what a failing engine left of it again; every artifact is delivered."""
-        left = dict.fromkeys(batch.refs)
+    def _run_batch(
+        self, batch: Batch, record: EnvironmentRecord, deliver: Deliver, provided: Provided
+    ) -> None:
+        """Run one batch, and again what a failing engine did not finish; every artifact is delivered."""
+        unfinished = dict.fromkeys(batch.refs)
         engine = self._connect()
 
-        def keep(cell: Cell, machine: Mapping[str, Any]) -> None:
-            left.pop(cell.artifact, None)
+        def take(cell: Cell, machine: Mapping[str, Any]) -> None:
+            unfinished.pop(cell.artifact, None)
             deliver(cell, machine)
             if self._stop.is_set():
                 raise _Cancelled  # which kills this container
@@ -111,10 +115,10 @@ class Local:
         for attempt in range(1, ATTEMPTS + 1):
             if self._stop.is_set():
                 return
-            now = Batch(batch.environment, batch.profile, tuple(left), attempt)
+            rest = Batch(batch.environment, batch.profile, tuple(unfinished), attempt)
             try:
                 image = self._image(record, engine, provided)
-                run_batch(self._archive, now, image, engine, keep, limits=self._limits)
+                run_batch(self._archive, rest, image, engine, take, limits=self._limits)
                 return
             except (EngineLost, EngineMissing):
                 raise
@@ -123,6 +127,6 @@ class Local:
             except TimeproofError as error:
                 reason = error.message
                 break
-        now = Batch(batch.environment, batch.profile, tuple(left), ATTEMPTS)
-        for cell in lost_cells(now, tuple(left), reason):
+        rest = Batch(batch.environment, batch.profile, tuple(unfinished), ATTEMPTS)
+        for cell in lost_cells(rest, tuple(unfinished), reason):
             deliver(cell, {})

@@ -1,4 +1,4 @@
-"""What a regression asks of whoever runs its batches: this machine, or a cluster. No IO here."""
+"""What a regression asks of an executor, which runs its batches: this machine, or a cluster. No IO here."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Executor(Protocol):
     """Runs batches somewhere.
 
     Laws: every artifact of every batch is delivered at least once, whatever happens, unless `run`
-    raises; a cell whose answer nobody knows is `lost`, after bounded attempts, and never a pass.
+    raises; a cell whose answer is unknown is `lost`, after bounded attempts, and never a pass.
     """
 
     name: str
 
     @property
     def width(self) -> int:
-        """How many batches run side by side: what is more than this is cut into as many pieces."""
+        """How many batches run side by side: what is more than this is cut into as many batches."""
 
     def run(
         self,

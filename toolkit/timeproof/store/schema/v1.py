@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
@@ -18,6 +18,15 @@ from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_collisions, check_relative
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, UnsafePath
 from timeproof.store.schema import migrations
+from timeproof.store.schema.records import (
+    ArrayDistance,
+    Distance,
+    Machine,
+    Record,
+    SealFacts,
+    WitnessFacts,
+    WitnessOptions,
+)
 
 _ZEROS = "0" * 64
 _CHECKSUM = re.compile(rb'"checksum": "sha256:([0-9a-f]{64})"')
@@ -31,14 +40,6 @@ Name = Annotated[str, Field(min_length=1, max_length=1024)]
 JsonObject = dict[str, Any]
 Threshold = Literal["rounding", "drift", "drift_16bit", "row", "few", "few_of", "broken"]
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Record(BaseModel):
-    """The base of all: strict types, frozen, and what a later toolkit adds is kept."""
-
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="allow", protected_namespaces=(), ser_json_inf_nan="constants"
-    )  # NaN is refused when it is spelled; pydantic would make it null
 
 
 class FileEntry(Record):
@@ -96,7 +97,7 @@ class Copy(Record):
     file: str
     options: JsonObject
     facts: JsonObject
-    distance: JsonObject
+    distance: Distance
 
 
 class Witness(Record):
@@ -109,8 +110,8 @@ class Witness(Record):
     kind: Literal["float64", "emulated", "margin"]
     file: str  # the .npz that holds its outputs
     outputs: list[ArraySpec]
-    options: JsonObject = {}  # how it is made: what the probe is told, or which CPU is simulated
-    facts: JsonObject = {}  # what was found when it was sealed
+    options: WitnessOptions = WitnessOptions()
+    facts: WitnessFacts = WitnessFacts()
 
 
 class Origin(Record):
@@ -163,7 +164,7 @@ class Proof(Record):
     emulator: Sha256 | None  # of an entry of `emulators`; None where the CPU was the machine's own
     verdict: Name  # the worst of its outputs', or why there are none
     reason: str
-    outputs: dict[str, JsonObject]
+    outputs: dict[str, ArrayDistance]
     seconds: float
 
 
@@ -261,9 +262,9 @@ class Metadata(Document):
     copies: list[Copy]
     environment: EnvironmentRef
     profile: ProfileRecord
-    training: JsonObject | None  # how far the training process's own outputs are
-    machine: JsonObject
-    seal: JsonObject
+    training: Distance | None  # how far the training process's own outputs are
+    machine: Machine
+    seal: SealFacts
     tags: dict[str, str]
     notes: list[str]
     kept: list[Name] = []  # what was kept only on request: inexact, random, saturating

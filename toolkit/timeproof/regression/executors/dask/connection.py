@@ -1,4 +1,4 @@
-"""The coordinator's connection to a Dask scheduler: made, lost, made again. Decides nothing else."""
+"""The coordinator's connection to a Dask scheduler: made, and made again once it is lost. Decides nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAUSE = 0.5  # seconds between two attempts
 ADVICE = "see that the scheduler and its workers run, then run the same command again with --resume"
 
 
-class WorkerDied(EngineLost):
+class WorkerDiedError(EngineLost):
     """A task's worker died, and Dask has given up on it."""
 
 
@@ -28,7 +28,7 @@ class Connection:
     def __init__(self, scheduler: str) -> None:
         """Connect to `tcp://HOST:PORT`. Raises EngineMissing: no Dask here, or no scheduler there."""
         self.scheduler = scheduler
-        self._heard: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._client = self._connected()
 
     def close(self) -> None:
@@ -51,14 +51,14 @@ class Connection:
             raise EngineMissing(
                 f"no Dask scheduler answers at {self.scheduler}: {error}", advice=ADVICE
             ) from error
-        client.subscribe_topic(TOPIC, lambda event: self._heard.put(event[1]))
+        client.subscribe_topic(TOPIC, lambda event: self._events.put(event[1]))
         return client
 
     @property
     def alive(self) -> bool:
         return str(self._client.status) == "running"
 
-    def again(self, patience: float, progress: Progress) -> None:
+    def reconnect(self, patience: float, progress: Progress) -> None:
         """Connect anew, trying for `patience` seconds. Raises EngineLost."""
         progress.note(f"the connection to {self.scheduler} is lost; trying to connect again")
         end = time.monotonic() + patience
@@ -74,8 +74,8 @@ class Connection:
 
     def workers(self) -> dict[str, int]:
         """The threads of each worker, by address; as last known where the scheduler does not answer."""
-        found = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {a: int(w["nthreads"]) for a, w in found.items() if w.get("status") not in _GONE}
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {a: int(w["nthreads"]) for a, w in workers.items() if w.get("status") not in _GONE}
 
     def submit(self, act: Callable[[str], Any], argument: str, *, worker: str, key: str) -> Any:
         """Give one task to one worker; its future, or None where the connection is gone."""
@@ -86,10 +86,10 @@ class Connection:
         except (OSError, RuntimeError, TimeoutError):  # Dask's own for a client that is closed
             return None
 
-    def heard(self, timeout: float) -> Mapping[str, Any] | None:
-        """The next event that any worker told; None where none comes in time."""
+    def next_event(self, timeout: float) -> Mapping[str, Any] | None:
+        """The next event that any worker sent; None where none comes in time."""
         try:
-            return self._heard.get(timeout=timeout)
+            return self._events.get(timeout=timeout)
         except queue.Empty:
             return None
 
@@ -100,14 +100,14 @@ def forget(future: Any) -> None:
         future.cancel()
 
 
-def answer(future: Any) -> Any:
-    """A finished task's value; what went wrong with it is given, not raised."""
+def outcome_of(future: Any) -> Any:
+    """A finished task's value; what went wrong with it is returned, not raised."""
     from distributed import KilledWorker
 
     try:
         return future.result(timeout=_CONNECT)
     except KilledWorker as error:
-        return WorkerDied(str(error))
+        return WorkerDiedError(str(error))
     except TimeproofError as error:
         return error
     except Exception as error:  # whatever a worker raises, such as a missing module

@@ -1,7 +1,7 @@
 """Running batches on an existing Dask cluster, whose workers hold an engine and this package.
 
-Each piece is given to one named worker, so that Dask itself never runs it again: how often an artifact is
-tried, and what becomes of one that takes its worker with it, `queue` decides.
+Each batch goes to one named worker, so that Dask itself never runs it again. `queue` decides how often an
+artifact is tried, and what becomes of one that takes its worker with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from timeproof.base.limits import LIMITS, Limits
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BadArchive, TimeproofError
 from timeproof.regression.batch import Batch
-from timeproof.regression.executors.dask.connection import Connection, WorkerDied, answer, forget
+from timeproof.regression.executors.dask.connection import Connection, WorkerDiedError, forget, outcome_of
 from timeproof.regression.executors.dask.queue import BatchQueue
 from timeproof.regression.executors.dask.worker_tasks import work
 from timeproof.regression.executors.dask.workers import Workers
@@ -29,12 +29,12 @@ from timeproof.store.layout import is_address
 from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.version import VERSION
 
-_LOOK = 0.5  # seconds between looks at who is there
+_LOOK = 0.5  # seconds between looks at which workers there are
 
 
 @dataclass(slots=True)
-class _Out:
-    """One piece that is with a worker."""
+class _Assignment:
+    """One batch that is with a worker."""
 
     batch: Batch
     worker: str
@@ -43,7 +43,7 @@ class _Out:
 
 
 class Cluster:
-    """A Dask cluster. See `executor.Executor`."""
+    """A Dask cluster. See `protocol.Executor`."""
 
     name = "cluster"
 
@@ -114,47 +114,49 @@ class _Run:
         self._queue = BatchQueue(batches)
         self._name = f"timeproof-{secrets.token_hex(8)}"
         self._count = 0
-        asked = {"archive": cluster.archive, "engine": cluster.engine}
-        self._workers = Workers(cluster.connection, asked, self._name, cluster.progress)
-        self._out: dict[str, _Out] = {}
+        greeting = {"archive": cluster.archive, "engine": cluster.engine}
+        self._workers = Workers(cluster.connection, greeting, self._name, cluster.progress)
+        self._assignments: dict[str, _Assignment] = {}  # by the key of the task
         self._sources: set[str] = set()
 
     def to_its_end(self) -> None:
         try:
             while not self._queue.done:
                 if not self._connection.alive:
-                    self._connection_lost()
-                self._look()
-                self._give()
-                self._listen(_LOOK)
-                self._collect()
+                    self._reconnect()
+                self._refresh_workers()
+                self._assign_batches()
+                self._take_events(_LOOK)
+                self._collect_ended()
             self._workers.await_cleanup(self._cluster.limits.cluster_cleanup)
         finally:
-            for out in self._out.values():
-                forget(out.future)
+            for assignment in self._assignments.values():
+                forget(assignment.future)
 
-    def _connection_lost(self) -> None:
-        """The scheduler has dropped our tasks: their workers give up, and they are given out anew."""
-        for out in self._out.values():
-            self._queue.returned(out.batch)
-        self._out.clear()
+    def _reconnect(self) -> None:
+        """The scheduler has dropped our tasks: their workers give up, and the batches go out anew."""
+        for assignment in self._assignments.values():
+            self._queue.returned(assignment.batch)
+        self._assignments.clear()
         self._workers.forget_all()
-        self._connection.again(self._cluster.limits.cluster_patience, self._cluster.progress)
+        self._connection.reconnect(self._cluster.limits.cluster_patience, self._cluster.progress)
 
-    def _look(self) -> None:
-        """See who is there: what the dead had is given to others, what nobody can get is lost."""
-        if not self._workers.see():
-            return  # what is known may be old: nobody is taken for dead by it
-        for key, out in list(self._out.items()):
-            if self._workers.get(out.worker) is None:
-                self._gone(key)
-        for name, (why, cells) in self._queue.hopeless(w.address for w in self._workers.ready).items():
-            self._provided(name, "", why)
-            self._lose(cells)
+    def _refresh_workers(self) -> None:
+        """See which workers there are: other workers get what the dead had; what none can get is lost."""
+        if not self._workers.refresh():
+            return  # what is known may be old: no worker is taken for dead by it
+        for key, assignment in list(self._assignments.items()):
+            if self._workers.get(assignment.worker) is None:
+                self._worker_died(key)
+        ready = (w.address for w in self._workers.ready)
+        for name, (reason, cells) in self._queue.hopeless(ready).items():
+            self._provided(name, "", reason)
+            self._deliver_lost(cells)
         self._workers.require(self._cluster.limits.cluster_patience)
 
-    def _give(self) -> None:
-        busy = [out.worker for out in self._out.values()]
+    def _assign_batches(self) -> None:
+        """Give each ready worker as many batches as it has threads."""
+        busy = [assignment.worker for assignment in self._assignments.values()]
         for worker in self._workers.ready:
             for _ in range(worker.threads - busy.count(worker.address)):
                 batch = self._queue.take(worker.address)
@@ -162,13 +164,15 @@ class _Run:
                     break
                 self._count += 1
                 key = f"{self._name}-work-{self._count}"
-                future = self._connection.submit(work, self._order(batch), worker=worker.address, key=key)
+                request = self._request(batch)
+                future = self._connection.submit(work, request, worker=worker.address, key=key)
                 if future is None:
                     self._queue.returned(batch)
                     return
-                self._out[future.key] = _Out(batch, worker.address, future)
+                self._assignments[future.key] = _Assignment(batch, worker.address, future)
 
-    def _order(self, batch: Batch) -> str:
+    def _request(self, batch: Batch) -> str:
+        """What a worker has to know to run a batch: see `worker_process.run_request`."""
         limits = self._cluster.limits
         return strictjson.compact(
             {
@@ -186,79 +190,88 @@ class _Run:
             }
         )
 
-    def _listen(self, seconds: float) -> None:
-        """Take what was said, as it comes; return after `seconds`, or as soon as a piece is done."""
+    def _take_events(self, seconds: float) -> None:
+        """Take the workers' events as they come; return after `seconds`, or as soon as a batch is done."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            event = self._connection.heard(min(left, 0.05))
-            if event is None:
-                if any(out.future.done() for out in self._out.values()):
-                    return
-                continue
-            key = str(event.get("key"))
-            out = self._out.get(key)
-            if out is None or not key.startswith(self._name):
-                continue  # of another run, or of a piece that was given up
-            process = int(event.get("process", 0))
-            if out.process and process != out.process:
-                # Dask gave it to a successor of the same address.
-                self._gone(key)
-                continue
-            out.process = process
-            with suppress(BadArchive):  # a line that was torn comes whole at the end
-                self._said(out, strictjson.loads(str(event.get("line")).encode(), "a line"))
+        while (remaining := end - time.monotonic()) > 0:
+            event = self._connection.next_event(min(remaining, 0.05))
+            if event is not None:
+                self._take_event(event)
+            elif any(assignment.future.done() for assignment in self._assignments.values()):
+                return
 
-    def _said(self, out: _Out, value: Any) -> None:
+    def _take_event(self, event: Mapping[str, Any]) -> None:
+        key = str(event.get("key"))
+        assignment = self._assignments.get(key)
+        if assignment is None or not key.startswith(self._name):
+            return  # of another run, or of a batch that was given up
+        process = int(event.get("process", 0))
+        if assignment.process and process != assignment.process:
+            # Dask gave it to a successor of the same address.
+            self._worker_died(key)
+            return
+        assignment.process = process
+        with suppress(BadArchive):  # a line that was torn comes whole at the end
+            self._take_line(assignment, strictjson.loads(str(event.get("line")).encode(), "a line"))
+
+    def _take_line(self, assignment: _Assignment, value: Any) -> None:
+        """Take one line of a worker process: a cell, or where it got its image."""
+        environment = assignment.batch.environment
         if "cell" in value:
             cell = Cell.model_validate(value["cell"])
             self._queue.know(*cell.key)
             self._deliver(cell, value["machine"])
-        elif "provided" in value and out.batch.environment not in self._sources:
-            self._sources.add(out.batch.environment)
-            self._provided(out.batch.environment, value["provided"], "")
+        elif "provided" in value and environment not in self._sources:
+            self._sources.add(environment)
+            self._provided(environment, value["provided"], "")
 
-    def _collect(self) -> None:
-        for key, out in list(self._out.items()):
-            if out.future.done():
-                self._ended(key, out)
+    def _collect_ended(self) -> None:
+        for key, assignment in list(self._assignments.items()):
+            if assignment.future.done():
+                self._task_ended(key, assignment)
 
-    def _ended(self, key: str, out: _Out) -> None:
-        """A piece's task is over, in one way or another."""
-        if out.future.cancelled():
-            del self._out[key]
-            self._queue.returned(out.batch)
+    def _task_ended(self, key: str, assignment: _Assignment) -> None:
+        """A batch's task is over, in one way or another."""
+        if assignment.future.cancelled():
+            del self._assignments[key]
+            self._queue.returned(assignment.batch)
             return
-        told = answer(out.future)
-        if isinstance(told, WorkerDied):
-            self._gone(key)
+        outcome = outcome_of(assignment.future)
+        if isinstance(outcome, WorkerDiedError):
+            self._worker_died(key)
             return
-        del self._out[key]
-        if isinstance(told, TimeproofError):
-            self._lose(self._queue.failed(out.batch, told.message))
+        del self._assignments[key]
+        if isinstance(outcome, TimeproofError):
+            self._deliver_lost(self._queue.failed(assignment.batch, outcome.message))
             return
         last: Mapping[str, Any] = {}
-        for line in told:
+        for line in outcome:
             last = strictjson.loads(line.encode(), "a line", limit=LIMITS.report_bytes)
-            self._said(out, last)
+            self._take_line(assignment, last)
+        self._batch_ended(assignment, last)
+
+    def _batch_ended(self, assignment: _Assignment, last: Mapping[str, Any]) -> None:
+        """Decide by a worker process's last line what becomes of the rest of its batch."""
+        batch = assignment.batch
         if "ended" in last:
-            code = last["ended"]
-            self._lose(self._queue.died(out.batch, f"the process that ran it ended with exit code {code}"))
+            reason = f"the process that ran it ended with exit code {last['ended']}"
+            self._deliver_lost(self._queue.died(batch, reason))
         elif "failed" not in last:
-            self._lose(self._queue.finished(out.batch))
+            self._deliver_lost(self._queue.finished(batch))
         elif last["at"] == "image":
-            self._queue.without_image(out.batch, out.worker, last["failed"])
+            self._queue.without_image(batch, assignment.worker, last["failed"])
         else:
-            self._lose(self._queue.failed(out.batch, last["failed"]))
-            if last["at"] == "engine" and (worker := self._workers.get(out.worker)):
+            self._deliver_lost(self._queue.failed(batch, last["failed"]))
+            if last["at"] == "engine" and (worker := self._workers.get(assignment.worker)):
                 worker.back_off()
 
-    def _gone(self, key: str) -> None:
-        """The worker of a piece died while it ran."""
-        out = self._out.pop(key)
-        self._workers.host_lost(out.worker)
-        forget(out.future)
-        self._lose(self._queue.died(out.batch, "its worker died while it ran"))
+    def _worker_died(self, key: str) -> None:
+        """The worker of a batch died while it ran."""
+        assignment = self._assignments.pop(key)
+        self._workers.host_lost(assignment.worker)
+        forget(assignment.future)
+        self._deliver_lost(self._queue.died(assignment.batch, "its worker died while it ran"))
 
-    def _lose(self, cells: Sequence[Cell]) -> None:
+    def _deliver_lost(self, cells: Sequence[Cell]) -> None:
         for cell in cells:
             self._deliver(cell, {})

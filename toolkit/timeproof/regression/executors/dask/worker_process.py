@@ -1,6 +1,6 @@
-"""The process that does one piece of a regression on a worker's machine: `python -m …worker_process`.
+"""The process that runs one batch of a regression on a worker's machine: `python -m …worker_process`.
 
-It reads an order from stdin, and tells each cell on stderr as it comes and on stdout at the end of all. It
+It reads a request from stdin, and writes each cell to stderr as it comes and to stdout at the end of all. It
 lives no longer than the worker that started it: with the worker gone, its container is removed.
 """
 
@@ -32,47 +32,47 @@ from timeproof.store.verify import read_environment
 from timeproof.version import VERSION
 
 _LOOK = 0.5  # seconds between looks at who our parent is, and between signs of life
-_MERCY = 30.0  # seconds that the removal of a container may take, once nobody waits for it
+_REMOVAL = 30.0  # seconds that the removal of a container may take, once its worker is gone
 
 Say = Callable[[Mapping[str, Any]], None]
 
 
-def attend(order: Mapping[str, Any], engine: Engine, say: Say) -> None:
-    """Run one order: see to the image, run the batch, say each cell.
+def run_request(request: Mapping[str, Any], engine: Engine, say: Say) -> None:
+    """Run one request: provide the image, run the batch, say each cell.
 
     What is said: `{"provided": …}`, `{"cell": …, "machine": …}`; and where it ends early, `{"failed": …}`
     with `at`: `image` (the environment can't be had here), `engine`, or `batch`.
     """
     at = "batch"
     try:
-        if order["toolkit"] != VERSION:
-            raise BadRequest(f"this worker runs timeproof {VERSION}, the coordinator {order['toolkit']}")
-        named = [Ref.parse(r).metadata for r in order["refs"]]
-        record_path = f"environments/{order['environment']}/image.json"
-        archive = open_archive(order["archive"], documents=[record_path, *named])
+        if request["toolkit"] != VERSION:
+            raise BadRequest(f"this worker runs timeproof {VERSION}, the coordinator {request['toolkit']}")
+        documents = [Ref.parse(r).metadata for r in request["refs"]]
+        record_path = f"environments/{request['environment']}/image.json"
+        archive = open_archive(request["archive"], documents=[record_path, *documents])
         archive.require()
         batch = Batch(
-            order["environment"],
-            ProfileRecord.model_validate(order["profile"]),
-            tuple(order["refs"]),
-            order["attempt"],
+            request["environment"],
+            ProfileRecord.model_validate(request["profile"]),
+            tuple(request["refs"]),
+            request["attempt"],
         )
         record = read_environment(archive, batch.environment)
-        if record.checksum != order["checksum"]:
-            raise WrongImage("record", order["checksum"], record.checksum)
+        if record.checksum != request["checksum"]:
+            raise WrongImage("record", request["checksum"], record.checksum)
         at = "image"
         with atomic.lock(_locks(), f"{record.folder}.lock"):  # one pull a machine
             provided = image_provider.provide(
-                engine, archive, record, mode=order["image"], registry=order["registry"]
+                engine, archive, record, mode=request["image"], registry=request["registry"]
             )
         say({"provided": provided.source})
         at = "batch"
-        limits = replace(LIMITS, **order["limits"])
+        limits = replace(LIMITS, **request["limits"])
 
-        def told(cell: Cell, machine: Mapping[str, Any]) -> None:
+        def say_cell(cell: Cell, machine: Mapping[str, Any]) -> None:
             say({"cell": cell.model_dump(mode="json"), "machine": dict(machine)})
 
-        run_batch(archive, batch, provided.id, engine, told, limits=limits)
+        run_batch(archive, batch, provided.id, engine, say_cell, limits=limits)
     except EngineFailed as error:
         say({"failed": error.message, "at": "engine", "kind": error.kind})
     except TimeproofError as error:
@@ -92,33 +92,33 @@ def _live_with(parent: int) -> None:
         except OSError:  # there is no worker to read it
             break
     os.kill(os.getpid(), signal.SIGINT)  # the engine's door kills and removes the container
-    time.sleep(_MERCY)
+    time.sleep(_REMOVAL)
     os._exit(130)
 
 
 def main() -> int:
-    for told in (signal.SIGINT, signal.SIGTERM):  # a worker in the background may ignore the one
-        signal.signal(told, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a worker in the background may ignore the one
+        signal.signal(number, signal.default_int_handler)
     parent = int(sys.argv[1])
     threading.Thread(target=_live_with, args=(parent,), daemon=True).start()
-    order = strictjson.loads(sys.stdin.buffer.read(), "the order", limit=LIMITS.report_bytes)
-    kept: list[str] = []
+    request = strictjson.loads(sys.stdin.buffer.read(), "the request", limit=LIMITS.report_bytes)
+    lines: list[str] = []
 
-    def say(what: Mapping[str, Any]) -> None:
-        line = strictjson.compact(what)
-        kept.append(line)
+    def say(value: Mapping[str, Any]) -> None:
+        line = strictjson.compact(value)
+        lines.append(line)
         # A long line may come in two, or with a sign of life inside: stdout has it whole.
         os.write(2, f"\n{line}\n".encode())
 
     say({"pid": os.getpid()})
 
     try:
-        engine = engine_named(order["engine"])
+        engine = engine_named(request["engine"])
     except TimeproofError as error:
         say({"failed": error.message, "at": "engine", "kind": error.kind})
     else:
-        attend(order, engine, say)
-    sys.stdout.write("\n".join(kept) + "\n")
+        run_request(request, engine, say)
+    sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return 0
 

@@ -19,14 +19,14 @@ from timeproof.errors import Malformed, TimeproofError
 from timeproof.version import VERSION
 
 TOPIC = "timeproof-regress"  # one for all runs: the scheduler keeps the last events of each topic
-_WANTED = {"executing", "long-running", "resumed"}  # the states of a Dask task that somebody waits for
+_WANTED = {"executing", "long-running", "resumed"}  # the states of a Dask task that is still wanted
 
-_ENDING = {"closing", "closed", "failed"}  # the states of a Dask worker that will not tell anybody any more
+_ENDING = {"closing", "closed", "failed"}  # the states of a Dask worker that will send no event any more
 
 
-def greet(order: str) -> str:
-    """Say who is here, and whether work can be done; removes what a predecessor on this machine left."""
-    told: dict[str, Any] = {
+def greet(request: str) -> str:
+    """Say which worker this is, and whether it can work; remove what a predecessor on this machine left."""
+    facts: dict[str, Any] = {
         "toolkit": VERSION,
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -36,20 +36,20 @@ def greet(order: str) -> str:
         from timeproof.engines.registry import engine_named
         from timeproof.store.remote.mirror import open_archive
 
-        asked = strictjson.loads(order.encode(), "the greeting")
-        engine = engine_named(asked["engine"])
-        told["engine"] = engine.version()
+        greeting = strictjson.loads(request.encode(), "the greeting")
+        engine = engine_named(greeting["engine"])
+        facts["engine"] = engine.version()
         engine.reap()
-        open_archive(asked["archive"], documents=()).require()
+        open_archive(greeting["archive"], documents=()).require()
     except TimeproofError as error:
-        told["failed"] = error.message
-    return strictjson.compact(told)
+        facts["failed"] = error.message
+    return strictjson.compact(facts)
 
 
-def work(order: str) -> list[str]:
-    """Run one order; its lines (`worker_process`) go to the coordinator at once, and come back at the end.
+def work(request: str) -> list[str]:
+    """Run one batch; its lines (`worker_process`) go to the coordinator at once, and come back at the end.
 
-    Where nobody waits any more (the coordinator is gone, or gave up), the container is removed.
+    Where the task is wanted no more (the coordinator is gone, or gave up), the container is removed.
     """
     from distributed import get_worker
 
@@ -58,7 +58,7 @@ def work(order: str) -> list[str]:
     attendant = 0
     wanted = True
 
-    def heard(line: str) -> None:
+    def take_line(line: str) -> None:
         nonlocal attendant, wanted
         if line.startswith("{"):
             with suppress(Malformed):
@@ -81,7 +81,7 @@ def work(order: str) -> list[str]:
         str(os.getpid()),
     ]
     done = proc.run(
-        words, stdin=order.encode(), on_line=heard, check=False, timeout=2 * LIMITS.container_seconds
+        words, stdin=request.encode(), on_line=take_line, check=False, timeout=2 * LIMITS.container_seconds
     )
     lines = done.stdout.decode().splitlines()
     if done.exit_code != 0:

@@ -9,10 +9,9 @@ import json
 import subprocess
 from typing import Any
 
-from support import probe_folder
-from support.faking import ended, on_host
-
 from timeproof.engines.protocol import RunResult, RunSpec
+from timeproof.testing import probe_folder
+from timeproof.testing.fake_engine import ended, on_host
 
 
 def run(job: dict[str, Any], spec: RunSpec) -> tuple[bytes, RunResult]:

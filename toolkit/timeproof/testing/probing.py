@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import probe_folder
 
+from timeproof.testing import probe_folder
 from timeproof_probe import wire
+
+HANG_SECONDS = 600.0  # a guard against a hang, and no measure: many times what a slow machine needs
 
 
 @dataclass
@@ -76,7 +78,7 @@ def artifact(
         "inputs": {"file": inputs, "names": list(names)},
         "options": {},
         "copies": [],
-        "timeout": 60.0,
+        "timeout": HANG_SECONDS / 2,
         "output_bytes": 2**24,
         **more,
     }
@@ -96,7 +98,7 @@ def run_raw(
         probe_folder.command(str(path), python=python, probe=probe),
         capture_output=True,
         env=probe_folder.environment(env),
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
 
