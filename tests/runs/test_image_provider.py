@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 from support.archive_making import ENVIRONMENT, IMAGE
-from support.faking import FakeEngine
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -26,6 +25,7 @@ from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_environment
+from timeproof.testing.fake_engine import FakeEngine
 
 RECORDED = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 BY_CONFIG = ImageFacts(IMAGE.config, tuple(IMAGE.diff_ids), IMAGE.platform)

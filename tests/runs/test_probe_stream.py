@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.faking import DONE, HELLO, frame, output
-from support.faking import result_frame as finish
 
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import RunResult
 from timeproof.runs.probe_stream import Outcome, ProbeRun, ProtocolViolation, Reader
+from timeproof.testing.fake_engine import DONE, HELLO, frame, output
+from timeproof.testing.fake_engine import result_frame as finish
 
 LIMIT, HEADER = 1 << 16, 1 << 15
 SMALL = replace(LIMITS, output_bytes=LIMIT, frame_header_bytes=HEADER)

@@ -59,7 +59,8 @@ def command(
         typer.Option("--env", help="An environment of the archive, or a folder with a conda-lock.yml."),
     ] = None,
     python: Annotated[
-        Path | None, typer.Option(help="Capture this interpreter instead of the running one.")
+        Path | None,
+        typer.Option(help="For a model file: capture this interpreter instead of the running one."),
     ] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="Leave this distribution out of the capture. Repeatable.")
