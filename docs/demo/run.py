@@ -14,7 +14,7 @@ import typer
 
 import timeproof
 from timeproof.cli.console import TerminalProgress, err, out, telling_errors
-from timeproof.cli.render.tables import replay_table
+from timeproof.cli.render.replays import replay_table
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import connect
 from timeproof.frameworks.pytorch import PyTorchOptions
@@ -22,7 +22,7 @@ from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.portability import promise
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.read import read_environment, read_metadata
 
 
 def archive_all(root, grid_size, proved, progress):

@@ -1,4 +1,4 @@
-"""The base root filesystem: made of this machine's own release's packages, and kept in the store."""
+"""The base root filesystem, made of the packages of this machine's own release, and put into the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADVICE = "run 'make engine' (it installs mmdebstrap on Debian and Ubuntu)"
 
 
 _bases: dict[tuple[Path, str], PackageEntry] = {}
-_making = threading.Lock()
+_bases_lock = threading.Lock()
 
 
 def _release() -> tuple[str, str]:
@@ -27,10 +27,10 @@ def _release() -> tuple[str, str]:
     return release.get("VERSION_CODENAME", "unknown"), release.get("VERSION_ID", "unknown")
 
 
-def one_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
-    """The base of this process: made when it is first asked for, so that what is built together shares it."""
+def shared_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
+    """The base of this process, made once: environments that are built together share it."""
     key = (store.root.resolve(), image_file("base/packages.txt").read_text(encoding="utf-8"))
-    with _making:
+    with _bases_lock:
         base = _bases.get(key)
         if base is None or not store.has(Digest(base.sha256), base.file):
             base = _bases[key] = make_base(store, progress)

@@ -2,13 +2,12 @@
 
 Finds every tensor whose data lies in another file, wherever it hides, so that it can be checked before
 a runtime opens it. The field numbers are those of onnx.proto (https://github.com/onnx/onnx, IR 13);
-`protobuf` reads the encoding.
+the encoding is read by `wire_format`.
 """
 
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
 
-from .protobuf import BYTES, VARINT, fields, signed, text
-from .protobuf import BadOnnx as BadOnnx  # who inspects a file catches it
+from .wire_format import BYTES, VARINT, BadOnnx, fields, signed, text
 
 Dim = Union[int, str, None]
 
@@ -27,9 +26,6 @@ _BELOW: Dict[str, Dict[int, str]] = {
     "opset": {},
     "tensor": {},
 }
-
-
-_DOMAIN_FIELDS = {"node": 7, "function": 10}
 
 
 class Value(NamedTuple):
@@ -71,9 +67,9 @@ def _entry(view: memoryview) -> Tuple[str, str]:
     return key, value
 
 
-def _size(text: str, entry: str, tensor: str) -> int:
+def _size(text: str, what: str, tensor: str) -> int:
     if not text or len(text) > 19 or any(c not in "0123456789" for c in text):
-        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, entry, text[:40]))
+        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, what, text[:40]))
     return int(text)
 
 
@@ -110,32 +106,37 @@ def _external(view: memoryview) -> Optional[External]:
 
 def _value(view: memoryview) -> Value:
     name, elem_type = "", 0
-    dims: Optional[List[Dim]] = None
+    dims: Optional[Tuple[Dim, ...]] = None
     for number, wire, item in fields(view):
-        if wire != BYTES:
-            continue
-        if number == 1:
+        if number == 1 and wire == BYTES:
             name = text(item)
-        elif number == 2:
-            for kind, wire_1, tensor in fields(item):
-                if kind != 1 or wire_1 != BYTES:  # only tensor_type has a shape that we report
-                    continue
-                for field, wire_2, below in fields(tensor):
-                    if field == 1 and wire_2 == VARINT:
-                        elem_type = below
-                    elif field == 2 and wire_2 == BYTES:
-                        dims = [_dim(dim) for at, w, dim in fields(below) if at == 1 and w == BYTES]
-    return Value(name, elem_type, None if dims is None else tuple(dims))
+        elif number == 2 and wire == BYTES:
+            for kind, kind_wire, tensor in fields(item):
+                if kind == 1 and kind_wire == BYTES:  # only tensor_type has a shape that we report
+                    elem_type, dims = _tensor_type(tensor, elem_type, dims)
+    return Value(name, elem_type, dims)
+
+
+def _tensor_type(
+    view: memoryview, elem_type: int, dims: Optional[Tuple[Dim, ...]]
+) -> Tuple[int, Optional[Tuple[Dim, ...]]]:
+    """Read a type's element and shape; each stays as it is where the type does not say it."""
+    for number, wire, item in fields(view):
+        if number == 1 and wire == VARINT:
+            elem_type = item
+        elif number == 2 and wire == BYTES:
+            dims = tuple(_dim(dim) for field, w, dim in fields(item) if field == 1 and w == BYTES)
+    return elem_type, dims
 
 
 def _dim(view: memoryview) -> Dim:
-    dim: Dim = None
+    size: Dim = None
     for number, wire, item in fields(view):
         if number == 1 and wire == VARINT:
-            dim = signed(item)
+            size = signed(item)
         elif number == 2 and wire == BYTES:
-            dim = text(item)
-    return dim
+            size = text(item)
+    return size
 
 
 def _tensor_name(view: memoryview) -> str:
@@ -162,36 +163,31 @@ def messages(data: Union[bytes, memoryview]) -> Iterator[Tuple[str, int, memoryv
                 stack.append((_BELOW[kind][number], depth + 1, item))
 
 
-class _Contents:
-    """What the messages of one file have said so far."""
+class _Summary:
+    """What the messages of a file say, collected one by one."""
 
     def __init__(self) -> None:
-        self.ir_version = 0
-        self.producer = ""
-        self.graphs = 0
+        self.ir_version, self.producer, self.graphs = 0, "", 0
         self.opsets: Dict[str, int] = {}
         self.inputs: List[Value] = []
         self.outputs: List[Value] = []
-        self.initialised: Set[str] = set()
         self.domains: Set[str] = set()
+        self.initialised: Set[str] = set()
         self.external: List[External] = []
 
     def add(self, kind: str, depth: int, view: memoryview) -> None:
-        """Read one message, of which fields deeper down are read with messages of their own."""
-        if kind == "tensor":
-            place = _external(view)
-            if place is not None:
-                self.external.append(place)
-        elif kind == "model":
+        """Take in one message. All of its fields are walked, so that a broken one is noticed."""
+        if kind == "model":
             self._add_model(view)
         elif kind == "graph" and depth == 1:
             self._add_graph(view)
         elif kind == "opset":
-            self._add_opset(view, reported=depth == 1)
-        elif kind in _DOMAIN_FIELDS:
-            for number, wire, item in fields(view):
-                if wire == BYTES and number == _DOMAIN_FIELDS[kind]:
-                    self.domains.add(text(item))
+            self._add_opset(view, depth)
+        elif kind == "tensor":
+            place = _external(view)
+            self.external += [] if place is None else [place]
+        else:
+            self._add_domain(view, {"node": 7, "function": 10}.get(kind, 0))
 
     def _add_model(self, view: memoryview) -> None:
         for number, wire, item in fields(view):
@@ -204,46 +200,53 @@ class _Contents:
 
     def _add_graph(self, view: memoryview) -> None:
         for number, wire, item in fields(view):
-            if wire != BYTES:
-                continue
-            if number == 5:
+            if number == 5 and wire == BYTES:
                 self.initialised.add(_tensor_name(item))
-            elif number == 11:
+            elif number == 11 and wire == BYTES:
                 self.inputs.append(_value(item))
-            elif number == 12:
+            elif number == 12 and wire == BYTES:
                 self.outputs.append(_value(item))
 
-    def _add_opset(self, view: memoryview, *, reported: bool) -> None:
+    def _add_opset(self, view: memoryview, depth: int) -> None:
         domain, version = "", 0
         for number, wire, item in fields(view):
             if number == 1 and wire == BYTES:
                 domain = text(item)
             elif number == 2 and wire == VARINT:
                 version = signed(item)
-        if reported:
+        if depth == 1:  # a function has opsets of its own
             self.opsets["" if domain == "ai.onnx" else domain] = version
+
+    def _add_domain(self, view: memoryview, field: int) -> None:
+        for number, wire, item in fields(view):
+            if number == field and wire == BYTES:
+                self.domains.add(text(item))
+
+    def finish(self) -> OnnxFile:
+        """Raises BadOnnx where it is no model."""
+        if not self.graphs or self.ir_version <= 0:
+            raise BadOnnx("not an ONNX file: it holds no graph or no IR version")
+        return OnnxFile(
+            self.ir_version,
+            self.producer,
+            self.opsets,
+            tuple(value for value in self.inputs if value.name not in self.initialised),
+            tuple(self.outputs),
+            tuple(sorted(self.domains)),
+            tuple(sorted(self.external, key=lambda e: (e.location, e.offset, e.tensor))),
+        )
 
 
 def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
-    """Read an ONNX file's bytes. Time is linear, memory is that of the result, nesting is bounded.
+    """Read an ONNX file's bytes. Time is linear, memory is that of the answer, nesting is bounded.
 
     Raises:
         BadOnnx: it isn't one, or external data has no sensible place.
     """
-    contents = _Contents()
+    summary = _Summary()
     for kind, depth, view in messages(data):
-        contents.add(kind, depth, view)
-    if not contents.graphs or contents.ir_version <= 0:
-        raise BadOnnx("not an ONNX file: it holds no graph or no IR version")
-    return OnnxFile(
-        contents.ir_version,
-        contents.producer,
-        contents.opsets,
-        tuple(value for value in contents.inputs if value.name not in contents.initialised),
-        tuple(contents.outputs),
-        tuple(sorted(contents.domains)),
-        tuple(sorted(contents.external, key=lambda e: (e.location, e.offset, e.tensor))),
-    )
+        summary.add(kind, depth, view)
+    return summary.finish()
 
 
 def check_location(location: str) -> None:
@@ -253,7 +256,7 @@ def check_location(location: str) -> None:
         raise BadOnnx("external data at {!r}: not a plain relative path".format(location))
 
 
-def check_external(model: OnnxFile, listed: Mapping[str, int]) -> None:
+def check_external(file: OnnxFile, listed: Mapping[str, int]) -> None:
     """Refuse external data that doesn't lie wholly inside one of the `listed` files.
 
     Args:
@@ -262,7 +265,7 @@ def check_external(model: OnnxFile, listed: Mapping[str, int]) -> None:
     Raises:
         BadOnnx: with the tensor's name and place.
     """
-    for item in model.external:
+    for item in file.external:
         check_location(item.location)
         size = listed.get(item.location)
         if size is None:
