@@ -26,7 +26,6 @@ UNCLEAN: tuple[str, ...] = (
     "toolkit/timeproof/compare",
     "toolkit/timeproof/errors.py",
     "toolkit/timeproof/frameworks",
-    "toolkit/timeproof/images",
     "toolkit/timeproof/importing",
     "toolkit/timeproof/runs",
     "toolkit/timeproof/sealing",
