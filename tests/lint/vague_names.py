@@ -24,15 +24,10 @@ UNCLEAN: tuple[str, ...] = (
     "toolkit/timeproof/base",
     "toolkit/timeproof/cli",
     "toolkit/timeproof/compare",
-    "toolkit/timeproof/errors.py",
     "toolkit/timeproof/frameworks",
-    "toolkit/timeproof/images",
     "toolkit/timeproof/importing",
     "toolkit/timeproof/runs",
-    "toolkit/timeproof/sealing",
     "toolkit/timeproof/store",
-    "toolkit/timeproof/testing",
-    "toolkit/timeproof_probe",
 )
 
 
