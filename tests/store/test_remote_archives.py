@@ -35,7 +35,8 @@ from timeproof.store.read import (
     package_claims,
     read_environment,
 )
-from timeproof.store.remote.mirror import Mirror, address_of, open_archive
+from timeproof.store.remote.address import address_of
+from timeproof.store.remote.mirror import Mirror, open_archive
 
 XGB = Ref.parse("grid-size-8/xgboost/v1")
 

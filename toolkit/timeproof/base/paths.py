@@ -38,8 +38,8 @@ def check_relative(path: str) -> str:
         raise UnsafePath(path, "it holds a lone surrogate") from None
     if len(encoded) > LIMITS.path_bytes:
         raise UnsafePath(path[:80] + "…", f"it is longer than {LIMITS.path_bytes} bytes")
-    if found := _FORBIDDEN.search(path):
-        raise UnsafePath(path, f"it holds {found.group()!r}")
+    if match := _FORBIDDEN.search(path):
+        raise UnsafePath(path, f"it holds {match.group()!r}")
     if path.startswith("/"):
         raise UnsafePath(path, "it is absolute")
     if unicodedata.normalize("NFC", path) != path:
@@ -62,7 +62,7 @@ def check_collisions(paths: Iterable[str]) -> None:
     That is where they, or folders of them, differ only by case or Unicode spelling; where a path is
     listed twice; and where one is a file and another lies below it.
     """
-    seen: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     listed: set[str] = set()
     folders: set[str] = set()
     for path in paths:
@@ -73,7 +73,7 @@ def check_collisions(paths: Iterable[str]) -> None:
         for depth in range(1, len(parts) + 1):
             prefix = "/".join(parts[:depth])
             key = unicodedata.normalize("NFC", prefix).casefold()
-            other = seen.setdefault(key, prefix)
+            other = spellings.setdefault(key, prefix)
             if other != prefix:
                 raise UnsafePath(path, f"on some file systems it is the same file as {other!r}")
             if depth < len(parts):
@@ -131,24 +131,24 @@ def open_within(parent: int, root: Path, relative: str) -> BinaryIO:
     return os.fdopen(_open(parent, name, root, relative, relative), "rb", buffering=0)
 
 
-def _open(at: int, name: str, root: Path, here: str, wanted: str) -> int:
-    """Open a folder on the way to `wanted`, or where `here` is `wanted`, the file."""
-    last = here == wanted
+def _open(at: int, name: str, root: Path, reached: str, wanted: str) -> int:
+    """Open a folder on the way to `wanted`, or where `reached` is `wanted`, the file."""
+    last = reached == wanted
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
         if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
-            raise NotRegular(root / here, _kind(mode))
+            raise NotRegular(root / reached, _kind(mode))
         fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
     except FileNotFoundError:
         raise Missing(root / wanted) from None
     except OSError as error:
         if error.errno not in _CHANGED:
             raise
-        raise NotRegular(root / here, "changing under our feet") from error
+        raise NotRegular(root / reached, "changing under our feet") from error
     if last and not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise NotRegular(root / here, "changing under our feet")
+        raise NotRegular(root / reached, "changing under our feet")
     return fd
 
 

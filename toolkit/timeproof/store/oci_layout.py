@@ -46,8 +46,8 @@ def read_blob(layout: Path, digest: str) -> dict[str, Any]:
         data = stream.read(LIMITS.json_bytes + 1)
     if len(data) > LIMITS.json_bytes:
         raise Limit(layout / path, f"more than {LIMITS.json_bytes} bytes of JSON")
-    if (found := Digest.of(data)) != Digest.parse(digest):
-        raise DigestMismatch(layout / path, digest, found)
+    if (actual := Digest.of(data)) != Digest.parse(digest):
+        raise DigestMismatch(layout / path, digest, actual)
     value = strictjson.loads(data, layout / path)
     if not isinstance(value, dict):
         raise Malformed(layout / path, ["it is not an object"])
@@ -77,14 +77,14 @@ def descriptors(layout: Path, image: ImageIdentity) -> list[tuple[str, int]]:
     """Every blob of an image but its manifest, as (digest, size in bytes). Checks manifest and config."""
     head = read_blob(layout, image.manifest)
     try:
-        found = [(str(d["digest"]), int(d["size"])) for d in [head["config"], *head["layers"]]]
-        for digest, _ in found:
+        blobs = [(str(d["digest"]), int(d["size"])) for d in [head["config"], *head["layers"]]]
+        for digest, _ in blobs:
             Digest.parse(digest)
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed(layout / blob(image.manifest), [f"not an image manifest: {error}"]) from error
-    if found[0][0] != image.config:
-        raise Malformed(layout / blob(image.manifest), [f"its config is {found[0][0]}, not {image.config}"])
-    return found
+    if blobs[0][0] != image.config:
+        raise Malformed(layout / blob(image.manifest), [f"its config is {blobs[0][0]}, not {image.config}"])
+    return blobs
 
 
 def claims(layout: Path, image: ImageIdentity) -> Iterator[Claim]:
@@ -181,10 +181,10 @@ def add(layout: Path, exported: Path, manifest: str, named: Sequence[ImageIdenti
             if not source.exists():
                 raise Missing(source)
             with source.open("rb", buffering=0) as stream:
-                found, _ = Digest.of_stream(stream)
+                actual, _ = Digest.of_stream(stream)
                 os.fsync(stream.fileno())
-            if found != Digest.parse(digest):
-                raise DigestMismatch(source, digest, found)
+            if actual != Digest.parse(digest):
+                raise DigestMismatch(source, digest, actual)
             os.chmod(source, 0o644)
             os.rename(source, target)
         atomic.sync_folders_up(blobs, layout.parent)
@@ -200,9 +200,9 @@ def as_tar(layout: Path, image: ImageIdentity, name: str) -> Iterator[bytes]:
     def blobs() -> Iterator[tuple[str, int, BinaryIO]]:
         for digest in dict.fromkeys(d for d, _ in members):
             with open_regular(layout, blob(digest)) as stream:
-                found, size = Digest.of_stream(stream)
-                if found != Digest.parse(digest):
-                    raise DigestMismatch(layout / blob(digest), digest, found)
+                actual, size = Digest.of_stream(stream)
+                if actual != Digest.parse(digest):
+                    raise DigestMismatch(layout / blob(digest), digest, actual)
                 stream.seek(0)
                 yield digest, size, stream
 
@@ -238,8 +238,8 @@ def _member(path: str, size: int, stream: BinaryIO) -> Iterator[bytes]:
     info = tarfile.TarInfo(path)
     info.size = size
     yield info.tobuf(tarfile.PAX_FORMAT)
-    left = size
-    while left and (chunk := stream.read(min(left, 1 << 20))):
-        left -= len(chunk)
+    remaining = size
+    while remaining and (chunk := stream.read(min(remaining, 1 << 20))):
+        remaining -= len(chunk)
         yield chunk
     yield b"\0" * (-size % 512)

@@ -83,11 +83,11 @@ def package_claims(record: EnvironmentRecord) -> list[Claim]:
 
 
 def _unlisted(root: Path, folder: str, listed: Iterable[str]) -> list[BadArchive]:
-    there = root / folder
-    if not there.is_dir() or there.is_symlink():
+    base = root / folder
+    if not base.is_dir() or base.is_symlink():
         return []
-    known = set(listed)
-    return [Unlisted(root / folder / p) for p in list_tree(there) if f"{folder}/{p}" not in known]
+    names = set(listed)
+    return [Unlisted(root / folder / p) for p in list_tree(base) if f"{folder}/{p}" not in names]
 
 
 def read_artifact(archive: Archive, ref: Ref) -> Metadata:
@@ -119,10 +119,10 @@ def check_artifact(archive: Archive, ref: Ref) -> Metadata:
 
 def _extra(archive: Archive, ref: Ref, claims: Sequence[Claim]) -> list[BadArchive]:
     """What lies in an artifact's own folders and is none of its files."""
-    found: list[BadArchive] = []
+    findings: list[BadArchive] = []
     for folder in sorted({c.path.split("/")[2] for c in claims if c.path.count("/") > 2}):
-        found += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
-    return found
+        findings += _unlisted(archive.root, f"{ref.folder}/{folder}", (c.path for c in claims))
+    return findings
 
 
 def check_environment(archive: Archive, record: EnvironmentRecord, *, packages: bool) -> None:

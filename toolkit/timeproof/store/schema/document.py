@@ -56,7 +56,7 @@ class Document(Record):
             Malformed: wrong types, missing fields; every one is listed, each with its place.
         """
         check_checksum(data, path)
-        value = migrations.upgrade(strictjson.loads(data, path), path, known=cls.known_schema)
+        value = migrations.upgrade(strictjson.loads(data, path), path, newest=cls.known_schema)
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -80,11 +80,11 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 def check_checksum(data: bytes, path: object) -> None:
     """Raise unless `data` carries the SHA-256 of itself."""
-    found = _CHECKSUM.search(data)
-    if found is None:
+    match = _CHECKSUM.search(data)
+    if match is None:
         raise Malformed(path, ["it carries no checksum of itself"])
-    blank = b"".join((data[: found.start(1)], _ZEROS.encode(), memoryview(data)[found.end(1) :]))
+    blank = b"".join((data[: match.start(1)], _ZEROS.encode(), memoryview(data)[match.end(1) :]))
     actual = Digest.of(blank)
-    expected = Digest(found.group(1).decode())
+    expected = Digest(match.group(1).decode())
     if actual != expected:
         raise DigestMismatch(path, expected, actual)

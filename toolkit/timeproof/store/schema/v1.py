@@ -173,13 +173,15 @@ def _check_files(entries: list[FileEntry]) -> None:
 
 def _check_witness(witness: Witness, where: str, roles: dict[str, str], reference: list[ArraySpec]) -> None:
     """A witness that could not be judged must not look like one."""
-    own = witness.kind != "margin"
-    if roles.get(witness.file) != ("witness" if own else "reference"):
-        raise ValueError(f"{where}: {witness.file!r} is no {'witness' if own else 'reference'} of the files")
+    has_own_file = witness.kind != "margin"
+    if roles.get(witness.file) != ("witness" if has_own_file else "reference"):
+        raise ValueError(
+            f"{where}: {witness.file!r} is no {'witness' if has_own_file else 'reference'} of the files"
+        )
     names = [spec.name for spec in witness.outputs]
-    if own and sorted(names) != sorted(spec.name for spec in reference):
+    if has_own_file and sorted(names) != sorted(spec.name for spec in reference):
         raise ValueError(f"{where}: its outputs are not those of the reference")
-    if not own and (not names or any(spec not in reference for spec in witness.outputs)):
+    if not has_own_file and (not names or any(spec not in reference for spec in witness.outputs)):
         raise ValueError(f"{where}: its outputs are none of the reference's")
 
 
