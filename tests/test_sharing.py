@@ -102,8 +102,7 @@ def test_who_is_alone_waits_for_all_others_and_all_others_for_him() -> None:
 
 @pytest.mark.usefixtures("_own_locks")
 def test_only_the_last_user_is_told_so() -> None:
-    with in_use("an image") as first_is_last:
-        with in_use("an image") as second_is_last:
+    with in_use("an image") as second_is_last:
+        with in_use("an image") as first_is_last:
             assert not first_is_last()
-            assert not second_is_last()
-        assert first_is_last()
+        assert second_is_last()

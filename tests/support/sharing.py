@@ -38,7 +38,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @contextmanager
 def in_use(name: str) -> Iterator[Callable[[], bool]]:
-    """Say that this process uses something; gives a question: is it the last on this machine that does?"""
+    """Say that this process uses something; gives a question: is it the last on this machine that does?
+
+    Whoever asks is about to leave: the answer no ends the use.
+    """
     with _lock_file(f"users-of-{name}") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
 
