@@ -119,7 +119,6 @@ def report(*cells: Cell, origin: str = "sealed") -> Report:
         "framework": "lightgbm",
         "framework_version": "4.0.0",
         "python": "3.11.7",
-        "environment": NEW,
     }
     return Report(
         schema=1,
