@@ -2,6 +2,7 @@
 #
 #   make demo                          archive eight models, rebuild their image, replay them all
 #   make demo PYTHON=/usr/bin/python3  with another interpreter (3.11 or newer)
+#   make unit                          the quick tests: no engine, no framework, no browser (below a minute)
 #   make test                          every test, container tests included
 #   make bench                         the speed table of the README
 #   make portability                   which answers are the same on which CPU (half an hour)
@@ -21,8 +22,12 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 ZOO ?= .venv-zoo
+# Without any framework, so that no quick test needs one unnoticed.
+UNIT ?= .venv-unit
+# Container tests mostly wait, so that two cores do the work of three test processes.
+WORKERS ?= 3
 
-.PHONY: help demo test lint bench corpus zoo regress portability environments engine venv dev clean
+.PHONY: help demo unit test lint bench corpus zoo regress portability environments engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,14 +36,19 @@ help:
 engine:
 	@sh images/engine.sh
 
+# empty(venv): a venv with nothing in it.
+define empty
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "timeproof needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh images/venv.sh $(PYTHON)
+	@$(PYTHON) -m venv --clear $(1)
+endef
+
 # install(venv, extras): a venv with torch's CPU build, the other frameworks, and timeproof.
 # The CPU build is asked for by its local version, so that no index can give gigabytes of CUDA instead.
 define install
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	    || { echo "timeproof needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …" >&2; exit 2; }
-	@echo "making $(1) with $$($(PYTHON) --version): torch's CPU build, xgboost, lightgbm, onnxruntime, timeproof"
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh images/venv.sh $(PYTHON)
-	@$(PYTHON) -m venv --clear $(1)
+	$(call empty,$(1))
+	@echo "filling $(1) with $$($(PYTHON) --version): torch's CPU build, xgboost, lightgbm, onnxruntime, timeproof"
 	@set -e; torch=$$(sed -n 's/^torch==//p' docs/demo/requirements.txt); \
 	pip="$(1)/bin/python -m pip --disable-pip-version-check install -qq"; \
 	$$pip "torch==$$torch+cpu" 2>/dev/null \
@@ -55,6 +65,11 @@ $(VENV)/.made: pyproject.toml docs/demo/requirements.txt
 $(DEV)/.made: pyproject.toml docs/demo/requirements.txt
 	$(call install,$(DEV),[dev])
 
+$(UNIT)/.made: pyproject.toml
+	$(call empty,$(UNIT))
+	@$(UNIT)/bin/python -m pip --disable-pip-version-check install -qq -e '.[unit]'
+	@touch $@
+
 venv: $(VENV)/.made
 dev: $(DEV)/.made
 
@@ -66,12 +81,17 @@ lint: $(DEV)/.made
 	@$(DEV)/bin/ruff format --check -q toolkit tests docs
 	@$(DEV)/bin/mypy
 	@$(DEV)/bin/lint-imports
+	@$(DEV)/bin/python tests/lint/vague_names.py
 
-# Containers take turns; all else runs two by two. Exit code 5 says that T names no test of a half.
+# tests/README.md says what is in which tier. Exit code 5 says that T names no test of this one.
+unit: $(UNIT)/.made
+	@$(UNIT)/bin/python -m pytest -q -n logical --dist loadfile --hypothesis-profile=unit \
+	    -m "not container and not framework and not browser and not server and not slow" $(T) || test $$? -eq 5
+
 test: engine lint
 	@sh tests/system-packages.sh
-	@$(DEV)/bin/python -m pytest -q -n 2 --dist loadfile --durations=15 -m "not container" $(T) || test $$? -eq 5
-	@$(DEV)/bin/python -m pytest -q --durations=15 -m container $(T) || test $$? -eq 5
+	@$(DEV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 $(T) \
+	    || test $$? -eq 5
 
 # What is built lands in the archive; the proof has an archive of its own, and throws it away.
 environments: engine $(DEV)/.made
@@ -105,4 +125,4 @@ zoo: engine $(ZOO)/.made
 	@PYTHONPATH=$(CURDIR)/tests $(ZOO)/bin/python tests/zoo/run.py $(Z)
 
 clean:
-	rm -rf $(VENV) $(DEV) $(ZOO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEV) $(UNIT) $(ZOO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -15,7 +15,7 @@ from hypothesis import settings
 from support.archive_making import copy_archive, small_archive
 from support.distributions import all_but_models
 from support.sharing import in_use, made_once, turn_at_the_engine
-from support.tiers import needs_framework
+from support.tiers import BY_FIXTURE, BY_MODULE, tiers_of
 
 from timeproof.base.digests import Digest
 from timeproof.engines.docker import DockerEngine, connect
@@ -24,13 +24,13 @@ from timeproof.engines.protocol import Engine
 from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.environments.conda.layer import BaseRoot
 from timeproof.errors import EngineMissing
-from timeproof.images import build
-from timeproof.images.base_rootfs import one_base
+from timeproof.images.base_rootfs import shared_base
+from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 
 IMAGE_WAS_THERE = "image-was-there"
 
@@ -41,10 +41,10 @@ settings.load_profile("full")
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Import no framework where no test of one is asked for: none need be installed then."""
-    is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
-    if is_test and "not framework" in config.option.markexpr and needs_framework(collection_path):
-        return True
-    return None
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    unwanted = (tier for tier in BY_MODULE if f"not {tier}" in config.option.markexpr)
+    return True if tiers_of(collection_path) & set(unwanted) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
@@ -52,10 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests into the tiers that follow from what they import and which fixtures they ask for."""
     for item in items:
         if isinstance(item, pytest.Function):
-            if needs_framework(item.path):
-                item.add_marker("framework")
-            if "chromium" in item.fixturenames:
-                item.add_marker("browser")
+            fixtures = {tier for name, tier in BY_FIXTURE.items() if name in item.fixturenames}
+            for tier in tiers_of(item.path) | fixtures:
+                item.add_marker(tier)
+    # What waits for containers begins first; what only computes fills the rest of the time.
+    waiting = {item.path for item in items if item.get_closest_marker("container")}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +95,7 @@ def base_root(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactor
     """A base root filesystem, made once: what conda packages are laid out on."""
 
     def make(folder: Path) -> None:
-        entry = one_base(PackageStore(folder / "packages"))
+        entry = shared_base(PackageStore(folder / "packages"))
         (folder / "entry.json").write_text(entry.model_dump_json())
 
     folder = made_once(tmp_path_factory, "base", make)
@@ -144,7 +146,7 @@ def _seal(folder: Path, engine: DockerEngine) -> None:
         more = {"grid_size": 3, "root": root, "environment": first.metadata.environment.name}
         for pair in (tiny_models.forest(), tiny_models.leaves(), tiny_models.graph(folder)):
             timeproof.archive(*pair, **more)
-    if build.tag(first.metadata.environment.name) in before:
+    if tag(first.metadata.environment.name) in before:
         (folder / IMAGE_WAS_THERE).touch()
 
 

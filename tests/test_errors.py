@@ -33,12 +33,15 @@ SAMPLES = {
     "value": "abc",
     "path": "a/b",
     "address": "s3://bucket",
-    "what": "a link",
+    "nature": "a link",
+    "excess": "5 bytes",
+    "part": "platform",
+    "statement": "is odd",
     "why": "no space",
     "expected": 1,
     "actual": 2,
-    "found": 9,
-    "known": 1,
+    "version": 9,
+    "newest": 1,
     "issues": ["x: wrong"],
     "findings": [Missing("a")],
     "problems": ["numpy is local"],
@@ -58,7 +61,7 @@ def every_class() -> list[type[TimeproofError]]:
         one = left.pop()
         found.append(one)
         left += one.__subclasses__()
-    return [c for c in found if c.__module__ == "timeproof.errors"]
+    return [c for c in found if c.__module__.startswith("timeproof.errors.")]
 
 
 def sample(kind: type[TimeproofError]) -> TimeproofError:
@@ -114,6 +117,24 @@ def test_a_fact_that_is_no_number_is_spelled_in_strict_json() -> None:
     error.ratio, error.many = float("nan"), ("a", 1, None)  # type: ignore[attr-defined]
     assert json.loads(json.dumps(error.facts(), allow_nan=False))["ratio"] == "nan"
     assert error.facts()["many"] == ["a", 1, None]
+
+
+def test_the_keys_of_facts_stay_what_scripts_read() -> None:
+    assert NewerSchema("m.json", 99, 1).facts()["found"] == 99
+    assert NewerSchema("m.json", 99, 1).facts()["known"] == 1
+    assert errors.NotRegular("a", "a folder").facts()["what"] == "a folder"
+    assert errors.Limit("a", "6 bytes").facts()["what"] == "6 bytes"
+    assert errors.WrongImage("platform", "a", "b").facts()["what"] == "platform"
+
+
+@pytest.mark.parametrize("kind", [k for k in EVERY if issubclass(k, BadArchive)])
+def test_a_finding_can_be_told_of_the_path_that_people_know(kind: type[BadArchive]) -> None:
+    error = sample(kind)
+    assert "a/b" in error.message
+    error.path = "s3://bucket/a/b"
+    assert "s3://bucket/a/b" in error.message
+    assert "s3://bucket/a/b" in str(error)
+    assert error.facts()["path"] == "s3://bucket/a/b"
 
 
 def test_many_findings_are_all_listed_with_their_kinds() -> None:

@@ -12,8 +12,8 @@ import yaml
 from timeproof.environments.lock.document import STORE, Lock
 from timeproof.environments.lock.reading import check_schema, read_lock
 from timeproof.frameworks.registry import frameworks_in
-from timeproof.images.build import check_name
 from timeproof.images.resources import bake_file
+from timeproof.images.tags import check_name
 from timeproof.store.environment_contents import versions
 
 REPOSITORY = Path(__file__).parents[1]

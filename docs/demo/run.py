@@ -22,7 +22,7 @@ from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.portability import promise
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.read import read_environment, read_metadata
 
 
 def archive_all(root, grid_size, proved, progress):

@@ -31,7 +31,7 @@ from timeproof.runs import cpu_emulator, image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.read import read_environment, read_metadata
 
 HERE = "native"
 CPUS = table.CPUS

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_collisions, check_relative, list_tree, open_regular
@@ -142,7 +143,7 @@ def test_what_is_no_regular_file_is_refused_by_its_kind(tmp_path: Path, kind: st
     KINDS[kind](tmp_path / "x")
     with pytest.raises(NotRegular) as caught:
         open_regular(tmp_path, "x")
-    assert caught.value.what == kind
+    assert caught.value.nature == kind
     assert caught.value.path == str(tmp_path / "x")
 
 
@@ -165,7 +166,7 @@ def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert [type(e) for e in outcome] == [NotRegular]
 

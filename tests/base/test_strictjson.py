@@ -8,8 +8,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.laws import examples
 
 from timeproof.base import strictjson
 from timeproof.base.limits import LIMITS
@@ -194,7 +195,7 @@ def test_too_many_bytes_go_beyond_a_limit_before_they_are_parsed() -> None:
 @given(
     st.binary(max_size=60) | st.text(alphabet='[]{}",:\\ue0123456789.-+ntfalsr', max_size=60).map(str.encode)
 )
-@settings(max_examples=400)
+@examples(400)
 def test_any_bytes_give_a_value_or_one_of_two_errors(data: bytes) -> None:
     try:
         value = loads(data)
@@ -257,7 +258,7 @@ def outcome(data: bytes) -> tuple[str, str]:
         return error.kind, error.message
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(spellings())
 def test_the_fast_parser_reads_what_the_slow_one_reads_and_refuses_what_it_refuses(data: bytes) -> None:
     fast = outcome(data)

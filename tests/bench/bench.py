@@ -43,8 +43,8 @@ from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.sealing.flow import Archived
 from timeproof.store.layout import FIRST_TAGS, Archive, Ref
+from timeproof.store.read import read_environment, read_metadata
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
-from timeproof.store.verify import read_environment, read_metadata
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

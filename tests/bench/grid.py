@@ -24,8 +24,8 @@ from timing import Measure, command, seconds
 from timeproof.regression.executors.local import Local
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord
-from timeproof.store.verify import read_environment
 
 if TYPE_CHECKING:
     from bench import Bench

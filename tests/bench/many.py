@@ -19,7 +19,7 @@ from timeproof.runs import image_provider
 from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 if TYPE_CHECKING:
     from bench import Bench

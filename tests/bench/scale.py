@@ -15,7 +15,7 @@ from timing import Measure, command, peak_memory, seconds
 
 from timeproof.base.digests import Digest
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_environment, read_metadata
+from timeproof.store.read import read_environment, read_metadata
 
 if TYPE_CHECKING:
     from bench import Bench

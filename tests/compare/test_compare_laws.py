@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.laws import examples
 
 from timeproof.compare.compare import Verdict, compare
 
 Array = npt.NDArray[Any]
-LAW = settings(deadline=None, max_examples=60)
+LAW = examples(60)
 
 FLOATS = st.sampled_from(["<f2", "<f4", "<f8", ">f4", ">f8"])
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=6)
@@ -206,7 +207,7 @@ def test_an_infinity_that_moved_is_broken(array: Array, data: st.DataObject) -> 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "g", "c8", "c16", "G"])
 @given(data=st.data())
-@settings(deadline=None, max_examples=15)
+@examples(15)
 def test_the_ends_of_the_range_neither_overflow_nor_warn(data: st.DataObject, dtype: str) -> None:
     end = np.finfo(dtype)
     odd = st.sampled_from([end.max, -end.max, end.tiny, end.smallest_subnormal, np.inf, -np.inf, np.nan, 0])

@@ -35,7 +35,7 @@ from timeproof.replaying.result import Result
 from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import by_name, from_lock_folder
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 LEAST = 1800  # cases of ONNX's; fewer, and something was lost on the way
 GRID = 1

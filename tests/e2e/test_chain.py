@@ -21,7 +21,8 @@ from timeproof.replaying.flow import Result, replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, read_metadata, verify
+from timeproof.store.read import read_environment, read_metadata
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 
@@ -230,6 +231,7 @@ def without_us(tmp_path) -> dict[str, str]:
         "grep",
         "mktemp",
         "mkdir",
+        "cp",
         "dirname",
         "basename",
     ):
@@ -240,9 +242,18 @@ def without_us(tmp_path) -> dict[str, str]:
     return {**kept, "PATH": str(bin)}
 
 
-def told_commands(text: str) -> str:
-    """The commands of REPLAY.md, in order: its indented lines."""
-    return "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
+def commands_of(text: str) -> str:
+    """The commands of REPLAY.md, in order, of every step: what is indented or stands between fences."""
+    commands, fenced = [], False
+    for step in text.split("\n## ")[1:]:
+        before = len(commands)
+        for line in step.splitlines():
+            if line.startswith("```"):
+                fenced = not fenced
+            elif fenced or line.startswith("    "):
+                commands.append(line if fenced else line[4:])
+        assert len(commands) > before or not step[0].isdigit(), f"a step without a command: {step}"
+    return "\n".join(commands)
 
 
 @pytest.mark.alone  # it drops the image
@@ -250,8 +261,9 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
     """REPLAY.md to the letter, on a copy elsewhere, without the toolkit and without Python."""
     archive = copy_of(sealed, "another place")
     record = read_environment(archive, sealed.environment)
-    script = told_commands((archive.environments / sealed.environment / "REPLAY.md").read_text())
+    script = commands_of((archive.environments / sealed.environment / "REPLAY.md").read_text())
     image_provider.drop(real_engine, record)
+    built = f"timeproof/{record.folder}:latest"  # the name that the frozen bake file gives
 
     def follow() -> tuple[list[str], str]:
         done = subprocess.run(
@@ -266,7 +278,8 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
         f"grid-size-3/{folder}/metadata_{tag}_v1.json: identical"
         for folder, tag in (("lightgbm", "lgb"), ("onnx", "onnx"), ("pytorch", "pt"), ("xgboost", "xgb"))
     ], everything_said
-    assert not re.search("ALTERED|DIFFERENT|damaged", everything_said)
+    assert not re.search("ALTERED|DIFFERENT|ANOTHER|damaged", everything_said)
+    assert "built again: the same image" in lines, everything_said
 
     flip(archive.root / "grid-size-3/xgboost/model_xgb_v1.json")
     recorded = archive.root / "grid-size-3/lightgbm/metadata_lgb_v1.json"
@@ -276,3 +289,4 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
     assert "grid-size-3/xgboost/metadata_xgb_v1.json: FILES ALTERED" in lines, everything_said
     assert "grid-size-3/lightgbm/metadata_lgb_v1.json: DIFFERENT" in lines, everything_said
     assert len([line for line in lines if line.endswith(": identical")]) == 2, everything_said
+    real_engine.drop(built)

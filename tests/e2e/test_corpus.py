@@ -13,7 +13,8 @@ from support.fetching import fetched
 from timeproof.compare.verdict import Verdict
 from timeproof.importing.flow import Request, import_models
 from timeproof.replaying.flow import replay
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 

@@ -15,8 +15,9 @@ from timeproof.compare.verdict import Verdict
 from timeproof.replaying.flow import replay
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import WitnessOptions
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
 

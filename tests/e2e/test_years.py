@@ -18,12 +18,12 @@ from timeproof.base import strictjson
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import DockerEngine
 from timeproof.frameworks.registry import frameworks_of
-from timeproof.images.build import stage_context
+from timeproof.images.build_context import stage_context
 from timeproof.runs import image_provider
 from timeproof.runs.environment_provider import read_lock_folder
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}

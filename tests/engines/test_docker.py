@@ -20,7 +20,7 @@ from timeproof.engines.ownership_labels import LABEL
 from timeproof.engines.protocol import ReadExactly, RunResult, RunSpec
 from timeproof.errors import EngineFailed, EngineLost, EngineMissing
 from timeproof.runs import image_provider
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = pytest.mark.container
 

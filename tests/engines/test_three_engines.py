@@ -17,7 +17,7 @@ from timeproof.engines.protocol import Engine, ReadExactly, RunResult, RunSpec
 from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.replaying.flow import replay
 from timeproof.runs import image_provider
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = pytest.mark.container
 

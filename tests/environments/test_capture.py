@@ -16,6 +16,8 @@ from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import NotCapturable, NotFound
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 Venv = Callable[..., Path]
 CODE = "import six, packaging; print(six.__name__)"
 

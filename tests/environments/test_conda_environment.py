@@ -17,6 +17,8 @@ from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import NotCapturable
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 # Ends at once: py-rattler's threads may crash an interpreter that ends normally.
 _MAKE = """
 import asyncio, os, sys

@@ -16,6 +16,8 @@ from timeproof.environments.solve.from_interpreter import lock_from_interpreter
 from timeproof.errors import LockFailed, Malformed, NotFound
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 
 def asked(folder: Path, text: str) -> Path:
     folder.mkdir(exist_ok=True)

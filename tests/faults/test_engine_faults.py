@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,10 +20,12 @@ from timeproof.base import proc
 from timeproof.base.progress import Silent
 from timeproof.errors import EngineLost, StorageFailed
 from timeproof.images import build, recipe
+from timeproof.images.ingredients import Ingredients
 from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment, verify
+from timeproof.store.read import read_environment
+from timeproof.store.verify import verify
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -50,7 +51,7 @@ def frozen(sealed, tmp_path):
     packages = [p for p in record.packages if p.kind in {"base", "conda-part"}]
     base, part = sorted(packages, key=lambda p: p.kind)
     folder = tmp_path / "recipe"
-    recipe.write(folder, recipe.Ingredients(base, part, (), pack_probe(gather_probe({}))))
+    recipe.write(folder, Ingredients(base, part, (), pack_probe(gather_probe({}))))
     tools = json.loads((folder / "recipe.json").read_text())["tools"]["folder"]
     mounts = " ".join(f"--mount=type=bind,source={tools},target={at}" for at in ("/tools", "/wheel"))
     (folder / "Dockerfile").write_text(
@@ -67,14 +68,14 @@ def frozen(sealed, tmp_path):
 
 
 class Watching(Silent):
-    """Does something once, a second after the builder's first step began."""
+    """Does something once, when the builder's first step begins."""
 
     def __init__(self, act: Callable[[], None]) -> None:
-        self.timer = threading.Timer(1.0, act)
+        self.actions = [act]
 
     def detail(self, what: str) -> None:
-        if not self.timer.is_alive() and not self.timer.finished.is_set():
-            self.timer.start()
+        while self.actions:
+            self.actions.pop()()
 
 
 def test_an_engine_that_dies_in_a_build_is_lost_and_a_retry_succeeds(engine, frozen, tmp_path):
@@ -85,10 +86,8 @@ def test_an_engine_that_dies_in_a_build_is_lost_and_a_retry_succeeds(engine, fro
         return build._first_build(archive, folder, packages, "small", "linux/amd64", progress)
 
     engine.start()
-    watching = Watching(engine.kill)
     with pytest.raises(EngineLost) as caught:
-        first_build(watching)
-    watching.timer.join()
+        first_build(Watching(engine.kill))
     assert "nothing was recorded" in caught.value.advice
     assert not (archive.images / "index.json").exists()
     assert verify(archive).leftovers == []

@@ -26,6 +26,8 @@ from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answering
 
+pytestmark = pytest.mark.slow
+
 # Every spelling that a kernel may have; strace skips a name with ? that this machine lacks.
 STEPS = {
     "fsync": "fsync",

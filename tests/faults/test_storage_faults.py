@@ -20,6 +20,8 @@ from timeproof.base import atomic
 from timeproof.base.paths import list_tree, open_regular
 from timeproof.errors import StorageFailed
 
+pytestmark = pytest.mark.slow
+
 # Both spellings where kernels have two; strace skips a name with ? that this machine lacks.
 RENAME = "?rename,?renameat,?renameat2"
 LINK = "?link,?linkat"

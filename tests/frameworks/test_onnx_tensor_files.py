@@ -6,14 +6,15 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.laws import examples
 from support.onnx_bytes import message, number, text, varint
 
+from timeproof.frameworks.imports import BadData
 from timeproof.frameworks.onnx import tensor_files
 from timeproof.frameworks.onnx.probe import elements
-from timeproof.frameworks.onnx.tensor_files import BadData
 
 onnx = pytest.importorskip("onnx")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -51,7 +52,7 @@ def test_what_onnx_writes_is_read_back_to_the_byte(array):
     assert same(found.array, array)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(PLAIN.flatmap(lambda d: hnp.arrays(d, SHAPES)))
 def test_elements_in_fields_of_their_own_type_are_the_same(array):
     kind = helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -186,7 +187,7 @@ def test_a_hostile_tensor_is_refused_by_name(what):
         tensor_files.tensor(data)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_raise_anything_else(data):
     for read in (tensor_files.tensor, tensor_files.sequence, tensor_files.optional):
@@ -194,7 +195,7 @@ def test_no_bytes_at_all_raise_anything_else(data):
             read(data)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_a_flipped_bit_or_a_cut_gives_a_tensor_or_a_refusal(place, bit):
     whole = numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(3, 4), "x").SerializeToString()

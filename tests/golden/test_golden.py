@@ -27,8 +27,8 @@ from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import check_artifact, read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, Metadata
-from timeproof.store.verify import check_artifact, read_environment
 
 V1 = Path(__file__).parent / "v1"
 GOLDEN = Archive(V1)

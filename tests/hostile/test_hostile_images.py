@@ -17,6 +17,8 @@ from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import EnvironmentRef, ImageIdentity
 from timeproof.testing.archives import publish_environment
 
+pytestmark = pytest.mark.slow
+
 PLAIN = layer_of({"run": b"no program"})
 
 

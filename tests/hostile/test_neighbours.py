@@ -29,8 +29,9 @@ from timeproof.runs import image_provider
 from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.parallel import run_shared
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_environment, read_metadata
 from timeproof.store.reference import describe
-from timeproof.store.verify import read_environment, read_metadata, verify
+from timeproof.store.verify import verify
 from timeproof_probe import wire
 
 pytestmark = pytest.mark.container

@@ -23,6 +23,8 @@ from installer.sources import WheelFile
 from timeproof.base.digests import Digest
 from timeproof.images.resources import image_file
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = image_file("environment/install_wheel.py")
 INFO = "small_thing-1.0.dist-info"
 DATA = "small_thing-1.0.data"

@@ -20,8 +20,9 @@ import pytest
 from support.private_engine import PrivateEngine
 
 from timeproof.images import recipe
+from timeproof.images.ingredients import Ingredients
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -67,7 +68,7 @@ def test_engine_and_client_without_a_network_build_the_same_image(
         (p for p in record.packages if p.kind in {"base", "conda-part"}), key=lambda p: p.kind
     )
     wheel = min((p for p in record.packages if p.kind == "wheel"), key=lambda p: p.size)
-    recipe.write(tmp_path / "recipe", recipe.Ingredients(base, part, (wheel,)))
+    recipe.write(tmp_path / "recipe", Ingredients(base, part, (wheel,)))
     contexts = tmp_path / "contexts"
     store = PackageStore(sealed.archive.packages)
     recipe.stage(tmp_path / "recipe", [base, part, wheel], store, contexts / "small")

@@ -8,18 +8,21 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.archive_making import break_hard_link, flip
+from support.laws import examples
 
 from timeproof.base import proc
 from timeproof.base.digests import Digest
 from timeproof.errors import BadArchive, DigestMismatch, ManyFindings, Missing, TimeproofError
 from timeproof.images import buildx, recipe
+from timeproof.images.dockerfile import LAYERS, write_dockerfile
+from timeproof.images.ingredients import Ingredients
 from timeproof.images.replay_instructions import replay_md
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import PackageEntry
-from timeproof.store.verify import read_environment
 from timeproof.testing.archives import ENVIRONMENT
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,12}[A-Za-z0-9])?", fullmatch=True)
@@ -35,8 +38,8 @@ BASE, PART = package("base", "base"), package("conda-part", "conda-part")
 
 
 def text(*wheels: PackageEntry) -> str:
-    made = recipe.Ingredients(BASE, PART, wheels, b"a probe")
-    return recipe.dockerfile(made, "t" * 64, "p" * 64 + ".tar")
+    made = Ingredients(BASE, PART, wheels, b"a probe")
+    return write_dockerfile(made, "t" * 64, "p" * 64 + ".tar")
 
 
 def layers(dockerfile: str) -> int:
@@ -47,7 +50,7 @@ def layers(dockerfile: str) -> int:
 @pytest.mark.parametrize("count", [0, 1, 110, 111, 150, 600])
 def test_an_image_stays_within_what_an_overlay_can_hold(count):
     made = text(*(package("wheel", f"w{k}", size=k) for k in range(count)))
-    assert layers(made) == min(count, recipe.LAYERS) + (count > recipe.LAYERS) + 3
+    assert layers(made) == min(count, LAYERS) + (count > LAYERS) + 3
     assert layers(made) <= 127
     for k in range(count):
         assert made.count(f"/wheel/w{k}-1.0-py3-none-any.whl") == 1, "each wheel is installed once"
@@ -61,7 +64,7 @@ def test_the_largest_wheels_have_layers_of_their_own():
 
 
 @given(st.lists(NAMES, min_size=1, max_size=8, unique_by=lambda n: re.sub(r"[-_.]+", "-", n).lower()))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_every_stage_has_a_name_of_its_own_that_docker_takes(names):
     made = text(*(package("wheel", n) for n in names))
     stages = re.findall(r"^FROM \S+ AS (\S+)$", made, re.MULTILINE)
@@ -80,7 +83,7 @@ def test_no_step_of_a_build_has_a_network():
 
 
 def test_the_same_ingredients_give_the_same_bytes(tmp_path):
-    what = recipe.Ingredients(BASE, PART, tuple(package("wheel", n) for n in ("b", "a")), b"a probe")
+    what = Ingredients(BASE, PART, tuple(package("wheel", n) for n in ("b", "a")), b"a probe")
     for name in ("one", "two"):
         recipe.write(tmp_path / name, what)
         os.utime(tmp_path / name, (0, 0))

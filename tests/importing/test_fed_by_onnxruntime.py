@@ -15,7 +15,7 @@ from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing import local_probe
 from timeproof.testing.archives import ENVIRONMENT
 from timeproof.testing.fake_engine import FakeEngine

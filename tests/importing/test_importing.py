@@ -17,9 +17,10 @@ from timeproof.base.paths import list_tree
 from timeproof.errors import BadGridSize, BadRequest, NotFound, NotImportable
 from timeproof.importing.flow import Request, import_models
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.reference import read as read_reference
 from timeproof.store.schema.records import Machine, SealFacts
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT
 
 onnx = pytest.importorskip("onnx")
@@ -326,20 +327,22 @@ from support.paths import child_environment
 from timeproof.store.layout import Archive
 from timeproof.importing.flow import Request, import_models
 
-left, rename = int(sys.argv[3]), os.rename
-def dying(*words, **named):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return rename(*words, **named)
-os.rename = dying
+remaining = int(sys.argv[3])
+def dying(call):
+    def die_or_call(*words, **named):
+        global remaining
+        remaining -= 1
+        if not remaining:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*words, **named)
+    return die_or_call
+os.rename, os.link = dying(os.rename), dying(os.link)  # the files, then the metadata
 import_models(Archive(sys.argv[1]), Request(Path(sys.argv[2]), 7, ENVIRONMENT), lambda: None)
 """
 
 
 @pytest.mark.parametrize("step", [1, 5, 8, 9, 10, 12])
-def test_a_kill_at_any_rename_leaves_whole_artifacts_and_the_same_import_brings_the_rest(small, tree, step):
+def test_a_kill_at_any_move_leaves_whole_artifacts_and_the_same_import_brings_the_rest(small, tree, step):
     words = [sys.executable, "-c", KILLED, small.root, tree, str(step)]
     ended = subprocess.run(words, capture_output=True, check=False, env=child_environment())
     assert ended.returncode == -9, ended.stderr

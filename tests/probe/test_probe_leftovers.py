@@ -19,7 +19,7 @@ if os.fork() == 0:
     pid = os.fork()
     if pid == 0:
         {what}
-        time.sleep(300)
+        time.sleep(3000)
         os._exit(0)
     open({mark!r}, 'w').write(str(pid))
     os._exit(0)
@@ -28,6 +28,7 @@ os.wait()
 GONE = "assert not os.path.exists('/proc/' + open({mark!r}).read()), 'it lives'"
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize(
     "what", ["pass", "os.kill(os.getpid(), signal.SIGSTOP)", "signal.pthread_sigmask(0, range(1, 60))"]
 )
@@ -42,6 +43,7 @@ def test_a_process_of_another_session_is_ended_before_the_next_artifact_is_asked
     ), replay.results["looks"]["reason"]
 
 
+@pytest.mark.framework
 def test_a_process_that_the_last_artifact_leaves_ends_with_the_probe(tmp_path: Path):
     mark = tmp_path / "stray"
     replay = run([python_model(tmp_path, DETACHED.format(mark=str(mark), what="pass"), "leaves")], tmp_path)
@@ -49,6 +51,7 @@ def test_a_process_that_the_last_artifact_leaves_ends_with_the_probe(tmp_path: P
     assert not Path("/proc", mark.read_text()).exists()
 
 
+@pytest.mark.framework
 def test_on_a_machine_of_its_own_nobody_elses_process_or_file_is_touched(tmp_path: Path):
     """Folders are emptied in a container alone, where this is the first process."""
     beside = tmp_path / "beside"
@@ -66,6 +69,7 @@ def test_on_a_machine_of_its_own_nobody_elses_process_or_file_is_touched(tmp_pat
         leftovers.end_all()
 
 
+@pytest.mark.framework
 @pytest.mark.parametrize("server", [False, True])
 def test_a_neighbours_server_that_an_artifact_stops_or_kills_answers_all_the_same(
     tmp_path: Path, server: bool
@@ -81,7 +85,7 @@ def test_a_neighbours_server_that_an_artifact_stops_or_kills_answers_all_the_sam
         "        except OSError:\n            pass"
     )
     first = adder(tmp_path, "before")
-    replay = run([first, python_model(tmp_path, body, "bad"), adder(tmp_path, timeout=30.0)], tmp_path)
+    replay = run([first, python_model(tmp_path, body, "bad"), adder(tmp_path)], tmp_path)
     assert replay.status("bad") == "ok"
     assert replay.status("onnx") == "ok", replay.results["onnx"]["reason"]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import onnx_bytes as ob
 
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, wire_format
 from timeproof.testing.probing import artifact, run, write_inputs
 
 EXTERNAL = {"location": "w.data", "offset": "0", "length": "8"}
@@ -87,7 +87,7 @@ def test_a_tensor_in_two_pieces_is_not_overlooked() -> None:
     marked = ob.message(5, ob.number(14, 1))
     placed = ob.message(5, ob.message(13, ob.text(1, "location"), ob.text(2, "../secret")))
     constant = ob.node("Constant", [], ["y"], ob.message(5, ob.text(1, "value"), marked, placed))
-    with pytest.raises(onnxfile.BadOnnx, match="no place"):
+    with pytest.raises(wire_format.BadOnnx, match="no place"):
         onnxfile.inspect(ob.model(ob.message(1, constant)))
 
 
@@ -110,7 +110,9 @@ def test_a_tensor_in_two_pieces_is_not_overlooked() -> None:
 )
 def test_places_outside_the_listed_files_are_refused(location: str) -> None:
     found = onnxfile.inspect(ob.adding(ob.tensor("w", location=location)))
-    with pytest.raises(onnxfile.BadOnnx, match=r"not a plain relative path|not among the artifact's files"):
+    with pytest.raises(
+        wire_format.BadOnnx, match=r"not a plain relative path|not among the artifact's files"
+    ):
         onnxfile.check_external(found, {"w.data": 8})
 
 
@@ -125,7 +127,7 @@ def test_places_outside_the_listed_files_are_refused(location: str) -> None:
 )
 def test_data_beyond_the_end_of_the_file_is_refused(entries: dict[str, str]) -> None:
     found = onnxfile.inspect(ob.adding(ob.tensor("w", **entries)))
-    with pytest.raises(onnxfile.BadOnnx, match="which has 8"):
+    with pytest.raises(wire_format.BadOnnx, match="which has 8"):
         onnxfile.check_external(found, {"w.data": 8})
 
 
@@ -135,18 +137,18 @@ def test_data_that_fills_the_file_is_accepted() -> None:
 
 @pytest.mark.parametrize("number", ["-1", "1e3", "0x10", "٣", "9" * 20, " 1"])
 def test_offsets_that_are_no_numbers_are_refused(number: str) -> None:
-    with pytest.raises(onnxfile.BadOnnx, match="offset"):
+    with pytest.raises(wire_format.BadOnnx, match="offset"):
         onnxfile.inspect(ob.adding(ob.tensor("w", location="w.data", offset=number)))
 
 
 def test_external_data_without_a_place_is_refused() -> None:
-    with pytest.raises(onnxfile.BadOnnx, match="no place"):
+    with pytest.raises(wire_format.BadOnnx, match="no place"):
         onnxfile.inspect(ob.adding(ob.tensor("w", offset="0")))
 
 
 def test_a_place_named_twice_is_refused() -> None:
     twice = ob.message(13, ob.text(1, "location"), ob.text(2, "../x"))
-    with pytest.raises(onnxfile.BadOnnx, match="twice"):
+    with pytest.raises(wire_format.BadOnnx, match="twice"):
         onnxfile.inspect(ob.adding(ob.tensor("w", **EXTERNAL) + twice))
 
 
@@ -164,7 +166,7 @@ def test_a_place_named_twice_is_refused() -> None:
     ],
 )
 def test_what_is_not_onnx_is_refused(data: bytes) -> None:
-    with pytest.raises(onnxfile.BadOnnx, match="not an ONNX file"):
+    with pytest.raises(wire_format.BadOnnx, match="not an ONNX file"):
         onnxfile.inspect(data)
 
 
@@ -172,7 +174,7 @@ def test_endless_nesting_is_refused() -> None:
     inner = ob.message(5, ob.tensor("w"))
     for _ in range(200):
         inner = ob.message(1, ob.node("If", [], ["y"], ob.attribute(ob.message(6, inner))))
-    with pytest.raises(onnxfile.BadOnnx, match="nested"):
+    with pytest.raises(wire_format.BadOnnx, match="nested"):
         onnxfile.inspect(ob.model(inner))
 
 
@@ -183,7 +185,7 @@ def test_no_bytes_make_the_walker_fail_otherwise(data: bytes, at: int, middle: b
         try:
             found = onnxfile.inspect(case)
             onnxfile.check_external(found, {"w.data": 8})
-        except onnxfile.BadOnnx:
+        except wire_format.BadOnnx:
             pass
 
 
@@ -239,6 +241,7 @@ def external(home: Path, **entries: str) -> dict[str, object]:
     return artifact(home, "onnx", "model.onnx", names=["x"], name=home.name)
 
 
+@pytest.mark.framework
 def test_external_data_is_checked_before_onnxruntime_opens_it(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"\x00" * 8)
     above = external(tmp_path / "above", location="../secret", length="8")
@@ -263,6 +266,7 @@ def test_external_data_is_checked_before_onnxruntime_opens_it(tmp_path: Path) ->
     assert replay.outputs["good", "native"]["y"].tolist() == [[1.0, 2.0]]
 
 
+@pytest.mark.framework
 def test_a_broken_onnx_file_is_refused(tmp_path: Path) -> None:
     told = external(tmp_path / "cut", **EXTERNAL)
     path = tmp_path / "cut" / "model.onnx"

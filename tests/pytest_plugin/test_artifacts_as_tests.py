@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as XML
@@ -19,10 +18,9 @@ from timeproof.base.digests import Digest
 from timeproof.engines import docker
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import EngineMissing
-from timeproof.replaying import flow
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, stream
 
@@ -31,25 +29,6 @@ pytest_plugins = "pytester"
 HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
 A, B = "grid-size-8/xgboost/v1", "grid-size-12/pytorch/v1"
 NEAR = {"y": np.nextafter(Y["y"], 2)}
-
-
-@pytest.fixture
-def run(
-    pytester: pytest.Pytester, small: Archive, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[pytest.RunResult, FakeEngine]]:
-    """Run pytest over the small archive, with an engine that answers as `script` says."""
-
-    def run(*words: str, script: Any = None) -> tuple[pytest.RunResult, FakeEngine]:
-        fake = FakeEngine(script or answering({A: Y, B: Y}), [HELD])
-        monkeypatch.setattr(docker, "connect", lambda: fake)
-        for name in ("TIMEPROOF_ENGINE", "TIMEPROOF_REGISTRY"):
-            monkeypatch.delenv(name, raising=False)
-        result = pytester.runpytest_inprocess(
-            "-p", "no:cacheprovider", "--timeproof-archive", str(small.root), *words
-        )
-        return result, fake
-
-    return run
 
 
 def test_every_artifact_is_a_test_and_what_brings_source_has_a_container_of_its_own(run) -> None:
@@ -165,54 +144,6 @@ def test_no_engine_fails_each_test_with_what_to_do(pytester, small, monkeypatch)
     assert asked == [1]
 
 
-def test_its_options_are_those_of_replay_and_reach_it(run, small, monkeypatch) -> None:
-    """Every option of the command but those that choose artifacts and the form of the output."""
-    from typer.main import get_command
-
-    from timeproof.cli.main import make_app
-    from timeproof.pytest_plugin.options import _REPLAY_OPTIONS
-
-    app: Any = get_command(make_app(["replay"]))
-    command = app.commands["replay"] if hasattr(app, "commands") else app
-    options = {name for param in command.params for name in param.opts if name.startswith("--")}
-    assert {f"--{name}" for name in _REPLAY_OPTIONS} == options - {"--all", "--archive", "--json", "--report"}
-
-    calls: list[dict[str, Any]] = []
-    real = flow.replay
-    monkeypatch.setattr(flow, "replay", lambda *words, **named: calls.append(named) or real(*words, **named))
-    words = ["--timeproof-image", "ready", "--timeproof-registry", "r.example/models", "--timeproof-no-cache"]
-    words += ["--timeproof-profile", "native", "--timeproof-timeout", "7.5", "--timeproof-memory", "128"]
-    result, fake = run(*words, "--timeproof-explain", script=answering({A: Y, B: {"y": Y["y"] * 2}}))
-    (call,) = calls
-    assert (call["image"], call["registry"], call["no_cache"]) == ("ready", "r.example/models", True)
-    assert (call["profile"].name, call["tries"]) == ("native", True)
-    limits = call["limits"]
-    assert (limits.artifact_seconds, limits.container_memory) == (7.5, 128 * 2**20)
-    assert fake.specs[0].env == {}, "the native profile sets nothing"
-    result.stdout.fnmatch_lines(
-        [
-            f"{B}: broken (identical is allowed): *",
-            "  tried as recorded: portable: broken: *",
-            f"reproduce: timeproof replay {B} --archive {small.root} --image ready"
-            " --registry r.example/models --no-cache --profile native --timeout 7.5 --memory 128 --explain",
-        ]
-    )
-
-
-def test_the_engine_is_chosen_by_option_or_by_the_environment(run, pytester, small, monkeypatch) -> None:
-    from timeproof.engines import registry
-
-    names: list[str | None] = []
-    real = registry.engine_named
-    monkeypatch.setattr(registry, "engine_named", lambda name: names.append(name) or real("docker"))
-    run("--timeproof-engine", "podman")
-    run()
-    monkeypatch.setenv("TIMEPROOF_ENGINE", "none")
-    result = pytester.runpytest_inprocess("--timeproof-archive", str(small.root))
-    result.assert_outcomes(passed=2)
-    assert names == ["podman", None, "none"]
-
-
 def test_an_archive_at_an_address_is_replayed(pytester, small, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fake = FakeEngine(answering({A: Y, B: {"y": Y["y"] * 2}}), [HELD])
@@ -240,39 +171,17 @@ containers.connect = connect
 """
 
 
-@pytest.mark.parametrize("dist", ["load", "loadgroup", "loadscope", "loadfile"])
+@pytest.mark.slow
 def test_xdist_gives_an_environment_to_one_worker(
-    pytester: pytest.Pytester, small: Archive, dist: str, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, small: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", child_environment()["PYTHONPATH"])
     pytester.makeconftest(CONFTEST.format(a=A, b=B))
     pytester.makepyfile("def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass")
-    words = ["-m", "pytest", "-n", "2", "--dist", dist, "--timeproof-archive", str(small.root)]
+    words = ["-m", "pytest", "-n", "2", "--timeproof-archive", str(small.root)]
     result = pytester.run(sys.executable, *words, "-p", "no:cacheprovider")
     result.assert_outcomes(passed=5)
     assert (pytester.path / "connected").read_text() == "once\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--timeproof-archive", "nowhere"], "there is no archive at *nowhere*"),
-        (
-            ["--timeproof-archive", "{root}", "--timeproof-allow", "refused"],
-            "*can't be allowed; take one of*",
-        ),
-        (["--timeproof-archive", "{root}", "--timeproof-artifact", "z*"], "*holds no artifacts like z?"),
-        (["--timeproof-archive", "{root}", "--timeproof-engine", "lxc"], "*lxc: it is none of docker, *"),
-        (["--timeproof-archive", "{root}", "--timeproof-image", "magic"], "*magic: it is none of auto, *"),
-        (["--timeproof-archive", "{root}", "--timeproof-profile", "fast"], "*there is no profile 'fast'*"),
-        (["--timeproof-archive", "{root}", "--timeproof-timeout", "0"], "*0.0: it must be 0.1 or more"),
-        (["--timeproof-archive", "{root}", "--timeproof-memory", "1"], "*1: it must be 64 or more"),
-    ],
-)
-def test_a_wrong_request_is_a_usage_error(pytester, small, words: list[str], said: str) -> None:
-    result = pytester.runpytest_inprocess(*(w.format(root=small.root) for w in words))
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *{said}"])
 
 
 def test_without_the_option_nothing_happens_and_nothing_is_imported(pytester: pytest.Pytester) -> None:

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.laws import examples
 from support.paths import child_environment
 from support.regress_making import cell
 
@@ -43,7 +44,7 @@ def test_what_was_added_comes_back(tmp_path):
     assert journal.entries[0].machine == MACHINE
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(0, 10**6), st.booleans())
 def test_a_cut_or_damaged_line_costs_that_cell_alone(tmp_path_factory, where, cut):
     folder = tmp_path_factory.mktemp("journal")
@@ -65,6 +66,18 @@ def test_a_cut_or_damaged_line_costs_that_cell_alone(tmp_path_factory, where, cu
     again.add("key 9", cell(), MACHINE)
     again.close()
     assert keys(folder) == [*found, "key 9"], "a line after a cut one is a line of its own"
+
+
+def test_a_cut_that_takes_the_line_end_alone_costs_no_cell(tmp_path):
+    """It was counted as lost, and came back once the next run had written the line end."""
+    write(tmp_path, 2)
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))
+    assert keys(tmp_path) == ["key 0", "key 1"]
+    journal = Journal(tmp_path, resume=True, again=False)
+    journal.add("key 2", cell(), MACHINE)
+    journal.close()
+    assert keys(tmp_path) == ["key 0", "key 1", "key 2"]
 
 
 def test_an_interrupted_run_is_not_overwritten_by_accident(tmp_path):

@@ -17,16 +17,11 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store.index import contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 XGB = "grid-size-8/xgboost/v1"
 
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    """Where no lockfiles/ lie, and with a cache of one's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from timeproof.runs.probe_stream import Outcome
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 LAST_BIT = {name: np.nextafter(array, np.float32(1)) for name, array in NATIVE.items()}
 

@@ -12,8 +12,8 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Framework, Origin
-from timeproof.store.verify import read_metadata
 
 HELLO = {"python": "3.12.1", "machine": {"cpu": "another CPU"}}
 

@@ -14,14 +14,14 @@ from timeproof.base.digests import Digest
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts, RunResult, RunSpec
 from timeproof.errors import EngineLost, EngineMissing
-from timeproof.images import build
+from timeproof.images import rebuild as rebuild_module
 from timeproof.replaying.flow import Replayed, Result, replay
 from timeproof.runs import image_provider
 from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import (
     DONE,
@@ -241,7 +241,7 @@ def test_outputs_of_every_shape_and_dtype_are_compared(small, tmp_path):
 
 
 class Builder:
-    """Stands for `build.rebuild`: what it puts into the engine, or raises."""
+    """Stands for `rebuild.rebuild`: what it puts into the engine, or raises."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fake: FakeEngine, result: object) -> None:
         self.calls = 0
@@ -253,7 +253,7 @@ class Builder:
             assert isinstance(result, ImageFacts)
             fake.images[result.id] = result
 
-        monkeypatch.setattr(build, "rebuild", rebuild)
+        monkeypatch.setattr(rebuild_module, "rebuild", rebuild)
 
 
 def provide(archive: Archive, fake: FakeEngine, **more):

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.archive_making import break_hard_link, flip, reseal
-from support.witness_making import NATIVE, WIDE, publish
+from support.witness_making import LAST_BIT, NATIVE, WIDE, publish, replay_one, saying
 
 from timeproof.compare.verdict import Verdict
-from timeproof.engines.protocol import ImageFacts
-from timeproof.replaying.flow import Replayed, Result, replay
-from timeproof.replaying.result import WitnessAnswer
 from timeproof.runs.profiles import profile_named
 from timeproof.store import reference
-from timeproof.store.layout import Archive, Ref
+from timeproof.store.layout import Archive
 from timeproof.store.verify import verify
-from timeproof.testing.archives import IMAGE
-from timeproof.testing.fake_engine import FakeEngine, Script, answer, ended, frame, result_frame, stream
+from timeproof.testing.fake_engine import FakeEngine, result_frame
 
-HELD = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
-LAST_BIT = {**NATIVE, "y": np.nextafter(NATIVE["y"], np.float32(1))}
 WRONG = {**NATIVE, "y": NATIVE["y"][::-1].copy()}
-GRADED = [v for v in Verdict if v.graded]
-
-
-def saying(native: Mapping[str, Any], wide: Mapping[str, Any] | bytes = b"", **machine: Any) -> Script:
-    """Answer natively, and what a witness is asked otherwise; on this machine."""
-    hello = {"kind": "hello", "contract": 1, "python": "3.11.7", "machine": {"cpu": "a CPU", **machine}}
-
-    def script(job: dict[str, Any], _: Any) -> tuple[bytes, Any]:
-        (artifact,) = job["artifacts"]
-        said = native if artifact["witness"] is None else wide
-        given_ = said if isinstance(said, bytes) else answer(artifact["id"], said)
-        return frame(hello) + stream(given_)[len(stream(done=False)) :], ended()
-
-    return script
-
-
-def one(archive: Archive, ref: Ref, script: Script, **more: Any) -> tuple[Replayed, Result, FakeEngine]:
-    engine = FakeEngine(script, [HELD])
-    result = replay(archive, [ref], engine, **more)
-    (found,) = result.replayed
-    return found, result, engine
 
 
 def asked(engine: FakeEngine) -> list[str | None]:
@@ -55,7 +25,9 @@ def asked(engine: FakeEngine) -> list[str | None]:
 
 
 def test_a_witness_is_not_asked_where_the_native_answer_is_the_recorded_one(small):
-    found, result, engine = one(small, publish(small, "float64"), saying(NATIVE, WIDE, cpu="another CPU"))
+    found, result, engine = replay_one(
+        small, publish(small, "float64"), saying(NATIVE, WIDE, cpu="another CPU")
+    )
     assert found.sentence().startswith("identical: ")
     assert found.witness is None
     assert result.passes(strict=True)
@@ -64,7 +36,7 @@ def test_a_witness_is_not_asked_where_the_native_answer_is_the_recorded_one(smal
 
 def test_on_another_cpu_a_witness_makes_good_and_the_verdict_says_so(small):
     ref = publish(small, "float64")
-    found, result, engine = one(small, ref, saying(LAST_BIT, WIDE, cpu="another CPU"))
+    found, result, engine = replay_one(small, ref, saying(LAST_BIT, WIDE, cpu="another CPU"))
     assert found.verdict is Verdict.rounding
     assert found.witness is not None
     assert found.sentence() == "identical (float64 witness); native differs by 1 sULP: CPU"
@@ -83,7 +55,7 @@ def test_on_another_cpu_a_witness_makes_good_and_the_verdict_says_so(small):
 
 def test_on_the_recorded_cpu_a_witness_excuses_nothing(small):
     """The native answer was promised here; that the model itself is whole is told all the same."""
-    found, result, _ = one(small, publish(small, "float64"), saying(LAST_BIT, WIDE))
+    found, result, _ = replay_one(small, publish(small, "float64"), saying(LAST_BIT, WIDE))
     assert found.witness is not None
     assert found.witness.holds
     assert not result.passes()
@@ -93,7 +65,7 @@ def test_on_the_recorded_cpu_a_witness_excuses_nothing(small):
 
 def test_another_profile_on_the_recorded_cpu_is_named_and_excuses_nothing(small):
     ref = publish(small, "float64")
-    found, result, _ = one(small, ref, saying(LAST_BIT, WIDE), profile=profile_named("native"))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT, WIDE), profile=profile_named("native"))
     assert found.cause == "profile"
     assert found.notes[0] == "replayed under the profile native; recorded under portable"
     assert not result.passes()
@@ -101,7 +73,7 @@ def test_another_profile_on_the_recorded_cpu_is_named_and_excuses_nothing(small)
 
 def test_a_wrong_native_answer_fails_though_its_witness_is_identical(small):
     """Whoever uses this machine's answers would use wrong ones."""
-    found, result, _ = one(small, publish(small, "float64"), saying(WRONG, WIDE, cpu="another CPU"))
+    found, result, _ = replay_one(small, publish(small, "float64"), saying(WRONG, WIDE, cpu="another CPU"))
     assert found.verdict is Verdict.broken
     assert found.witness is not None
     assert found.witness.holds
@@ -112,7 +84,9 @@ def test_a_wrong_native_answer_fails_though_its_witness_is_identical(small):
 
 def test_a_witness_that_differs_too_makes_nothing_good(small):
     other = {name: np.nextafter(array, np.float32(9)) for name, array in WIDE.items()}
-    found, result, _ = one(small, publish(small, "float64"), saying(LAST_BIT, other, cpu="another CPU"))
+    found, result, _ = replay_one(
+        small, publish(small, "float64"), saying(LAST_BIT, other, cpu="another CPU")
+    )
     assert found.sentence().startswith("rounding: ")
     assert "the float64 witness differs, too: rounding" in found.sentence()
     assert not result.passes()
@@ -121,7 +95,7 @@ def test_a_witness_that_differs_too_makes_nothing_good(small):
 def test_a_witness_that_crashes_is_told_and_the_native_verdict_stays(small):
     ref = publish(small, "float64")
     crash = result_frame(str(ref), "crashed", signal=11, reason="killed")
-    found, result, _ = one(small, ref, saying(LAST_BIT, crash, cpu="another CPU"))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT, crash, cpu="another CPU"))
     assert found.verdict is Verdict.rounding
     assert found.witness is not None
     assert found.witness.verdict is Verdict.crashed
@@ -130,7 +104,7 @@ def test_a_witness_that_crashes_is_told_and_the_native_verdict_stays(small):
 
 def test_raw_margins_bear_witness_without_a_further_run(small):
     ref = publish(small, "margin", framework="xgboost")
-    found, result, engine = one(small, ref, saying(LAST_BIT, cpu="another CPU"))
+    found, result, engine = replay_one(small, ref, saying(LAST_BIT, cpu="another CPU"))
     assert found.sentence() == "identical (raw margins); native differs by 1 sULP: CPU"
     assert asked(engine) == [None]
     assert result.passes()
@@ -139,12 +113,12 @@ def test_raw_margins_bear_witness_without_a_further_run(small):
 def test_margins_that_differ_bear_no_witness(small):
     other = {**LAST_BIT, "margin": np.nextafter(NATIVE["margin"], np.float32(9))}
     ref = publish(small, "margin", framework="xgboost")
-    found, result, _ = one(small, ref, saying(other, cpu="another CPU"))
+    found, result, _ = replay_one(small, ref, saying(other, cpu="another CPU"))
     assert found.witness is not None
     assert found.witness.verdict is Verdict.rounding
     assert not result.passes()
     del other["margin"]
-    found, result, _ = one(small, ref, saying(other, cpu="another CPU"))
+    found, result, _ = replay_one(small, ref, saying(other, cpu="another CPU"))
     assert found.verdict is Verdict.broken
     assert not result.passes()
 
@@ -152,7 +126,9 @@ def test_margins_that_differ_bear_no_witness(small):
 @pytest.mark.parametrize("status", ["refused", "crashed", "timeout", "out_of_memory"])
 def test_what_gave_no_answer_has_no_witness(small, status):
     ref = publish(small, "float64")
-    found, result, engine = one(small, ref, saying(result_frame(str(ref), status), WIDE, cpu="another CPU"))
+    found, result, engine = replay_one(
+        small, ref, saying(result_frame(str(ref), status), WIDE, cpu="another CPU")
+    )
     assert found.verdict == status
     assert found.witness is None
     assert asked(engine) == [None]
@@ -160,7 +136,9 @@ def test_what_gave_no_answer_has_no_witness(small, status):
 
 
 def test_a_machine_of_which_nothing_was_recorded_is_not_called_another_one(small):
-    found, result, _ = one(small, publish(small, "float64", machine={}), saying(LAST_BIT, WIDE, cpu="a CPU"))
+    found, result, _ = replay_one(
+        small, publish(small, "float64", machine={}), saying(LAST_BIT, WIDE, cpu="a CPU")
+    )
     assert not found.elsewhere
     assert not result.passes()
 
@@ -168,17 +146,17 @@ def test_a_machine_of_which_nothing_was_recorded_is_not_called_another_one(small
 def test_other_instruction_sets_are_another_cpu_though_its_name_is_the_same(small):
     sealed_on = {"cpu": "a CPU", "flags": ["avx", "avx512f", "fma", "sse4_1", "svm"]}
     ref = publish(small, "float64", machine=sealed_on)
-    found, result, _ = one(small, ref, saying(LAST_BIT, WIDE, flags=["avx", "fma", "sse4_1", "vmx"]))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT, WIDE, flags=["avx", "fma", "sse4_1", "vmx"]))
     assert found.cause == "instruction set"
     assert any("with avx512f" in note for note in found.notes)
     assert result.passes()
-    found, result, _ = one(small, ref, saying(LAST_BIT, WIDE, flags=["vmx", *sealed_on["flags"]]))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT, WIDE, flags=["vmx", *sealed_on["flags"]]))
     assert not result.passes(), "virtualisation rounds nothing"
 
 
 def test_a_witness_is_not_shown_to_the_model(small):
     """What lies beside the model could be given back as its answer."""
-    _, _, engine = one(small, publish(small, "float64"), saying(LAST_BIT, WIDE))
+    _, _, engine = replay_one(small, publish(small, "float64"), saying(LAST_BIT, WIDE))
     for job in engine.jobs:
         assert not any("witness" in f["path"] for f in job["artifacts"][0]["files"])
 
@@ -186,7 +164,7 @@ def test_a_witness_is_not_shown_to_the_model(small):
 def test_an_altered_witness_is_found_before_anything_runs(small):
     ref = publish(small, "float64")
     flip(small.root / ref.folder / f"witness_{ref.tag}_float64.npz")
-    found, result, engine = one(small, ref, saying(NATIVE, WIDE))
+    found, result, engine = replay_one(small, ref, saying(NATIVE, WIDE))
     assert found.verdict is Verdict.altered
     assert result.exit_code == 3
     assert engine.jobs == []
@@ -209,7 +187,7 @@ def test_a_witness_whose_arrays_are_not_the_recorded_ones_bears_none(small):
                 entry.update(size=len(data), sha256=Digest.of(data).hex)
 
     reseal(small.root / ref.metadata, edit)
-    found, result, _ = one(small, ref, saying(LAST_BIT, LAST_BIT, cpu="another CPU"))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT, LAST_BIT, cpu="another CPU"))
     assert found.verdict is Verdict.rounding
     assert found.witness is not None
     assert found.witness.verdict is Verdict.altered
@@ -218,39 +196,19 @@ def test_a_witness_whose_arrays_are_not_the_recorded_ones_bears_none(small):
 
 def test_an_artifact_keeps_its_own_thresholds(small):
     ref = publish(small, thresholds={"rounding": 0.5})
-    found, _, _ = one(small, ref, saying(LAST_BIT))
+    found, _, _ = replay_one(small, ref, saying(LAST_BIT))
     assert found.verdict is Verdict.drift
     reseal(small.root / ref.metadata, lambda m: m.update(thresholds={"broken": 0}))
-    found, result, _ = one(small, ref, saying(LAST_BIT))
+    found, result, _ = replay_one(small, ref, saying(LAST_BIT))
     assert found.verdict is Verdict.altered
     assert result.exit_code == 3
     assert "thresholds" in found.reason
 
 
-def test_explaining_tries_the_other_ways_and_says_which_one_restores_it(small: Archive, monkeypatch):
-    monkeypatch.setenv("TIMEPROOF_QEMU", "/nowhere/qemu-x86_64")
-    ref = publish(small)
-
-    def script(job: dict[str, Any], spec: Any) -> tuple[bytes, Any]:
-        return stream(answer(str(ref), NATIVE if "MKL_CBWR" in spec.env else LAST_BIT)), ended()
-
-    found, result, engine = one(small, ref, script, profile=profile_named("native"), tries=True)
-    assert found.verdict is Verdict.rounding
-    assert found.tried[0].way == "as recorded: portable"
-    assert found.tried[0].verdict is Verdict.identical
-    assert "native" not in [t.way for t in found.tried], "that is how it was run"
-    assert [t.way for t in found.tried if t.verdict is None] == ["emulated: Nehalem"]
-    assert "qemu" in found.tried[-1].summary
-    assert found.notes[-1] == "identical again: as recorded: portable"
-    assert result.to_json()["replayed"][0]["tried"][0]["restores"] is True
-    assert not result.passes(), "an explanation is no excuse"
-    assert len(engine.specs) == len(found.tried), "one was not tried"
-
-
 def test_an_emulated_witness_without_an_emulator_bears_none_and_stops_nobody(small, monkeypatch):
     monkeypatch.setenv("TIMEPROOF_QEMU", "/nowhere/qemu-x86_64")
     ref = publish(small, "emulated")
-    found, result, engine = one(small, ref, saying(LAST_BIT, cpu="another CPU"))
+    found, result, engine = replay_one(small, ref, saying(LAST_BIT, cpu="another CPU"))
     assert found.verdict is Verdict.rounding
     assert found.witness is not None
     assert found.witness.verdict is Verdict.lost
@@ -262,61 +220,13 @@ def test_an_emulated_witness_without_an_emulator_bears_none_and_stops_nobody(sma
 def test_the_cheapest_witness_that_holds_is_enough(small, monkeypatch):
     monkeypatch.setenv("TIMEPROOF_QEMU", "/nowhere/qemu-x86_64")
     ref = publish(small, "float64", "emulated")
-    found, _, engine = one(small, ref, saying(LAST_BIT, WIDE, cpu="another CPU"))
+    found, _, engine = replay_one(small, ref, saying(LAST_BIT, WIDE, cpu="another CPU"))
     assert found.witness is not None
     assert found.witness.kind == "float64"
     assert len(engine.specs) == 2
-    found, _, _ = one(small, ref, saying(LAST_BIT, LAST_BIT, cpu="another CPU"))
+    found, _, _ = replay_one(small, ref, saying(LAST_BIT, LAST_BIT, cpu="another CPU"))
     assert found.witness is not None
     assert (found.witness.kind, found.witness.holds) == ("float64", False), "it said more than the lost one"
-
-
-def test_explaining_what_is_identical_runs_nothing_more(small: Archive):
-    _, _, engine = one(small, publish(small), saying(NATIVE), tries=True)
-    assert len(engine.specs) == 1
-
-
-WITNESSES = st.none() | st.builds(
-    WitnessAnswer,
-    st.sampled_from(["float64", "emulated", "margin"]),
-    st.sampled_from(list(Verdict)),
-    st.just("…"),
-)
-FOUND = st.builds(
-    Replayed,
-    st.just(Ref(5, "onnx", 1)),
-    st.sampled_from(list(Verdict)),
-    st.just("differs"),
-    witness=WITNESSES,
-    elsewhere=st.booleans(),
-    cause=st.sampled_from(["", "CPU", "instruction set"]),
-)
-
-
-@given(FOUND, st.sampled_from(GRADED))
-def test_laws_of_passing(found, allowed):
-    """Strictness takes away, allowing gives; a witness helps only elsewhere, and only the same answer."""
-    strict, lenient = found.passes(allowed, strict=True), found.passes(allowed)
-    assert strict == found.verdict.allowed_by(allowed)
-    assert lenient >= strict
-    if lenient and not strict:
-        assert found.elsewhere
-        assert found.witness.verdict is Verdict.identical
-        assert found.verdict in {Verdict.rounding, Verdict.drift}
-    if allowed is Verdict.broken:
-        assert lenient == found.verdict.graded
-
-
-@given(FOUND)
-def test_a_sentence_never_calls_a_native_difference_plainly_identical(found):
-    said = found.sentence()
-    assert said.startswith("identical: ") == (found.verdict is Verdict.identical)
-    if said.startswith("identical ("):
-        assert found.witness.holds
-        assert "native differs" in said
-        assert found.verdict is Verdict.rounding or str(found.verdict) in said
-    told_ = found.to_json()
-    assert told_["verdict"] == str(found.verdict)
 
 
 def test_small_archives_are_whole(small: Archive, tmp_path: Path):

@@ -14,8 +14,8 @@ from timeproof.replaying.scores import marked, scores_of
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Witness
-from timeproof.store.verify import read_metadata
 from timeproof.testing.archives import IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answer, ended, stream
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.archive_making import X, Y, publish
+from support.laws import examples
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
@@ -24,7 +25,7 @@ from timeproof.runs.container_run import Task, run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.testing.archives import publish_environment
 from timeproof.testing.fake_engine import (
     DONE,
@@ -282,7 +283,7 @@ def test_outputs_of_what_failed_are_dropped(tasks):
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_no_bytes_at_all_are_worse_than_a_crash(tasks, data):
     for whole in (data, stream(data), stream(answer(A, Y), data), stream(raw(data), DONE)):
         found = run(tasks, whole)
@@ -305,7 +306,7 @@ def test_no_bytes_at_all_are_worse_than_a_crash(tasks, data):
         ),
     )
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_no_header_at_all_is_worse_than_a_crash(tasks, changed):
     for kind in ("output", "result", "hello", "done"):
         header = {**HEADER, "kind": kind, "payload": 0, "status": "ok", **changed}

@@ -37,7 +37,8 @@ from timeproof.runs.task import Task
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 
 REF = Ref.parse("grid-size-8/xgboost/v1")
 
@@ -354,7 +355,7 @@ KILLED = """
 import os, sys, tempfile
 from pathlib import Path
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.replaying.grading import task_of
 from timeproof.runs.private_folder import PrivateFolder
 tempfile.tempdir = sys.argv[2]

@@ -25,8 +25,9 @@ from timeproof.errors import (
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store import reference
 from timeproof.store.layout import Archive
+from timeproof.store.read import check_artifact
 from timeproof.store.schema.records import Machine
-from timeproof.store.verify import check_artifact, verify
+from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import (
     FakeEngine,

@@ -23,9 +23,10 @@ from timeproof.sealing.portability_proof import run_elsewhere
 from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.layout import Archive
 from timeproof.store.portability import held_by, promise
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import ArrayDistance
 from timeproof.store.schema.v1 import Proof
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answer, answering, ended, result_frame, saying, stream
 

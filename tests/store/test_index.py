@@ -7,9 +7,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from support.archive_making import flip, publish, reseal, small_archive
+from support.laws import examples
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
@@ -17,7 +18,7 @@ from timeproof.errors import BadArchive
 from timeproof.store import index as module
 from timeproof.store.index import contents, summary_of
 from timeproof.store.layout import Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 # What a line of a document is altered by.
 PIECES = [b"NaN", b"1e999", b"0", b"-1", b"9007199254740993", b'"a"', b"null", b"[]", b"{}", b"[" * 65]
@@ -144,7 +145,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     return data[: found.start(1)] + Digest.of(blank).hex.encode() + data[found.end(1) :]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damaged())
 def test_a_damaged_document_gives_the_row_or_the_finding_of_the_slow_parser(tmp_path, data):
     ref = Ref(6, "xgboost", 1)

@@ -38,6 +38,7 @@ def nothing_but_locks(root: Path) -> bool:
     return not [p for p in root.rglob("*") if p.is_file() and not p.name.endswith(".lock")]
 
 
+@pytest.mark.slow
 def test_eight_writers_at_once_get_eight_versions_and_none_is_lost(tmp_path):
     publish_environment(Archive(tmp_path))
     told = race(tmp_path, None)
@@ -51,6 +52,7 @@ def test_eight_writers_at_once_get_eight_versions_and_none_is_lost(tmp_path):
     assert not report.leftovers
 
 
+@pytest.mark.slow
 def test_of_eight_writers_of_one_version_exactly_one_wins(tmp_path):
     publish_environment(Archive(tmp_path))
     told = race(tmp_path, 5)

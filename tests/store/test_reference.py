@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.laws import examples
 
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
@@ -48,7 +49,7 @@ def npz(**groups: dict[str, Any]) -> io.BytesIO:
 @example(np.ndarray((3,), np.dtype([])))
 @example(np.zeros(2, [("a", "<i4", (2, 2)), ("b", [("c", "U3"), ("d", "M8[s]")])]))
 @example(np.array([1, 2]).astype(">c16"))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_what_is_written_reads_back_bit_for_bit(array):
     stream = npz(input={"x": array}, output={"y": array})
     specs = [*reference.specs_of("input", {"x": array}), *reference.specs_of("output", {"y": array})]
@@ -62,7 +63,7 @@ def test_what_is_written_reads_back_bit_for_bit(array):
 
 
 @given(DTYPES)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_dtype_reads_back_from_its_spelling(dtype):
     assert reference.dtype_of(reference.describe(dtype)) == dtype
 

@@ -31,14 +31,15 @@ from timeproof.errors import (
 from timeproof.runs import image_provider
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
+from timeproof.store.read import read_environment
 from timeproof.store.registry import auth as login
 from timeproof.store.registry.client import Registry
 from timeproof.store.registry.reference import Repository
 from timeproof.store.schema.v1 import ImageIdentity
-from timeproof.store.verify import read_environment
+from timeproof.testing import archives
 from timeproof.testing.fake_engine import FakeEngine
 
-IMAGE = archive_making.IMAGE
+IMAGE = archives.IMAGE
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_the_command_pushes_by_name_and_tells_the_digest(known, small):
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.stdout)["pushed"]
     assert row["image"] == f"{known.host}/cli@{IMAGE.manifest}"
-    assert row["tag"] == f"{known.host}/cli:{archive_making.ENVIRONMENT}"
+    assert row["tag"] == f"{known.host}/cli:{archives.ENVIRONMENT}"
 
 
 @pytest.mark.parametrize("words", [["push", "small"], ["push", "--registry", "h/n"]])
@@ -166,9 +167,9 @@ def test_an_image_of_another_architecture_is_refused_before_the_engine_sees_it(k
     def edit(value):
         value["image"] |= {"manifest": foreign.manifest, "config": foreign.config}
 
-    path = small.environments / archive_making.ENVIRONMENT / "image.json"
+    path = small.environments / archives.ENVIRONMENT / "image.json"
     archive_making.reseal(path, edit)
-    record = read_environment(small, archive_making.ENVIRONMENT)
+    record = read_environment(small, archives.ENVIRONMENT)
 
     class NoEngine:
         def inspect(self, image):
@@ -231,7 +232,7 @@ def odd_server():
 
 
 def test_a_transfer_that_is_cut_is_begun_again_and_then_named(odd_server, tmp_path):
-    manifest = archive_making.BLOBS[IMAGE.manifest]
+    manifest = archives.BLOBS[IMAGE.manifest]
     asked = []
 
     def cut(handler):
@@ -250,7 +251,7 @@ def test_a_registry_that_sends_without_end_is_stopped_at_the_declared_size(odd_s
 
     def flood(handler):
         digest = handler.path.rsplit("/", 1)[-1]
-        return 200, {}, archive_making.BLOBS[digest] + (b"and more" * 10**6 if digest == layer else b"")
+        return 200, {}, archives.BLOBS[digest] + (b"and more" * 10**6 if digest == layer else b"")
 
     odd_server.say = flood
     with pytest.raises(Limit, match="more than the"):
@@ -259,7 +260,7 @@ def test_a_registry_that_sends_without_end_is_stopped_at_the_declared_size(odd_s
 
 
 def oci_layer() -> str:
-    return json.loads(archive_making.BLOBS[IMAGE.manifest])["layers"][0]["digest"]
+    return json.loads(archives.BLOBS[IMAGE.manifest])["layers"][0]["digest"]
 
 
 def test_a_token_server_is_asked_for_the_repository_and_given_the_password(odd_server, tmp_path, monkeypatch):
@@ -275,7 +276,7 @@ def test_a_token_server_is_asked_for_the_repository_and_given_the_password(odd_s
         if handler.headers["Authorization"] != "Bearer abc":
             wanted = f'Bearer realm="{place}",service="test",scope="repository:models:pull"'
             return 401, {"WWW-Authenticate": wanted, "Content-Length": "0"}, b""
-        return 200, {}, archive_making.BLOBS[handler.path.rsplit("/", 1)[-1]]
+        return 200, {}, archives.BLOBS[handler.path.rsplit("/", 1)[-1]]
 
     odd_server.say = registry
     pull_from = Repository.parse(f"127.0.0.1:{odd_server.server_port}/models")
@@ -285,7 +286,7 @@ def test_a_token_server_is_asked_for_the_repository_and_given_the_password(odd_s
     assert "scope=repository%3Amodels%3Apull" in path
     assert "service=test" in path
     assert header == login.basic((USER, PASSWORD))
-    assert set(blobs(tmp_path / "layout")) == {d.removeprefix("sha256:") for d in archive_making.BLOBS}
+    assert set(blobs(tmp_path / "layout")) == {d.removeprefix("sha256:") for d in archives.BLOBS}
 
 
 def test_no_password_goes_to_a_token_server_without_tls(monkeypatch):
@@ -337,7 +338,7 @@ def taking_engine() -> FakeEngine:
 @pytest.mark.parametrize("mode", ["registry", "ready", "auto"])
 def test_an_engine_without_the_image_gets_the_registrys(known, small, mode):
     push(known, small, "provided")
-    record = read_environment(small, archive_making.ENVIRONMENT)
+    record = read_environment(small, archives.ENVIRONMENT)
     engine = taking_engine()
     given = image_provider.provide(engine, small, record, mode=mode, registry=f"{known.host}/provided")
     assert (given.source, given.id, given.note) == ("registry", IMAGE.manifest, "")
@@ -346,7 +347,7 @@ def test_an_engine_without_the_image_gets_the_registrys(known, small, mode):
 
 
 def test_without_the_registrys_image_the_stored_copy_does_and_it_is_said(known, small):
-    record = read_environment(small, archive_making.ENVIRONMENT)
+    record = read_environment(small, archives.ENVIRONMENT)
     given = image_provider.provide(
         taking_engine(), small, record, mode="ready", registry=f"{known.host}/nothing-here"
     )
@@ -355,6 +356,6 @@ def test_without_the_registrys_image_the_stored_copy_does_and_it_is_said(known, 
 
 
 def test_a_registry_that_is_insisted_on_has_to_be_named(small):
-    record = read_environment(small, archive_making.ENVIRONMENT)
+    record = read_environment(small, archives.ENVIRONMENT)
     with pytest.raises(BadRequest, match="no registry is named"):
         image_provider.provide(taking_engine(), small, record, mode="registry")

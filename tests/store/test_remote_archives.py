@@ -28,14 +28,15 @@ from timeproof.errors import (
     StorageFailed,
 )
 from timeproof.store.layout import Archive, Ref, is_address
-from timeproof.store.remote.mirror import Mirror, address_of, open_archive
-from timeproof.store.verify import (
+from timeproof.store.read import (
     check_artifact,
     check_environment,
     fetch_image,
     package_claims,
     read_environment,
 )
+from timeproof.store.remote.address import address_of
+from timeproof.store.remote.mirror import Mirror, open_archive
 
 XGB = Ref.parse("grid-size-8/xgboost/v1")
 
@@ -68,7 +69,7 @@ def key(address: str, path: str) -> str:
 
 
 def model_path(archive: Archive, ref: Ref = XGB) -> str:
-    from timeproof.store.verify import read_metadata
+    from timeproof.store.read import read_metadata
 
     return f"{ref.folder}/{read_metadata(archive, ref).model.file}"
 

@@ -13,8 +13,9 @@ from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.index import contents
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import check_artifact, read_metadata
 from timeproof.store.schema.v1 import Framework
-from timeproof.store.verify import check_artifact, read_metadata, verify
+from timeproof.store.verify import verify
 from timeproof.testing.archives import publish_environment
 
 NAME = "cat_boost2"

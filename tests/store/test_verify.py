@@ -23,7 +23,8 @@ from timeproof.errors import (
 )
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import check_artifact, check_environment, read_environment, verify
+from timeproof.store.read import check_artifact, check_environment, read_environment
+from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 
 FILES = 27  # of `small`: if this changes, a kind of file was added
@@ -94,7 +95,7 @@ def test_all_missing_files_are_listed_in_one_run(small):
 
 
 def oci_layers(archive: Archive) -> list[tuple[str, int]]:
-    from support.archive_making import BLOBS
+    from timeproof.testing.archives import BLOBS
 
     return [(d, len(b)) for d, b in BLOBS.items() if d != IMAGE.manifest]
 
@@ -392,7 +393,7 @@ def test_a_stored_image_is_streamed_only_where_every_blob_is_whole(small):
 
 
 def test_an_exported_blob_that_is_not_what_its_name_says_is_never_taken_in(tmp_path):
-    from support.archive_making import BLOBS, export
+    from timeproof.testing.archives import BLOBS, export
 
     for digest in BLOBS:
         exported = export(tmp_path / digest[-6:] / "export")

@@ -11,8 +11,8 @@ from typing import Any
 from timeproof.replaying.flow import expected_outputs
 from timeproof.store import publish, reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Metadata
-from timeproof.store.verify import read_metadata
 
 
 def graft(

@@ -11,6 +11,10 @@ from support.archive_making import Y, publish
 
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import ImageFacts
+from timeproof.regression.executors.local import Local
+from timeproof.regression.flow import regress
+from timeproof.regression.journal import Journal
+from timeproof.regression.plan import make_plan
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.store.layout import Archive
 from timeproof.testing.archives import IMAGE, publish_environment
@@ -79,6 +83,25 @@ def cell(
 
 def broken() -> dict[str, Any]:
     return {"y": np.array([7.0, -7.0])}
+
+
+LGB1, LGB2, XGB = "grid-size-8/lightgbm/v1", "grid-size-8/lightgbm/v2", "grid-size-8/xgboost/v1"
+
+
+def run_regression(archive: Archive, fake: FakeEngine, out: Path, *, workers: int = 1, **how: Any) -> Report:
+    """Plan and run a regression on this machine; `how` are the plan's and the journal's own arguments."""
+    journal = Journal(out, resume=how.get("resume", False), again=how.get("again", False))
+    try:
+        plan = make_plan(archive, how.get("environments", ()), how.get("artifacts", ()))
+        return regress(plan, Local(archive, lambda: fake, workers=workers), journal)
+    finally:
+        journal.close()
+
+
+def verdicts_of(report: Report) -> dict[tuple[str, str], str]:
+    """The verdict of each cell, by artifact and the environment's title."""
+    titles = {e.name: e.title for e in report.environments}
+    return {(c.artifact, titles[c.environment]): str(c.verdict) for c in report.cells}
 
 
 LGB, OLD, NEW = "grid-size-8/lightgbm/v1", "lightgbm-3.3.5-0123456789ab", "lightgbm-4.0.0-0123456789ab"

@@ -1,4 +1,4 @@
-"""Which test files need a machine-learning framework: read from their imports, before anything is imported.
+"""Which tier a file of tests is in by what it imports: read from its source, before anything is imported.
 
 So `make unit` runs where no framework is installed, and pays for none where all are.
 """
@@ -12,28 +12,32 @@ from pathlib import Path
 
 from support.paths import TESTS
 
-# What models are made with, and what comes along only with them.
-FRAMEWORKS = frozenset(
-    {
-        *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
-        *("sklearn", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
-    }
-)
+# Marker, and the modules whose import makes a file need it.
+BY_MODULE = {
+    "framework": frozenset(
+        {
+            *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
+            *("sklearn", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
+        }
+    ),
+    "browser": frozenset({"playwright", "axe_playwright_python"}),
+}
+# Marker, and the fixtures that need it.
+BY_FIXTURE = {"chromium": "browser", "server": "server"}
 
 
 @cache
-def needs_framework(path: Path) -> bool:
-    """Whether importing this file imports a framework, directly or through a helper of the tests."""
+def tiers_of(path: Path) -> frozenset[str]:
+    """Give the markers that follow from what this file imports, directly or through the tests' helpers."""
     names = set(_imports(ast.parse(path.read_bytes())))
-    if any(name.partition(".")[0] in FRAMEWORKS for name in names):
-        return True
+    packages = {name.partition(".")[0] for name in names}
+    tiers = {tier for tier, modules in BY_MODULE.items() if packages & modules}
     # `from support.x import y` gives support.x and support.x.y: of the two, the file is what counts.
-    return any(
-        needs_framework(helper)
-        for name in names
-        for helper in ((TESTS / name.replace(".", "/")).with_suffix(".py"), path.with_name(f"{name}.py"))
-        if helper != path and helper.is_file()
-    )
+    for name in names:
+        for helper in ((TESTS / name.replace(".", "/")).with_suffix(".py"), path.with_name(f"{name}.py")):
+            if helper != path and helper.is_file():
+                tiers |= tiers_of(helper)
+    return frozenset(tiers)
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

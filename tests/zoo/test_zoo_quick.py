@@ -20,6 +20,7 @@ MODULES = (
     "models_lightgbm",
     "models_onnx",
 )
+pytest.importorskip("torch")  # the modules are imported by their names
 QUICK = [case for case in cases_of(MODULES).values() if case.quick]
 
 

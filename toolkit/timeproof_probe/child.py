@@ -1,8 +1,7 @@
-"""One artifact, in a process of its own: check the files, load, answer, end.
+"""One artifact, in a process of its own: check the files, load the model, run it, end.
 
-What it finds goes over a pipe as frames: the outputs, and an `end`. If it dies on the way, there is no
-`end`, and the supervisor tells why. What may follow an `end` that says so (`more`) adds facts, and takes
-nothing back.
+It writes frames to a pipe: the outputs, and an `end`. If it dies before, there is no `end`, and the
+supervisor says why. An `end` may announce one more frame (`more`), which adds facts and changes nothing.
 """
 
 import faulthandler
@@ -34,16 +33,16 @@ def lacks_memory(text: str) -> bool:
 
 def versions(modules: Tuple[str, ...]) -> Dict[str, str]:
     """Give the versions of those of `modules` that are loaded."""
-    found = {}
+    numbers = {}
     for name in modules:
         version = getattr(sys.modules.get(name), "__version__", None)
         if version is not None:
-            found[name] = wire.plain(version, 100)
-    return found
+            numbers[name] = wire.plain(version, 100)
+    return numbers
 
 
 def warm() -> None:
-    """Read an .npz once, so that what NumPy imports for it is in place: half of a small artifact's time."""
+    """Read an .npz once, so that NumPy imports what it needs for that: half of a small artifact's time."""
     import io
 
     import numpy
@@ -115,15 +114,15 @@ def _bytes_of(array: Any) -> Any:
 
 
 def _answers_otherwise(planned: List[Tuple[Dict[str, Any], Any]], recorded: Any) -> bool:
-    """Whether the outputs are others than those `recorded`, name → SHA-256; False where none are known."""
+    """Whether the outputs differ from those `recorded`, name → SHA-256; False where none are recorded."""
     if recorded is None:
         return False
-    given = {header["name"]: hashlib.sha256(_bytes_of(array)).hexdigest() for header, array in planned}
-    return bool(given != recorded)
+    digests = {header["name"]: hashlib.sha256(_bytes_of(array)).hexdigest() for header, array in planned}
+    return bool(digests != recorded)
 
 
 def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads: Any, stream: Any) -> None:
-    """Run one model of `artifact` and write what came of it to `stream`.
+    """Run one model of `artifact`, and write its outputs and its end to `stream`.
 
     Args:
         task: `model`, `options` and `witness`: the artifact's own, or one of its copies'.
@@ -155,13 +154,13 @@ def work(framework: str, artifact: Dict[str, Any], task: Dict[str, Any], threads
     except MemoryError as error:
         end.update(status="out_of_memory", reason=wire.plain("MemoryError: {}".format(error)))
     except BaseException as error:  # whatever a loader raises is a result
-        said = "{}: {}".format(type(error).__name__, error)
-        end.update(status="out_of_memory" if lacks_memory(said) else "refused", reason=wire.plain(said))
+        message = "{}: {}".format(type(error).__name__, error)
+        end.update(status="out_of_memory" if lacks_memory(message) else "refused", reason=wire.plain(message))
     end["versions"] = versions(loader.MODULES)
     wire.write_frame(stream, dict(end, more=resave))
     if resave:
-        found = round_trip.ask(loader.resave, os.path.join(directory, task["model"]))
-        wire.write_frame(stream, {"kind": "facts", "round_trip": found})
+        facts = round_trip.ask(loader.resave, os.path.join(directory, task["model"]))
+        wire.write_frame(stream, {"kind": "facts", "round_trip": facts})
 
 
 def leave_no_core() -> None:

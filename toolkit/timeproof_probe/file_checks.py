@@ -36,18 +36,18 @@ def open_regular(directory: str, path: str) -> int:
     """
     if not safe(path):
         raise Altered(path, "not a plain relative path")
-    here = directory
+    location = directory
     parts = path.split("/")
     try:
         for depth, part in enumerate(parts):
-            here = os.path.join(here, part)
-            mode = os.lstat(here).st_mode
+            location = os.path.join(location, part)
+            mode = os.lstat(location).st_mode
             last = depth == len(parts) - 1
             if stat.S_ISLNK(mode):
                 raise Altered(path, "a symbolic link, not a file")
             if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
                 raise Altered(path, "not a regular file")
-        fd = os.open(here, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Altered(path, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror))
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -75,8 +75,8 @@ def check(directory: str, files: List[Dict[str, Any]]) -> Dict[str, int]:
     sizes: Dict[str, int] = {}
     for entry in files:
         path, size, expected = entry["path"], entry["size"], entry["sha256"]
-        found = digest(directory, path, size)
-        if found != expected:
-            raise Altered(path, "SHA-256 {}, not {}".format(found, expected))
+        actual = digest(directory, path, size)
+        if actual != expected:
+            raise Altered(path, "SHA-256 {}, not {}".format(actual, expected))
         sizes[path] = size
     return sizes

@@ -1,7 +1,7 @@
-"""A warmed process: imports one framework once, then forks a child for each artifact.
+"""A process that imports one framework once, and then forks a child for each artifact.
 
-It speaks with the supervisor over a SOCK_SEQPACKET socket, one JSON object a packet. It never touches
-a model's bytes, so that only an import can hurt it.
+It exchanges packets of one JSON object with the supervisor, over a SOCK_SEQPACKET socket. It never reads a
+model's bytes, so that only an import can harm it.
 """
 
 import array
@@ -28,7 +28,7 @@ def send_with(control: socket.socket, message: Dict[str, Any], fds: List[int]) -
 
 
 def _receive(control: socket.socket) -> Tuple[Dict[str, Any], List[int]]:
-    """Wait for the next packet; an empty object means that the supervisor is gone."""
+    """Wait for the next packet; an empty object means that the supervisor has ended."""
     fds = array.array("i")
     data, ancillary, _, _ = control.recvmsg(PACKET, socket.CMSG_SPACE(4 * fds.itemsize))
     for level, kind, raw in ancillary:
@@ -40,7 +40,7 @@ def _receive(control: socket.socket) -> Tuple[Dict[str, Any], List[int]]:
 def only_descriptors(keep: Dict[int, int]) -> None:
     """Leave this process with the descriptors `keep` (number wanted: number now), and close all others.
 
-    The real stdout, above all, must be in nobody's hands but the supervisor's.
+    Above all, no process but the supervisor may have the real stdout.
     """
     high = {}
     for wanted, now in keep.items():
@@ -73,9 +73,9 @@ def _warm(framework: str) -> Dict[str, Any]:
     except MemoryError as error:
         return {"ready": False, "status": "out_of_memory", "reason": wire.plain(error)}
     except BaseException as error:
-        said = "{}: {}".format(type(error).__name__, error)
-        status = "out_of_memory" if child.lacks_memory(said) else "refused"
-        return {"ready": False, "status": status, "reason": wire.plain("import: " + said)}
+        message = "{}: {}".format(type(error).__name__, error)
+        status = "out_of_memory" if child.lacks_memory(message) else "refused"
+        return {"ready": False, "status": status, "reason": wire.plain("import: " + message)}
     return {"ready": True}
 
 
@@ -105,7 +105,7 @@ class _Score:
 
 
 def serve(job: Dict[str, Any], framework: str, control_fd: int, log_fd: int) -> None:
-    """Warm `framework` and fork on demand, until the supervisor closes its end. Never returns."""
+    """Import `framework`, and fork on demand until the supervisor closes its end. Never returns."""
     try:
         os.setpgid(0, 0)
         prctl.die_with_parent()

@@ -1,4 +1,4 @@
-"""Reading the job file: what the host asks for. Refuses everything that it doesn't know exactly."""
+"""Reading the job file, which says what the host wants. What it does not know exactly, it refuses."""
 
 import json
 from typing import Any, Dict, List
@@ -12,9 +12,9 @@ class BadJob(Exception):
     """The job file is not one."""
 
 
-def _need(condition: bool, what: str) -> None:
+def _need(condition: bool, problem: str) -> None:
     if not condition:
-        raise BadJob(what)
+        raise BadJob(problem)
 
 
 def _is_size(value: Any) -> bool:
@@ -32,7 +32,7 @@ def _task(task: Any, where: str) -> None:
     _need(isinstance(task.get("options"), dict), where + ".options is not an object")
     witness = task.setdefault("witness", None)
     _need(witness is None or witness in wire.WITNESSES, where + ".witness is not known")
-    framework = task["framework"]  # without a loader it is refused alone, later
+    framework = task["framework"]  # without a loader the artifact alone is refused, later
     offered = witness is None or not loaders.exists(framework) or loaders.offers(framework, witness)
     _need(offered, where + ".witness is not one of its framework")
 
@@ -88,15 +88,17 @@ def check(value: Any) -> Dict[str, Any]:
     """Return the job, its defaults filled in. Raises BadJob."""
     _need(isinstance(value, dict), "it is not an object")
     job = dict(value)
-    found = job.get("contract")
-    _need(found == wire.CONTRACT, "it has contract {!r}; this probe keeps {}".format(found, wire.CONTRACT))
+    contract = job.get("contract")
+    _need(
+        contract == wire.CONTRACT, "it has contract {!r}; this probe keeps {}".format(contract, wire.CONTRACT)
+    )
     threads = job.setdefault("threads", None)
     _need(threads is None or (type(threads) is int and 0 < threads < 4096), "threads is no number of threads")
     _need(job.setdefault("seconds", None) is None or _is_time(job["seconds"]), "seconds is no time")
     _need(isinstance(job.get("artifacts"), list), "artifacts is not a list")
-    seen: List[str] = []
+    ids: List[str] = []
     for k, artifact in enumerate(job["artifacts"]):
         _artifact(artifact, "artifacts[{}]".format(k))
-        seen.append(artifact["id"])
-    _need(len(set(seen)) == len(seen), "two artifacts have one id")
+        ids.append(artifact["id"])
+    _need(len(set(ids)) == len(ids), "two artifacts have one id")
     return job

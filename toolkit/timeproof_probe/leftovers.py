@@ -1,8 +1,7 @@
-"""What an artifact may leave in the container, and its removal before the next artifact is asked.
+"""What an artifact may leave in the container, and its removal before the next artifact is run.
 
-Processes: whoever is below this process and is not kept is killed. Files in the folders that can be
-written, and shared memory: only where this process is number 1 of a container; a machine's own are never
-touched.
+Every process below this one that is not to be kept is killed. Files in the writable folders, and shared
+memory, are removed only where this process is number 1 of a container; those of a machine are never touched.
 """
 
 import os
@@ -30,17 +29,17 @@ def contained() -> bool:
 
 
 def _processes() -> _Table:
-    found: _Table = {}
+    table: _Table = {}
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
             with open("/proc/{}/stat".format(name), "rb") as stream:
                 fields = stream.read().rpartition(b")")[2].split()
-            found[int(name)] = (fields[0], int(fields[1]), int(fields[17]))
+            table[int(name)] = (fields[0], int(fields[1]), int(fields[17]))
         except (OSError, IndexError, ValueError):  # it has ended meanwhile
             pass
-    return found
+    return table
 
 
 def _newest() -> str:
@@ -53,44 +52,44 @@ def _newest() -> str:
 
 
 def _below(table: _Table, top: int, spared: Container[int]) -> List[int]:
-    """Name every process that descends from `top`; none of those that descend from a spared one."""
+    """Name every process that descends from `top`, but none that descends from a spared one."""
     children: Dict[int, List[int]] = {}
     for pid, (_, parent, _) in table.items():
         children.setdefault(parent, []).append(pid)
-    found: List[int] = []
-    stack, seen = [top], {top}
+    pids: List[int] = []
+    stack, visited = [top], {top}
     while stack:
         for pid in children.get(stack.pop(), []):
-            if pid in seen:
+            if pid in visited:
                 continue
-            seen.add(pid)
-            found.append(pid)
+            visited.add(pid)
+            pids.append(pid)
             if pid not in spared:
                 stack.append(pid)
-    return found
+    return pids
 
 
 def _ended(pid: int) -> bool:
-    """Bury a dead child of this process; say whether there was one."""
+    """Collect the exit code of a dead child of this process; say whether there was one."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return False
 
 
-def _kill_once(kept: Set[int], spared: Container[int]) -> bool:
+def _kill_once(keep: Set[int], spared: Container[int]) -> bool:
     """Kill every process that may not live; say whether there was one."""
-    own = os.getpid()
+    this = os.getpid()
     table = _processes()
     some = False
-    for pid in _below(table, own, spared):
-        if pid in kept:
+    for pid in _below(table, this, spared):
+        if pid in keep:
             continue
         state, parent, threads = table[pid]
-        if parent == own and _ended(pid):
+        if parent == this and _ended(pid):
             some = True  # its children are this process's now: look again
             continue
-        if state in (b"Z", b"X") and threads <= 1:  # a server buries its child
+        if state in (b"Z", b"X") and threads <= 1:  # its server collects it
             continue
         some = True
         try:
@@ -100,20 +99,20 @@ def _kill_once(kept: Set[int], spared: Container[int]) -> bool:
     return some
 
 
-def end_processes(kept: Iterable[int], spared: Iterable[int] = ()) -> None:
-    """Kill all processes below this one but `kept`, until no other is left. Raises Unclean.
+def end_processes(keep: Iterable[int], spared: Iterable[int] = ()) -> None:
+    """Kill all processes below this one but `keep`, until no other runs. Raises Unclean.
 
-    A look at /proc that finds nobody counts only where no process was made while it was taken.
+    That /proc lists no other process counts only if no process was made while it was read.
 
     Args:
-        spared: those of `kept` whose own children may live, too.
+        spared: those of `keep` whose own children may live, too.
     """
-    keep, spare = set(kept), set(spared)
+    kept_pids, spared_pids = set(keep), set(spared)
     until = time.monotonic() + KILL_SECONDS
     while True:
         try:
             before = _newest()
-            some = _kill_once(keep, spare)
+            some = _kill_once(kept_pids, spared_pids)
             still = before == _newest()
         except OSError as error:
             raise Unclean("/proc can't be read: {}".format(error))
@@ -134,7 +133,7 @@ def end_all() -> None:
         pass
 
 
-def _ours(folder: str) -> bool:
+def _is_container_folder(folder: str) -> bool:
     """Whether files can be left in `folder`, and are this container's own."""
     if not contained() or not os.path.ismount(folder):
         return False
@@ -147,7 +146,7 @@ def _ours(folder: str) -> bool:
 
 def used_folders() -> List[str]:
     """Name the folders in which something was left."""
-    return [folder for folder in FOLDERS if _ours(folder) and os.listdir(folder)]
+    return [folder for folder in FOLDERS if _is_container_folder(folder) and os.listdir(folder)]
 
 
 def clean(folder: str) -> None:
@@ -177,17 +176,17 @@ def _remove(top: int, name: str) -> None:
     if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=top)
         return
-    os.chmod(name, 0o700, dir_fd=top)  # a folder, and nobody is left who could make it a link
-    here = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+    os.chmod(name, 0o700, dir_fd=top)  # a folder, and no process runs that could make it a link
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
     try:
-        for k, inner in enumerate(os.listdir(here)):
-            if not stat.S_ISDIR(os.stat(inner, dir_fd=here, follow_symlinks=False).st_mode):
-                os.unlink(inner, dir_fd=here)
+        for k, inner in enumerate(os.listdir(descriptor)):
+            if not stat.S_ISDIR(os.stat(inner, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                os.unlink(inner, dir_fd=descriptor)
                 continue
-            os.chmod(inner, 0o700, dir_fd=here)
-            os.rename(inner, _free(top, k), src_dir_fd=here, dst_dir_fd=top)
+            os.chmod(inner, 0o700, dir_fd=descriptor)
+            os.rename(inner, _free(top, k), src_dir_fd=descriptor, dst_dir_fd=top)
     finally:
-        os.close(here)
+        os.close(descriptor)
     os.rmdir(name, dir_fd=top)
 
 

@@ -1,4 +1,4 @@
-"""What machine this is: told in the stream's first frame."""
+"""What machine this is, for the first frame of the stream."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 
 
 def _cpu() -> Tuple[str, List[str]]:
-    """Give the processor's model name and its feature flags, as the kernel tells them."""
+    """Give the processor's model name and its feature flags, as the kernel lists them."""
     model = ""
     flags: List[str] = []
     try:

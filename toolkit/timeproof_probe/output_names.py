@@ -1,7 +1,7 @@
-"""How a model's answer, of whatever shape, becomes a list of named outputs.
+"""How what a model gives, nested in any way, becomes a list of named outputs.
 
-The probe and the training process both name outputs through this module, so that the two can be laid
-side by side. Standard library only: what a leaf is, the caller says.
+The probe and the training process both name outputs through this module, so that the two can be
+compared. Standard library only: the caller says what a leaf is.
 """
 
 from typing import Any, Callable, List, Tuple
@@ -16,16 +16,16 @@ def flatten(value: Any, is_leaf: Callable[[Any], bool], prefix: str = "output") 
     Raises:
         ValueError: two leaves have one name, there is none, or something is neither leaf nor container.
     """
-    found: List[Tuple[str, Any]] = []
-    _walk(value, is_leaf, "", prefix, found, 0)
-    seen = set()
-    for name, _ in found:
-        if name in seen:
+    leaves: List[Tuple[str, Any]] = []
+    _walk(value, is_leaf, "", prefix, leaves, 0)
+    names = set()
+    for name, _ in leaves:
+        if name in names:
             raise ValueError("two outputs are named {!r}".format(name))
-        seen.add(name)
-    if not found:
+        names.add(name)
+    if not leaves:
         raise ValueError("the model gave no output")
-    return found
+    return leaves
 
 
 def _walk(
@@ -33,7 +33,7 @@ def _walk(
     is_leaf: Callable[[Any], bool],
     name: str,
     prefix: str,
-    found: List[Tuple[str, Any]],
+    leaves: List[Tuple[str, Any]],
     depth: int,
 ) -> None:
     if depth > 32:
@@ -41,7 +41,7 @@ def _walk(
     if value is None:
         return
     if is_leaf(value):
-        found.append((name or prefix, value))
+        leaves.append((name or prefix, value))
         return
     if hasattr(value, "items"):
         items = [(str(key), item) for key, item in value.items()]
@@ -50,7 +50,7 @@ def _walk(
     elif isinstance(value, (tuple, list)):
         items = [("{}_{}".format(name or prefix, k), item) for k, item in enumerate(value)]
         for below, item in items:
-            _walk(item, is_leaf, below, prefix, found, depth + 1)
+            _walk(item, is_leaf, below, prefix, leaves, depth + 1)
         return
     else:
         kind = type(value)
@@ -60,4 +60,4 @@ def _walk(
             )
         )
     for key, item in items:
-        _walk(item, is_leaf, "{}_{}".format(name, key) if name else key, prefix, found, depth + 1)
+        _walk(item, is_leaf, "{}_{}".format(name, key) if name else key, prefix, leaves, depth + 1)

@@ -1,7 +1,7 @@
-"""What a process asks the kernel for itself, by prctl(2): to be closed to others, to die with its parent.
+"""What a process asks of the kernel by prctl(2): to be closed to other processes, to die with its parent.
 
 All of the probe's processes share a uid, so a hostile model could otherwise write the supervisor's
-memory through /proc, and forge what its neighbours answered.
+memory through /proc, and forge the outputs of other artifacts.
 """
 
 import os
@@ -24,7 +24,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; where it can't, nothing is lost."""
+    """Ask the kernel to kill this process when its parent dies; without that, the container's end does."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -44,7 +44,7 @@ def adopt_orphans() -> None:
 
 
 def end_after(seconds: float) -> None:
-    """End this process when its time is over, should nobody be left to end it; its children follow.
+    """End this process, and with it its children, when its time is over, if no host has ended it before.
 
     A handler, because the first process of a PID namespace ignores what it doesn't handle.
     """

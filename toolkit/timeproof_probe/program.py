@@ -22,18 +22,18 @@ def _result(servers: Servers, index: int, artifact: Dict[str, Any], out: BinaryI
     outcome = servers.run(index, None, out)
     result = dict(outcome, kind="result", id=artifact["id"], copies={})
     for k, copy in enumerate(artifact["copies"]):
-        # Altered files are nobody's to load; anything else that befell the native model says nothing here.
+        # Altered files may not be loaded; any other failure of the native model says nothing about a copy.
         if outcome["status"] == "altered":
-            told: Dict[str, Any] = {"status": "altered", "reason": outcome["reason"]}
+            copy_outcome: Dict[str, Any] = {"status": "altered", "reason": outcome["reason"]}
         else:
-            told = servers.run(index, k, out)
-            result["versions"] = dict(told.pop("versions"), **result["versions"])
-        result["copies"][copy["name"]] = told
+            copy_outcome = servers.run(index, k, out)
+            result["versions"] = dict(copy_outcome.pop("versions"), **result["versions"])
+        result["copies"][copy["name"]] = copy_outcome
     return result
 
 
 def _plain(path: str) -> int:
-    """Ask the one artifact whose metadata lies at `path`."""
+    """Run the one artifact whose metadata lies at `path`."""
     metadata = standalone.read_metadata(path)
     standalone.enter_profile(metadata)
     prctl.private()
@@ -48,7 +48,7 @@ def _plain(path: str) -> int:
 
 
 def _private() -> int:
-    """Take stdout away from libraries, which print to it, before any is loaded; give it to the caller."""
+    """Keep stdout for the caller: libraries, which print to it, get stderr in its place."""
     private = os.dup(1)
     os.dup2(2, 1)
     return private
@@ -59,7 +59,7 @@ def main(arguments: List[str]) -> int:
         try:
             return _plain(arguments[1])
         except (jobs.BadJob, OSError) as error:
-            print("{} can't be asked: {}".format(arguments[1], error), file=sys.stderr)
+            print("{} can't be run: {}".format(arguments[1], error), file=sys.stderr)
             return 2
     prctl.private()
     private = _private()

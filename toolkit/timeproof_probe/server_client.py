@@ -1,4 +1,4 @@
-"""The supervisor's end of a warmed server: starting it, waiting for its import, telling how it died."""
+"""The supervisor's end of a fork server: start it, wait for its import, say how it died."""
 
 import json
 import os
@@ -55,7 +55,7 @@ class Tail:
 
 
 class Server:
-    """The supervisor's end of one framework's warmed server."""
+    """The supervisor's end of one framework's fork server."""
 
     def __init__(self, job: Dict[str, Any], framework: str) -> None:
         self.framework = framework
@@ -63,12 +63,12 @@ class Server:
         self.ready = False
         self.log = Tail()
         self._kills = oom_kills()
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.log_fd, log_end = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            fork_server.serve(job, framework, theirs.fileno(), log_end)
-        theirs.close()
+            fork_server.serve(job, framework, server_end.fileno(), log_end)
+        server_end.close()
         os.close(log_end)
         os.set_blocking(self.log_fd, False)
 
@@ -79,7 +79,7 @@ class Server:
             pass
 
     def message(self) -> Dict[str, Any]:
-        """Take the next packet; an empty object means that the server is gone."""
+        """Receive the next packet; an empty object means that the server has ended."""
         try:
             data = self.control.recv(fork_server.PACKET)
         except OSError:
@@ -90,15 +90,15 @@ class Server:
         """Wait until the framework is imported; `failure` says why where it can't be."""
         until = time.monotonic() + timeout
         while not self.ready and self.failure is None:
-            left = until - time.monotonic()
-            if left <= 0:
+            remaining = until - time.monotonic()
+            if remaining <= 0:
                 self.failure = {"status": "timeout", "reason": "importing took over {} s".format(timeout)}
                 break
             watched: List[Any] = [self.control, self.log_fd]
-            found, _, _ = select.select(watched, [], [], left)
-            if self.log_fd in found:
+            ready, _, _ = select.select(watched, [], [], remaining)
+            if self.log_fd in ready:
                 self.read_log()
-            if self.control in found:
+            if self.control in ready:
                 state = self.message()
                 if not state:
                     self.failure = self.obituary("while it imported " + self.framework)

@@ -1,4 +1,4 @@
-"""The warmed servers of a job, one for each framework, and the order that is made between two artifacts."""
+"""The fork servers of a job, one for each framework, and the cleaning between two artifacts."""
 
 from typing import Any, BinaryIO, Dict, List, Optional
 
@@ -7,16 +7,16 @@ from timeproof_probe import leftovers, prctl, server_client, supervisor
 
 def _frameworks(job: Dict[str, Any]) -> List[str]:
     """Name the frameworks that the job needs, in the order of their first use."""
-    found: List[str] = []
+    names: List[str] = []
     for artifact in job["artifacts"]:
         for task in [artifact] + artifact["copies"]:
-            if task["framework"] not in found:
-                found.append(task["framework"])
-    return found
+            if task["framework"] not in names:
+                names.append(task["framework"])
+    return names
 
 
 class Servers:
-    """The warmed servers. All import at once, so that a second core is of use, and stay to the end."""
+    """The fork servers. All import at the same time, so that a second core is used, and run to the end."""
 
     def __init__(self, job: Dict[str, Any]) -> None:
         self._job = job
@@ -33,53 +33,58 @@ class Servers:
         framework = task["framework"]
         if self._used:
             self._settle()
-        ours = self._servers[framework]
-        ours.warm(max(artifact["timeout"], server_client.IMPORT_SECONDS))
-        if ours.failure is not None:
-            failed: Dict[str, Any] = {"signal": None, "versions": {}, "seconds": 0.0, "log": ours.log.text()}
-            failed.update(ours.failure)
-            return failed
+        server = self._servers[framework]
+        server.warm(max(artifact["timeout"], server_client.IMPORT_SECONDS))
+        if server.failure is not None:
+            failure: Dict[str, Any] = {
+                "signal": None,
+                "versions": {},
+                "seconds": 0.0,
+                "log": server.log.text(),
+            }
+            failure.update(server.failure)
+            return failure
         runner = "native" if copy is None else artifact["copies"][copy]["name"]
         timeout = task.get("timeout", artifact["timeout"])
         self._used = True
-        run = supervisor.Run(ours, index, copy, timeout, artifact["output_bytes"])
+        run = supervisor.Run(server, index, copy, timeout, artifact["output_bytes"])
         outcome = run.follow(out, {"id": artifact["id"], "runner": runner})
         if run.lost:
-            ours.close()
+            server.close()
         return outcome
 
     def _settle(self) -> None:
-        """Remove all that an artifact left, before the next one is asked. Raises leftovers.Unclean.
+        """Remove all that an artifact left, before the next one is run. Raises leftovers.Unclean.
 
-        A server that died of it is started again once nobody is left who could look into it.
+        A server that died of it is started again, once no process runs that could look into it.
         """
         self._end_others()
-        for ours in self._servers.values():
-            ours.go_on()
+        for server in self._servers.values():
+            server.go_on()
         leftovers.remove_shared()
         used = leftovers.used_folders()
         if used:  # an import may have files of its own there: wait for its end
-            for ours in self._servers.values():
-                ours.warm(server_client.IMPORT_SECONDS)
+            for server in self._servers.values():
+                server.warm(server_client.IMPORT_SECONDS)
             self._end_others()
             for folder in used:
                 leftovers.clean(folder)
-        for framework, ours in self._servers.items():
-            if ours.is_dead():
-                ours.close()
+        for framework, server in self._servers.items():
+            if server.is_dead():
+                server.close()
                 self._servers[framework] = server_client.Server(self._job, framework)
 
     def _end_others(self) -> None:
-        """End every process but this one and the servers, and what those need that still import."""
-        there = list(self._servers.values())
+        """End every process but this one, the servers, and the children of those that still import."""
+        servers = list(self._servers.values())
         try:
-            leftovers.end_processes([s.pid for s in there], [s.pid for s in there if s.importing])
+            leftovers.end_processes([s.pid for s in servers], [s.pid for s in servers if s.importing])
         except leftovers.Unclean:
             leftovers.end_all()
 
     def close(self) -> None:
-        for ours in self._servers.values():
-            ours.close()
+        for server in self._servers.values():
+            server.close()
         try:
             leftovers.end_processes([])
         except leftovers.Unclean:

@@ -1,4 +1,4 @@
-"""Without a toolkit on the host: one artifact, asked by its metadata file; its answers as a tar of files.
+"""Without a toolkit on the host: run one artifact, named by its metadata file, and give its outputs as a tar.
 
 The members `output_0`, `output_1`, … hold the bytes of the arrays in C order, and nothing else: their
 SHA-256 are those that the metadata lists, in the same order.
@@ -22,24 +22,24 @@ Run = Callable[[BinaryIO], Dict[str, Any]]
 
 
 def read_metadata(path: str) -> Dict[str, Any]:
-    """Read the part of a metadata file that is needed here. Raises BadJob and OSError."""
+    """Read the part of a metadata file that a job needs. Raises BadJob and OSError."""
     with open(path, "rb") as stream:
         data = stream.read(jobs.JOB_LIMIT)
     try:
-        told = json.loads(data.decode("utf-8"))
-        found = {
-            "framework": told["framework"]["name"],
-            "model": told["model"]["file"],
-            "options": told["model"]["options"],
-            "files": [f for f in told["files"] if f["role"] not in ("optional", "witness")],
-            "reference": [f["path"] for f in told["files"] if f["role"] == "reference"][0],
-            "names": [i["name"] for i in told["inputs"]],
-            "threads": told["profile"]["threads"],
-            "variables": {str(k): str(v) for k, v in told["profile"]["variables"].items()},
+        document = json.loads(data.decode("utf-8"))
+        metadata = {
+            "framework": document["framework"]["name"],
+            "model": document["model"]["file"],
+            "options": document["model"]["options"],
+            "files": [f for f in document["files"] if f["role"] not in ("optional", "witness")],
+            "reference": [f["path"] for f in document["files"] if f["role"] == "reference"][0],
+            "names": [i["name"] for i in document["inputs"]],
+            "threads": document["profile"]["threads"],
+            "variables": {str(k): str(v) for k, v in document["profile"]["variables"].items()},
         }
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise jobs.BadJob("it is no artifact's metadata: {!r}".format(error))
-    return found
+    return metadata
 
 
 def enter_profile(metadata: Dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def enter_profile(metadata: Dict[str, Any]) -> None:
 
 
 def job_of(metadata: Dict[str, Any], directory: str) -> Dict[str, Any]:
-    """Spell the job that asks this one artifact, and its native model alone. Raises BadJob."""
+    """Make the job that runs this one artifact, and its native model alone. Raises BadJob."""
     return jobs.check(
         {
             "contract": wire.CONTRACT,
@@ -76,9 +76,9 @@ def job_of(metadata: Dict[str, Any], directory: str) -> Dict[str, Any]:
 
 
 def give(run: Run, out: BinaryIO) -> int:
-    """Run the artifact, and write its outputs to `out` once all is known to be well; else nothing.
+    """Run the artifact, and write its outputs to `out` if it succeeds; else write nothing.
 
-    Returns the exit code: 0, or 1 where there is no answer; why stands on stderr.
+    Returns the exit code: 0, or 1 where there are no outputs; stderr then says why.
     """
     with tempfile.TemporaryFile() as frames:
         outcome = run(frames)
@@ -101,8 +101,8 @@ def _add(tar: tarfile.TarFile, frames: BinaryIO) -> None:
     info = tarfile.TarInfo("output_{}".format(header["index"]))
     info.size, info.mode = header["payload"], 0o644
     tar.addfile(info, _Part(frames, info.size))
-    told: List[Any] = [info.name, header["name"], header["dtype"], header["shape"]]
-    print("{}: {}, {} {}".format(*told), file=sys.stderr)
+    words: List[Any] = [info.name, header["name"], header["dtype"], header["shape"]]
+    print("{}: {}, {} {}".format(*words), file=sys.stderr)
 
 
 class _Part(io.RawIOBase):
@@ -111,9 +111,9 @@ class _Part(io.RawIOBase):
     def __init__(self, stream: BinaryIO, size: int) -> None:
         io.RawIOBase.__init__(self)
         self._stream = stream
-        self._left = size
+        self._remaining = size
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(data)
+        data = self._stream.read(self._remaining if size < 0 else min(size, self._remaining))
+        self._remaining -= len(data)
         return data

@@ -1,6 +1,6 @@
-"""Follows one child from its start to its end: its stream, its log, its time, its death.
+"""Follows one child from its start to its end: its stream, its log, its time, its exit.
 
-Imports nothing heavy and reads no model: this process must live to the end.
+It imports no framework and reads no model: this process must live to the end.
 """
 
 import fcntl
@@ -30,45 +30,45 @@ class _InvalidOutput(Exception):
 
 
 def _clean_output(header: Dict[str, Any]) -> Dict[str, Any]:
-    """Keep what the contract knows, in its types: a child that runs a model's code may say anything."""
+    """Keep the fields of the contract, in its types: a child that runs a model's code may write anything."""
     shape = header.get("shape")
     sized = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     named = isinstance(header.get("name"), str) and type(header.get("index")) is int
     if not (sized and named and isinstance(header.get("dtype"), (str, list))):
         raise wire.WireError("an output without name, index, dtype or shape")
-    told = {key: header[key] for key in ("name", "index", "dtype", "shape")}
+    output = {key: header[key] for key in ("name", "index", "dtype", "shape")}
     if isinstance(header.get("from"), str):
-        told["from"] = header["from"]
-    return told
+        output["from"] = header["from"]
+    return output
 
 
 def _clean_end(header: Dict[str, Any]) -> Dict[str, Any]:
     versions = header.get("versions")
     if not isinstance(versions, dict):
         versions = {}
-    told = {
+    end = {
         "status": header["status"],
         "reason": wire.plain(header.get("reason", "")),
         "versions": {wire.plain(k, 100): wire.plain(v, 100) for k, v in list(versions.items())[:20]},
     }
     if isinstance(header.get("path"), str):
-        told["path"] = wire.plain(header["path"])
+        end["path"] = wire.plain(header["path"])
     if header.get("more") is True:
-        told["more"] = True
-    return told
+        end["more"] = True
+    return end
 
 
-def _clean_round_trip(told: Any) -> Dict[str, Any]:
-    """Keep what the contract knows of a round trip. Raises WireError."""
-    if not isinstance(told, dict) or told.get("status") not in ("identical", "differs", "failed"):
+def _clean_round_trip(report: Any) -> Dict[str, Any]:
+    """Keep the fields that the contract has for a round trip. Raises WireError."""
+    if not isinstance(report, dict) or report.get("status") not in ("identical", "differs", "failed"):
         raise wire.WireError("a round trip of no known status")
-    found = {"status": told["status"]}
-    if told.get("reason"):
-        found["reason"] = wire.plain(told["reason"], 300)
-    listed = told.get("differences")
-    if isinstance(listed, list) and listed:
-        found["differences"] = [wire.plain(said, 300) for said in listed[: round_trip.SHOWN + 1]]
-    return found
+    facts = {"status": report["status"]}
+    if report.get("reason"):
+        facts["reason"] = wire.plain(report["reason"], 300)
+    differences = report.get("differences")
+    if isinstance(differences, list) and differences:
+        facts["differences"] = [wire.plain(sentence, 300) for sentence in differences[: round_trip.SHOWN + 1]]
+    return facts
 
 
 class Run:
@@ -87,8 +87,8 @@ class Run:
         self._lost = False
         self._silent: Set[int] = set()
         self.log = Tail()
-        self.data, theirs = os.pipe()
-        self.err, their_err = os.pipe()
+        self.data, data_end = os.pipe()
+        self.err, err_end = os.pipe()
         for fd in (self.data, self.err):
             os.set_blocking(fd, False)
         try:
@@ -96,14 +96,14 @@ class Run:
         except OSError:
             pass
         try:
-            fork_server.send_with(warmed.control, {"artifact": index, "copy": copy}, [theirs, their_err])
+            fork_server.send_with(warmed.control, {"artifact": index, "copy": copy}, [data_end, err_end])
         except OSError:
             self._lost = True
-        os.close(theirs)
-        os.close(their_err)
+        os.close(data_end)
+        os.close(err_end)
 
     def _pump(self, fd: int) -> bool:
-        """Read what is there; say whether the pipe may have more."""
+        """Read what the pipe holds; say whether it may hold more."""
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
@@ -115,24 +115,24 @@ class Run:
         return bool(data)
 
     def _wait(self) -> None:
-        """Wait for anything: bytes, words, the child's end, or the time."""
+        """Wait for bytes, for words of the log, for the child's end, or for the end of the time."""
         if self._exit is not None or self._lost:
-            # Whoever it left behind may hold the pipe open: what is in it now is all that counts.
+            # A process that it started may hold the pipe open: only what is in it now counts.
             if not self._pump(self.data):
                 raise _Ended
             return
-        left = self._until - time.monotonic()
-        if left <= 0:
+        remaining = self._until - time.monotonic()
+        if remaining <= 0:
             raise _Late
-        own = [fd for fd in (self.data, self.err) if fd not in self._silent]
+        pipes = [fd for fd in (self.data, self.err) if fd not in self._silent]
         fds: List[Any] = [self._server.control, self._server.log_fd]
-        found, _, _ = select.select(fds + own, [], [], left)
-        for fd in own:
-            if fd in found and not self._pump(fd):
+        ready, _, _ = select.select(fds + pipes, [], [], remaining)
+        for fd in pipes:
+            if fd in ready and not self._pump(fd):
                 self._silent.add(fd)
-        if self._server.log_fd in found:
+        if self._server.log_fd in ready:
             self._server.read_log()
-        if self._server.control in found:
+        if self._server.control in ready:
             self._hear(self._server.message())
 
     def _hear(self, message: Dict[str, Any]) -> None:
@@ -152,27 +152,27 @@ class Run:
         return data
 
     def forward(self, size: int, out: BinaryIO) -> None:
-        """Copy `size` bytes to `out`; zeros take the place of what the child did not live to send.
+        """Copy `size` bytes to `out`; zeros stand for those that the child did not send before it died.
 
-        The host has been told of `size` bytes already; the result's status says that they don't count.
+        The header with `size` is sent already; the result's status says that the bytes don't count.
         """
-        left = size
+        remaining = size
         try:
-            while left:
+            while remaining:
                 if not self._buffer:
                     self._wait()
                     continue
-                part = bytes(self._buffer[:left])
+                part = bytes(self._buffer[:remaining])
                 del self._buffer[: len(part)]
-                left -= len(part)
+                remaining -= len(part)
                 begun = time.monotonic()
                 wire.write_all(out, part)
                 self._until += time.monotonic() - begun  # a slow reader is not the model's fault
         finally:
-            while left:
-                part = bytes(min(left, _CHUNK))
+            while remaining:
+                part = bytes(min(remaining, _CHUNK))
                 wire.write_all(out, part)
-                left -= len(part)
+                remaining -= len(part)
 
     def follow(self, out: BinaryIO, identity: Dict[str, Any]) -> Dict[str, Any]:
         """Read the child's frames to their end, passing its outputs on; return the outcome."""
@@ -199,25 +199,25 @@ class Run:
         return outcome
 
     def _follow(self, out: BinaryIO, identity: Dict[str, Any]) -> Dict[str, Any]:
-        given = 0
+        total = 0
         for _ in range(child.OUTPUTS_LIMIT + 1):
             header = wire.read_frame(self.exactly)
             if header["kind"] == "end" and header.get("status") in wire.STATUSES:
                 return _clean_end(header)
             if header["kind"] != "output":
                 raise wire.WireError("a frame of the kind {!r}".format(wire.plain(header["kind"], 80)))
-            given += header["payload"]
-            if given > self._allowed:
+            total += header["payload"]
+            if total > self._allowed:
                 raise _InvalidOutput("the outputs have more than {} bytes".format(self._allowed))
-            told = _clean_output(header)
-            told.update(identity, kind="output", payload=header["payload"])
-            wire.write_all(out, wire.encode_header(told))
+            output = _clean_output(header)
+            output.update(identity, kind="output", payload=header["payload"])
+            wire.write_all(out, wire.encode_header(output))
             self.forward(header["payload"], out)
             out.flush()
         raise wire.WireError("more than {} outputs".format(child.OUTPUTS_LIMIT))
 
     def _more(self) -> Dict[str, Any]:
-        """Read the frame after the end: whatever befalls the child by now, its answers stand."""
+        """Read the frame after the end. Whatever happens to the child by now, its outputs count."""
         try:
             header = wire.read_frame(self.exactly)
             if header["kind"] != "facts" or header["payload"]:
@@ -232,13 +232,13 @@ class Run:
         return {"status": "failed", "reason": reason}
 
     def _finish(self) -> None:
-        """End the child and all that it started, and let the server bury it."""
+        """End the child and all that it started, and let the server collect it."""
         until = time.monotonic() + 10.0
         while self._exit is None and not self._lost:
             if self._pid:
                 kill_group(self._pid)
-            found, _, _ = select.select([self._server.control], [], [], max(0.0, until - time.monotonic()))
-            if not found:
+            ready, _, _ = select.select([self._server.control], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
                 self._lost = True
                 break
             self._hear(self._server.message())

@@ -1,4 +1,4 @@
-"""The one table that a model of trees is asked with, put together from the recorded arrays.
+"""The one table that a model of trees takes, put together from the recorded arrays.
 
 An artifact's option `sparse` says that its arrays are those of a sparse matrix: `format` (csr or csc) and
 `shape`. Without it there is one array, which is the table.

@@ -15,7 +15,7 @@ REASON_LIMIT = 4096  # characters of a result's `reason`
 LOG_LIMIT = 8192  # bytes kept of what a child printed
 PAYLOAD_LIMIT = 2**53  # the largest integer that every JSON reader holds exactly
 
-WITNESSES = ("float64",)  # how else than natively a model can be asked; told in the first frame
+WITNESSES = ("float64",)  # other ways to run a model than natively; listed in the first frame
 NO_LOADER = "the probe has no loader for"  # and the framework; so begins the reason of such a refusal
 STATUSES = ("ok", "refused", "altered", "crashed", "timeout", "out_of_memory", "too_large")
 
@@ -60,10 +60,10 @@ def write_frame(stream: BinaryIO, header: Dict[str, Any], payload: Any = b"") ->
 
 
 def _pairs(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
         raise ValueError("a key stands twice in one object")
-    return found
+    return mapping
 
 
 def _constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Count what a model computes, so that a witness is bounded by that, and not by how busy the machine is.
+"""Counts what a model computes, so that this bounds a witness, and not how busy the machine is.
 
 The unit is one multiply-add of a matrix product. Every operator costs some for being called, and some for
 each element of its result. The sum is the same on every machine.

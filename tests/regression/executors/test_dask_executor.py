@@ -36,7 +36,7 @@ from timeproof.cli.main import make_app
 from timeproof.engines.docker import connect
 from timeproof.regression.report import Report
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ while not os.path.exists(os.path.join(os.path.dirname(os.path.dirname(__file__))
 
 
 def attendants(scratch: Path) -> dict[int, int]:
-    """The processes that attend to a piece: their workers', by their own. Only those of one cluster."""
+    """The processes that attend to a batch: their workers', by their own. Only those of one cluster."""
     module = b"timeproof.regression.executors.dask.worker_process"
     workers = {}
     for folder in Path("/proc").iterdir():
@@ -90,7 +90,7 @@ class Site:
             "DOCKER_CONFIG": str(self.registry.docker_login(self.folder / "docker")),
             "XDG_CACHE_HOME": str(self.folder / f"cache-{name}"),
             "TMPDIR": str(self.scratch),
-            # A pulled wire is a lost connection after seconds, and not after half a minute.
+            # A pulled wire is a lost connection after seconds, not after half a minute. Dask takes no less.
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
         }
 
@@ -105,6 +105,8 @@ class Site:
         words = ["-m", "timeproof", "regress", str(archive.root), "--scheduler", self.scheduler]
         words += ["--registry", f"http://{self.registry.host}/models", "--out", str(out), *more]
         words += ["--env", archive.environment_names()[0], "--timeout", "3000"]
+        # It ends as soon as the lost host is cleaned up; a loaded machine may need minutes for that.
+        words += ["--await-cleanup", str(HANG_SECONDS)]
         return self.start("desk", words, "unix:///nowhere.sock")
 
     def report(self, coordinator: subprocess.Popen[bytes], out: Path) -> dict[str, Any]:
@@ -216,7 +218,7 @@ def alone(many, tmp_path_factory) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.fixture
 def gated(sealed, tmp_path) -> Archive:
-    """The sealed archive, and one more artifact, which waits at a gate; all of them are one piece."""
+    """The sealed archive, and one more artifact, which waits at a gate; all of them are one batch."""
     archive = Archive(copy_archive(sealed.root, tmp_path / "gated"))
     another_gated(archive)
     return archive
@@ -326,7 +328,7 @@ def test_a_killed_coordinator_frees_its_workers_and_is_resumed(site, gated, alon
     at_the_gate(site, out)
     coordinator.kill()
     coordinator.wait()
-    # Nobody opens the gate: the piece ends because nobody waits for it.
+    # Nobody opens the gate: the batch ends because nobody waits for it.
     wait_until(lambda: not attendants(site.scratch) and not site.containers(), lambda: site.logs)
     assert known(out) == OTHERS
     with Gate(site.scratch):
@@ -343,7 +345,7 @@ def test_a_lost_connection_is_made_again_and_changes_nothing(site, gated, alone,
     if machine == "worker":
         machine = machine_of(worker)
     site.network.unplug(machine)
-    # The connection is given up at both ends, and whoever ran the piece stops.
+    # The connection is given up at both ends, and the process that ran the batch stops.
     wait_until(lambda: attendant not in attendants(site.scratch), lambda: site.logs)
     site.network.plug(machine)
     with Gate(site.scratch):

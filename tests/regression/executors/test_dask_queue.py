@@ -1,9 +1,10 @@
-"""Which piece goes where, and what becomes of those whose worker dies: rows 42 and 43, without a network."""
+"""Which batch goes where, and what becomes of those whose worker dies: rows 42 and 43, without a network."""
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.laws import examples
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.batch import Batch
@@ -70,7 +71,7 @@ def test_an_image_that_nobody_can_get_loses_its_cells_with_the_reason():
     assert queue.take("w1").environment == "other"
 
 
-def test_a_piece_that_fails_is_tried_a_bounded_number_of_times():
+def test_a_batch_that_fails_is_tried_a_bounded_number_of_times():
     queue = BatchQueue([batch("a")])
     for _ in range(ATTEMPTS - 1):
         assert queue.failed(queue.take("w"), "the engine failed") == []
@@ -83,7 +84,7 @@ KILLERS = st.sets(st.integers(0, 19))
 FATES = st.lists(st.sampled_from(["run", "return", "fail", "die", "no image"]), max_size=60)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=5), KILLERS, FATES, st.randoms())
 def test_every_artifact_ends_as_known_or_lost_whatever_happens(sizes, killers, fates, random):
     """Artifacts whose number is among `killers` always take their worker with them."""

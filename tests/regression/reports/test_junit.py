@@ -7,9 +7,10 @@ from xml.etree import ElementTree as XML
 
 import pytest
 import xmlschema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.example_report import example, hostile
+from support.laws import examples
 
 from timeproof.compare.verdict import Verdict
 from timeproof.regression.report import Report
@@ -103,7 +104,7 @@ def test_hostile_words_stay_words() -> None:
 
 
 @given(st.text(st.characters(), max_size=60))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_text_survives_a_reader(text: str) -> None:
     element = XML.Element("e", {"a": fit(text)})
     element.text = fit(text)

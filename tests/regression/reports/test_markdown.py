@@ -8,9 +8,10 @@ from html import unescape
 import cmarkgfm
 import pytest
 from cmarkgfm.cmark import Options
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.example_report import HOSTILE, example, hostile, large
+from support.laws import examples
 
 from timeproof.regression.report import Report
 from timeproof.regression.reports.markdown import LIMIT, block, cellcode, code, render_markdown
@@ -103,14 +104,14 @@ def test_hostile_words_stay_words() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(HOSTILE))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_text_in_a_span_is_code_and_nothing_else(text: str) -> None:
     found = html(f"- a {code(text)} b")
     assert re.fullmatch(r"<ul>\n<li>a (<code>[^<]*</code>|–) b</li>\n</ul>\n", found), found
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(HOSTILE))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_any_text_in_a_table_fills_one_cell(text: str) -> None:
     found = html(f"| a | b |\n|---|---|\n| {cellcode(text)} | c |\n")
     assert re.search(
@@ -119,7 +120,7 @@ def test_any_text_in_a_table_fills_one_cell(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(HOSTILE))
-@settings(deadline=None, max_examples=200)
+@examples(200)
 def test_any_text_in_a_block_stays_in_it(text: str) -> None:
     found = html("\n".join([*block(text), "", "after"]))
     assert re.fullmatch(r"<pre><code>[^<]*</code></pre>\n<p>after</p>\n", found), found

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,13 +56,17 @@ def sync_folder(folder: Path) -> None:
 _MANY = 64  # files from which on several are made durable at once: a journal takes them together
 
 
-def sync_tree(folder: Path) -> None:
-    """Make every file and folder below `folder` durable."""
+def sync_all(paths: Iterable[Path]) -> None:
+    """Make files, and folders with all that is below them, durable: files first, then the folders."""
     files: list[str] = []
     folders: list[Path] = []
-    for here, _, names in os.walk(folder):
-        files += [os.path.join(here, name) for name in names]
-        folders.append(Path(here))
+    for path in paths:
+        if path.is_symlink() or not path.is_dir():
+            files.append(os.fspath(path))
+            continue
+        for folder, _, names in os.walk(path):
+            files += [os.path.join(folder, name) for name in names]
+            folders.append(Path(folder))
     if len(files) < _MANY:
         for file in files:
             _sync_file(file)
@@ -72,6 +76,30 @@ def sync_tree(folder: Path) -> None:
                 pass
     for each in folders:
         sync_folder(each)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and folder below `folder` durable."""
+    sync_all([folder])
+
+
+def sync_folders_up(folder: Path, root: Path) -> None:
+    """Make the names in `folder` durable, and those of every folder on the way up to `root`, which included.
+
+    `folder` is `root`, or lies below it.
+    """
+    for each in (folder, *folder.parents):
+        sync_folder(each)
+        if each == root:
+            return
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and the folders above it that are missing, and make their names durable."""
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def _sync_file(path: str) -> None:
@@ -123,7 +151,7 @@ def write(path: Path, data: bytes, *, replace: bool = True) -> None:
 def lock(folder: Path, name: str = _LOCK) -> Iterator[None]:
     """Hold the one writer's lock of `folder`; the kernel frees it when the process dies."""
     with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -140,7 +168,7 @@ class Staging:
 
     def __init__(self, parent: Path, label: str = "") -> None:
         with storage(parent):
-            parent.mkdir(parents=True, exist_ok=True)
+            make_folder(parent)
             while True:
                 self.path = parent / f"{STAGING}{label}{'-' if label else ''}{secrets.token_hex(8)}"
                 # The guard stands beside the folder, so that renaming the folder moves only its content.

@@ -52,9 +52,9 @@ class Digest:
         size = 0
         while n := stream.readinto(buffer):  # type: ignore[attr-defined]  # every raw file has it
             state.update(buffer[:n])
-            left = buffer[:n]
-            while sink is not None and left:
-                taken = sink.write(left)
-                left = left[taken if isinstance(taken, int) else len(left) :]
+            unwritten = buffer[:n]
+            while sink is not None and unwritten:
+                taken = sink.write(unwritten)
+                unwritten = unwritten[taken if isinstance(taken, int) else len(unwritten) :]
             size += n
         return cls(state.hexdigest()), size

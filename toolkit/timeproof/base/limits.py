@@ -42,7 +42,11 @@ class Limits:
     npy_header_bytes: int = 65536  # bytes of one .npy header
 
     def bounded(
-        self, *, artifact_seconds: float | None = None, container_mebibytes: int | None = None
+        self,
+        *,
+        artifact_seconds: float | None = None,
+        container_mebibytes: int | None = None,
+        cluster_cleanup: float | None = None,
     ) -> Limits:
         """These limits, with the bounds that a user sets; None leaves a bound as it is."""
         limits = self
@@ -50,6 +54,8 @@ class Limits:
             limits = replace(limits, artifact_seconds=artifact_seconds)
         if container_mebibytes is not None:
             limits = replace(limits, container_memory=container_mebibytes * 2**20)
+        if cluster_cleanup is not None:
+            limits = replace(limits, cluster_cleanup=cluster_cleanup)
         return limits
 
 

@@ -38,8 +38,8 @@ def check_relative(path: str) -> str:
         raise UnsafePath(path, "it holds a lone surrogate") from None
     if len(encoded) > LIMITS.path_bytes:
         raise UnsafePath(path[:80] + "…", f"it is longer than {LIMITS.path_bytes} bytes")
-    if found := _FORBIDDEN.search(path):
-        raise UnsafePath(path, f"it holds {found.group()!r}")
+    if match := _FORBIDDEN.search(path):
+        raise UnsafePath(path, f"it holds {match.group()!r}")
     if path.startswith("/"):
         raise UnsafePath(path, "it is absolute")
     if unicodedata.normalize("NFC", path) != path:
@@ -62,7 +62,7 @@ def check_collisions(paths: Iterable[str]) -> None:
     That is where they, or folders of them, differ only by case or Unicode spelling; where a path is
     listed twice; and where one is a file and another lies below it.
     """
-    seen: dict[str, str] = {}
+    spellings: dict[str, str] = {}
     listed: set[str] = set()
     folders: set[str] = set()
     for path in paths:
@@ -73,7 +73,7 @@ def check_collisions(paths: Iterable[str]) -> None:
         for depth in range(1, len(parts) + 1):
             prefix = "/".join(parts[:depth])
             key = unicodedata.normalize("NFC", prefix).casefold()
-            other = seen.setdefault(key, prefix)
+            other = spellings.setdefault(key, prefix)
             if other != prefix:
                 raise UnsafePath(path, f"on some file systems it is the same file as {other!r}")
             if depth < len(parts):
@@ -131,41 +131,48 @@ def open_within(parent: int, root: Path, relative: str) -> BinaryIO:
     return os.fdopen(_open(parent, name, root, relative, relative), "rb", buffering=0)
 
 
-def _open(at: int, name: str, root: Path, here: str, wanted: str) -> int:
-    """Open a folder on the way to `wanted`, or where `here` is `wanted`, the file."""
-    last = here == wanted
+def _open(at: int, name: str, root: Path, reached: str, wanted: str) -> int:
+    """Open a folder on the way to `wanted`, or where `reached` is `wanted`, the file."""
+    last = reached == wanted
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
         if not (stat.S_ISREG(mode) if last else stat.S_ISDIR(mode)):
-            raise NotRegular(root / here, _kind(mode))
+            raise NotRegular(root / reached, _kind(mode))
         fd = os.open(name, flags | (0 if last else os.O_DIRECTORY), dir_fd=at)
     except FileNotFoundError:
         raise Missing(root / wanted) from None
     except OSError as error:
         if error.errno not in _CHANGED:
             raise
-        raise NotRegular(root / here, "changing under our feet") from error
+        raise NotRegular(root / reached, "changing under our feet") from error
     if last and not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise NotRegular(root / here, "changing under our feet")
+        raise NotRegular(root / reached, "changing under our feet")
     return fd
 
 
 def list_tree(root: Path) -> list[str]:
     """List everything below `root` that is not a folder, as sorted relative POSIX paths.
 
-    Links are listed, never followed. Raises nothing for odd names: they come back as they are.
+    Links are listed, never followed. Raises nothing for odd names: they come back as they are. Folders that
+    others remove meanwhile are left out; FileNotFoundError only where `root` itself is absent.
     """
-    found: list[str] = []
+    paths: list[str] = []
     stack = [("", root)]
     while stack:
         prefix, folder = stack.pop()
-        with os.scandir(folder) as entries:
+        try:
+            entries = os.scandir(folder)
+        except FileNotFoundError:
+            if not prefix:
+                raise
+            continue
+        with entries:
             for entry in entries:
                 name = prefix + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     stack.append((name + "/", Path(entry.path)))
                 else:
-                    found.append(name)
-    return sorted(found)
+                    paths.append(name)
+    return sorted(paths)

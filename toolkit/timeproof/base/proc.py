@@ -1,8 +1,8 @@
 """The one door for subprocesses.
 
-Every command that the toolkit starts goes through `run`, or through `follow` where its output is handed
-on as it comes: an argument list (never a shell), output decoded with replacement, a bounded tail kept
-for messages, and the whole process group ended when the time is over or the caller is interrupted.
+Every command that the toolkit starts goes through `run`, or through `streaming.follow` where its output is
+handed on as it comes: an argument list (never a shell), output decoded with replacement, a bounded tail
+kept for messages, and the whole process group ended when the time is over or the caller is interrupted.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +20,12 @@ from pathlib import Path
 from typing import IO
 
 from timeproof.base.limits import LIMITS
-from timeproof.errors import TimeproofError, ToolFailed, ToolMissing
+from timeproof.errors import ToolFailed, ToolMissing
 
 _TAIL_LINES = 40
-_PIECE = 1 << 16  # bytes read or written in one go
+PIECE = 1 << 16  # bytes read or written in one go
 _GLANCE = 0.2  # seconds between looks at a process whose pipes are silent
-_AFTER = 5.0  # seconds that others may go on talking after a process has ended
-_TO_END = 15.0  # seconds that a process has to end when it is asked to
+AFTER = 5.0  # seconds that others may go on talking after a process has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,8 @@ class Completed:
     tail: str
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started in its group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -57,7 +55,7 @@ class _Talk:
         stdout_limit: int,
     ) -> None:
         self._process = process
-        self._left = memoryview(stdin)
+        self._unsent = memoryview(stdin)
         self._on_line = on_line
         self._limit = stdout_limit
         self._line = bytearray()
@@ -99,17 +97,17 @@ class _Talk:
             now = time.monotonic()
             if self._process.poll() is not None:
                 ended = now if ended is None else ended
-                if not ready or now > ended + _AFTER:
+                if not ready or now > ended + AFTER:
                     break
             if self.flooded or now >= deadline:
                 over = not self.flooded
-                _end_group(self._process)
+                end_group(self._process)
                 break
         try:
             self._process.wait(timeout=max(0.0, deadline - time.monotonic()) if not over else None)
         except subprocess.TimeoutExpired:
             over = True
-            _end_group(self._process)
+            end_group(self._process)
             self._process.wait()
         self._end_line()
         return over
@@ -117,16 +115,16 @@ class _Talk:
     def _give(self) -> bool:
         assert self._process.stdin is not None
         try:
-            self._left = self._left[os.write(self._process.stdin.fileno(), self._left[:_PIECE]) :]
+            self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent[:PIECE]) :]
         except BlockingIOError:
             return True
         except BrokenPipeError:  # it needn't read what it was given
             return False
-        return bool(self._left)
+        return bool(self._unsent)
 
     def _hear_out(self) -> bool:
         assert self._process.stdout is not None
-        data = os.read(self._process.stdout.fileno(), _PIECE)
+        data = os.read(self._process.stdout.fileno(), PIECE)
         self.flooded = len(self.out) + len(data) > self._limit
         if not self.flooded:
             self.out += data
@@ -134,7 +132,7 @@ class _Talk:
 
     def _hear_err(self) -> bool:
         assert self._process.stderr is not None
-        data = os.read(self._process.stderr.fileno(), _PIECE)
+        data = os.read(self._process.stderr.fileno(), PIECE)
         for part in data.splitlines(keepends=True):
             self._line += part
             if part.endswith((b"\n", b"\r")) or len(self._line) >= LIMITS.log_bytes:
@@ -151,13 +149,14 @@ class _Talk:
             self._on_line(line)
 
 
-def _start(
+def start(
     argv: Sequence[str | Path],
     stdin: int | IO[bytes],
     env: Mapping[str, str] | None,
     cwd: Path | None,
     advice: str,
 ) -> subprocess.Popen[bytes]:
+    """Start `argv` in a group of its own, its output in pipes. Raises ToolMissing, ToolFailed."""
     words = [os.fspath(a) for a in argv]
     tool = os.path.basename(words[0])
     try:
@@ -210,13 +209,13 @@ def run(
     """
     words = tuple(os.fspath(a) for a in argv)
     tool = os.path.basename(words[0])
-    process = _start(words, subprocess.DEVNULL if stdin is None else subprocess.PIPE, env, cwd, advice)
+    process = start(words, subprocess.DEVNULL if stdin is None else subprocess.PIPE, env, cwd, advice)
     talk = _Talk(process, stdin or b"", on_line, stdout_limit)
     try:
         with talk:
             over = talk.follow(time.monotonic() + timeout)
     except BaseException:
-        _end_group(process)
+        end_group(process)
         process.wait()
         raise
     text = "\n".join(talk.tail)[-LIMITS.log_bytes :]
@@ -225,102 +224,6 @@ def run(
     if over:
         raise ToolFailed(tool, None, text)
     if check and process.returncode != 0:
-        shown = text or bytes(talk.out[-4000:]).decode("utf-8", "replace")
-        raise ToolFailed(tool, process.returncode, shown)
+        output = text or bytes(talk.out[-4000:]).decode("utf-8", "replace")
+        raise ToolFailed(tool, process.returncode, output)
     return Completed(words, process.returncode, bytes(talk.out), text)
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """How a followed command ended. `late`: its time was over, and it was ended."""
-
-    exit_code: int
-    late: bool
-    tail: str  # the last of its stderr, as text
-    seconds: float
-
-
-def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
-    while data := stream.read1(_PIECE):  # type: ignore[attr-defined]  # Popen's pipes are buffered readers
-        tail += data
-        del tail[: -LIMITS.log_bytes]
-
-
-def follow(
-    argv: Sequence[str | Path],
-    consume: Callable[[Callable[[int], bytes]], None],
-    *,
-    end: Callable[[], None],
-    timeout: float,
-    started: Callable[[int], None] = lambda _: None,
-    stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    advice: str = "",
-) -> Followed:
-    """Run `argv` to its end, handing its stdout to `consume` as it comes; memory stays flat.
-
-    Args:
-        consume: gets a function that gives exactly so many bytes, or raises EOFError.
-        end: asks whatever `argv` started to end, when the time is over or `consume` has raised; who does
-            not end within seconds is killed.
-        timeout: seconds.
-        started: gets the number of the process.
-
-    Raises ToolMissing, ToolFailed (it can't be started), and what `consume` raises but for EOFError.
-    """
-    begun = time.monotonic()
-    with tempfile.TemporaryFile() as given:
-        given.write(stdin)
-        given.seek(0)
-        process = _start(argv, given, env, cwd, advice)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    started(process.pid)
-    out, tail, late = process.stdout, bytearray(), threading.Event()
-    listening = threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
-    listening.start()
-
-    def over() -> None:
-        late.set()
-        _ask_to_end(process, end)
-
-    def exactly(size: int) -> bytes:
-        data = out.read(size)
-        if len(data) < size:
-            raise EOFError(f"{size} bytes awaited, {len(data)} came")
-        return data
-
-    clock = threading.Timer(timeout, over)
-    clock.daemon = True
-    clock.start()
-    try:
-        with suppress(EOFError):
-            consume(exactly)
-        while out.read(_PIECE):
-            pass
-        process.wait()
-    except BaseException:
-        out.close()  # first: who waits until somebody reads would not hear that it is to end
-        _ask_to_end(process, end)
-        raise
-    finally:
-        clock.cancel()
-        _end_group(process)  # whom it left behind
-        process.wait()
-        listening.join(_AFTER)
-        for stream in (out, process.stderr):
-            with suppress(OSError, ValueError):
-                stream.close()
-    return Followed(
-        process.returncode, late.is_set(), tail.decode("utf-8", "replace"), time.monotonic() - begun
-    )
-
-
-def _ask_to_end(process: subprocess.Popen[bytes], end: Callable[[], None]) -> None:
-    with suppress(TimeproofError):
-        end()
-    try:
-        process.wait(timeout=_TO_END)
-    except subprocess.TimeoutExpired:
-        _end_group(process)

@@ -10,24 +10,24 @@ from typing import Protocol
 class Progress(Protocol):
     """What a flow calls while it works. Every call is cheap, and may be ignored."""
 
-    def step(self, what: str) -> None:
+    def step(self, text: str) -> None:
         """Begin a step that may take over two seconds; it ends where the next one begins."""
 
-    def detail(self, what: str) -> None:
+    def detail(self, text: str) -> None:
         """Say what the step is doing right now, in a few words."""
 
-    def note(self, what: str) -> None:
+    def note(self, text: str) -> None:
         """Say something that the user should still see afterwards."""
 
 
 class Silent:
     """The default: nothing is said."""
 
-    def step(self, what: str) -> None: ...
+    def step(self, text: str) -> None: ...
 
-    def detail(self, what: str) -> None: ...
+    def detail(self, text: str) -> None: ...
 
-    def note(self, what: str) -> None: ...
+    def note(self, text: str) -> None: ...
 
 
 SILENT: Progress = Silent()

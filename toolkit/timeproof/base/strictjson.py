@@ -41,15 +41,15 @@ def _depth(data: bytes) -> int:
 
 
 def _pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
-                shown = key if len(key) <= _SHOWN else key[:_SHOWN] + "…"
-                raise _Doubt(f"the key {shown!r} stands twice in one object")
-            seen.add(key)
-    return found
+            if key in keys:
+                text = key if len(key) <= _SHOWN else key[:_SHOWN] + "…"
+                raise _Doubt(f"the key {text!r} stands twice in one object")
+            keys.add(key)
+    return value
 
 
 def _as_we_spell_it(data: bytes) -> Json:
@@ -83,8 +83,8 @@ def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
     """
     if len(data) > limit:
         raise Limit(path, f"{len(data)} bytes of JSON, at most {limit}")
-    if (ours := _as_we_spell_it(data)) is not None:
-        return ours
+    if (spelled_alike := _as_we_spell_it(data)) is not None:
+        return spelled_alike
     if (depth := _depth(data)) > LIMITS.json_depth:
         raise Limit(path, f"{depth} levels of nesting, at most {LIMITS.json_depth}")
 

@@ -76,7 +76,7 @@ def command(
 
 
 def _stage(folder: Path, archive: Path, stage: Path, progress: TerminalProgress) -> dict[str, str]:
-    from timeproof.images.build import stage_context
+    from timeproof.images.build_context import stage_context
     from timeproof.runs.environment_provider import read_lock_folder
     from timeproof.store.layout import Archive
 

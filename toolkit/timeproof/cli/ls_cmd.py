@@ -71,7 +71,7 @@ def _artifact(summary: ArtifactSummary) -> dict[str, Any]:
 def _environments(archive: Archive) -> tuple[list[dict[str, Any]], list[BadArchive]]:
     """Every environment that can be read, and a finding for each of the others."""
     from timeproof.errors import BadArchive
-    from timeproof.store.verify import read_environment
+    from timeproof.store.read import read_environment
 
     rows: list[dict[str, Any]] = []
     findings: list[BadArchive] = []

@@ -42,9 +42,9 @@ def command(
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.runs.environment_provider import by_name
+        from timeproof.store.read import fetch_image, read_environment
         from timeproof.store.registry.client import Registry
         from timeproof.store.registry.reference import Repository
-        from timeproof.store.verify import fetch_image, read_environment
 
         if not registry:
             raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")

@@ -100,6 +100,14 @@ def command(
     scheduler: Annotated[
         str, typer.Option(help="A Dask scheduler, tcp://HOST:PORT: the plan runs on its workers.")
     ] = "",
+    await_cleanup: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Seconds that the end of a cluster run waits until the machine of a dead worker is cleaned"
+            " up; by default 30.",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -131,7 +139,9 @@ def command(
             progress.close()
             _show_plan(planned, json)
             return 0
-        limits = LIMITS.bounded(artifact_seconds=timeout, container_mebibytes=memory)
+        limits = LIMITS.bounded(
+            artifact_seconds=timeout, container_mebibytes=memory, cluster_cleanup=await_cleanup
+        )
         executor = _Executors(archive, scheduler, registry, engine, workers, limits, progress)
         cells = _run(planned, lambda: Journal(out, resume=resume, again=again), executor)
         named = str(baseline) if baseline is not None and before is not None else None
@@ -224,7 +234,7 @@ class _Executors:
         """The executor, and the version of this machine's engine ("" where a cluster runs the plan)."""
         if self.scheduler:
             from timeproof.regression.executors.dask.executor import Cluster
-            from timeproof.store.remote.mirror import address_of
+            from timeproof.store.remote.address import address_of
 
             address = address_of(self.archive) or str(self.archive.resolve())
             with Cluster(

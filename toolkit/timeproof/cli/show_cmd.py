@@ -51,7 +51,7 @@ def command(
 
 
 def _read_document(archive: Archive, name: str) -> EnvironmentRecord | Metadata:
-    from timeproof.store.verify import read_environment, read_metadata
+    from timeproof.store.read import read_environment, read_metadata
 
     if name in archive.environment_names():
         return read_environment(archive, name)

@@ -35,7 +35,8 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
         raise BadRequest(
             f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
         )
-    from timeproof.importing import array_files, model_files
+    from timeproof.frameworks import array_files
+    from timeproof.importing import model_files
 
     if inputs.suffix.lower() in array_files.TEXT and inputs.is_file():
         try:
@@ -122,8 +123,8 @@ def read_arrays(path: Path) -> Any:
 
     Raises NotFound and BadRequest.
     """
-    from timeproof.frameworks.onnx.tensor_files import BadData
-    from timeproof.importing.array_files import read
+    from timeproof.frameworks.array_files import read
+    from timeproof.frameworks.imports import BadData
 
     if not path.is_file():
         raise NotFound(f"there is no file {path}")

@@ -64,17 +64,13 @@ def command(
 
 
 def _verify(place: Path, names: Sequence[str], progress: TerminalProgress) -> Report:
-    """Verify the whole archive, or the named artifacts. Findings name the archive's own address."""
+    """Verify the whole archive, or the named artifacts."""
     from timeproof.store.verify import verify
 
     source = open_existing(place, progress)
     refs = [source.locate(name) for name in names] or None
     with source.whole(refs, progress) as copy:
-        report = verify(copy, refs, progress=progress)
-        for finding in report.findings:
-            finding.message = finding.message.replace(str(copy.root), source.name)
-            finding.path = finding.path.replace(str(copy.root), source.name)
-    return report
+        return verify(copy, refs, progress=progress)
 
 
 def _print(report: Report, seconds: float) -> None:
@@ -82,8 +78,8 @@ def _print(report: Report, seconds: float) -> None:
         out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
     if report.leftovers:
         out.print(
-            f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers of interrupted writers; they are"
-            " harmless, and the next writer removes them"
+            f"[yellow]note:[/yellow] {len(report.leftovers)} harmless leftovers: files of interrupted"
+            " writers, which the next writer removes, or packages and images that no environment names yet"
         )
     totals = (
         f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"

@@ -71,7 +71,7 @@ def compare(
     if computed_in is not None and computed_in not in FORMATS:
         raise BadRequest(f"{computed_in!r} is none of {', '.join(FORMATS)}")
     expected, actual = np.asarray(expected), np.asarray(actual)
-    seen: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "dtype": _named(expected.dtype),
         "shape": expected.shape,
         "actual_dtype": _named(actual.dtype),
@@ -79,14 +79,14 @@ def compare(
     }
     if expected.shape != actual.shape:
         why = f"the shape is {list(actual.shape)}, not {list(expected.shape)}"
-        return ArrayDiff(Verdict.broken, why, **seen)
+        return ArrayDiff(Verdict.broken, why, **facts)
     if expected.dtype == actual.dtype:
-        return _graded(expected, actual, seen, thresholds, computed_in, scores, chunk)
-    dtypes = f"the dtype is {seen['actual_dtype']}, not {seen['dtype']}"
+        return _graded(expected, actual, facts, thresholds, computed_in, scores, chunk)
+    dtypes = f"the dtype is {facts['actual_dtype']}, not {facts['dtype']}"
     both = aligned(expected, actual)
     if both is None:
-        return ArrayDiff(Verdict.broken, dtypes, **seen)
-    diff = _graded(both.expected, both.actual, seen, thresholds, computed_in, scores, chunk)
+        return ArrayDiff(Verdict.broken, dtypes, **facts)
+    diff = _graded(both.expected, both.actual, facts, thresholds, computed_in, scores, chunk)
     why = " ".join(["equal in value", both.note]).strip() if not diff.differing else diff.reason
     return replace(diff, verdict=max(diff.verdict, Verdict.rounding), reason=f"{why}; {dtypes}")
 
@@ -94,30 +94,30 @@ def compare(
 def _graded(
     expected: Array,
     actual: Array,
-    seen: Mapping[str, Any],
+    facts: Mapping[str, Any],
     thresholds: Thresholds,
     computed_in: str | None,
     scores: bool | None,
     chunk: int,
 ) -> ArrayDiff:
-    """Compare two arrays of one dtype and shape; `seen` is what is told of both in any case."""
+    """Compare two arrays of one dtype and shape; `facts` is what is told of both in any case."""
     pair = Pair.of(expected, actual, chunk)
     first, count = pair.differing()
     if count == 0:
-        why = f"every byte equal, {seen['dtype']} {list(expected.shape)}"
-        return ArrayDiff(Verdict.identical, why, **seen, differing=0)
-    seen = {**seen, "differing": count}
+        why = f"every byte equal, {facts['dtype']} {list(expected.shape)}"
+        return ArrayDiff(Verdict.identical, why, **facts, differing=0)
+    facts = {**facts, "differing": count}
     form = format_of(expected.dtype)
     if form is None:
         objects = expected.dtype.hasobject
         why = "Python objects can't be compared" if objects else f"{count} elements differ, and have no scale"
-        return ArrayDiff(Verdict.broken, why, **seen, worst=pair.index(first))
+        return ArrayDiff(Verdict.broken, why, **facts, worst=pair.index(first))
     if computed_in is not None and FORMATS[computed_in].fraction < form.fraction:
         form = FORMATS[computed_in]
     with np.errstate(all="ignore"):  # signalling NaNs in casts, distances beyond the largest float
-        found = measure(pair, form, thresholds, scores)
-        verdict, why = found.grade(thresholds)
-        return ArrayDiff(verdict, why, **seen, **found.facts(pair, first), row_limit=thresholds.row)
+        measured = measure(pair, form, thresholds, scores)
+        verdict, why = measured.grade(thresholds)
+        return ArrayDiff(verdict, why, **facts, **measured.facts(pair, first), row_limit=thresholds.row)
 
 
 def compare_outputs(

@@ -86,8 +86,8 @@ class ArrayDiff:
 
     def to_json(self) -> dict[str, Json]:
         """Give everything measured, as strict JSON."""
-        found = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
-        return found | {"elements": self.elements, "fraction": plain(self.fraction)}
+        figures = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+        return figures | {"elements": self.elements, "fraction": plain(self.fraction)}
 
     def summary(self) -> str:
         """Say it in one line, without the verdict's name."""
@@ -98,19 +98,19 @@ class ArrayDiff:
             return differ + self._dtypes()
         if not (self.max_abs or self.nan_moved or self.inf_moved):
             return self.reason
-        said = []
+        parts = []
         if self.nan_moved:
-            said.append(f"{self.nan_moved} NaN moved")
+            parts.append(f"{self.nan_moved} NaN moved")
         if self.inf_moved:
-            said.append(f"{self.inf_moved} infinities moved")
+            parts.append(f"{self.inf_moved} infinities moved")
         if self.max_abs:
-            said.append(f"differs by {self.sulp:.3g} sULP (max |Δ| {self.max_abs:.2g} at {self._where()})")
+            parts.append(f"differs by {self.sulp:.3g} sULP (max |Δ| {self.max_abs:.2g} at {self._where()})")
         if self.flips is not None:
             ties = f" ({self.tie_flips} at ties)" if self.tie_flips else ""
-            said.append(f"{self.flips} flip{'' if self.flips == 1 else 's'}{ties}")
+            parts.append(f"{self.flips} flip{'' if self.flips == 1 else 's'}{ties}")
         if self.rows_beyond:
-            said.append(f"{self.rows_beyond} of {self.rows} rows beyond {self.row_limit:g} × scale")
-        return ", ".join(said) + self._dtypes()
+            parts.append(f"{self.rows_beyond} of {self.rows} rows beyond {self.row_limit:g} × scale")
+        return ", ".join(parts) + self._dtypes()
 
     def _dtypes(self) -> str:
         """Name both dtypes where they are not one."""
@@ -154,14 +154,14 @@ class OutputsDiff:
 
     def summary(self) -> str:
         """Say it in one line, without the verdict's name."""
-        said = [f"output {name!r} is missing" for name in self.missing]
-        said += [f"output {name!r} was not expected" for name in self.extra]
+        parts = [f"output {name!r} is missing" for name in self.missing]
+        parts += [f"output {name!r} was not expected" for name in self.extra]
         bad = {n: d for n, d in self.arrays.items() if d.verdict is not Verdict.identical}
         if len(self.arrays) == 1:
-            said += [d.summary() for d in self.arrays.values()]
+            parts += [d.summary() for d in self.arrays.values()]
         elif bad:
             name = max(bad, key=lambda n: bad[n].verdict)
-            said.append(f"{len(bad)} of {len(self.arrays)} outputs differ; {name!r}: {bad[name].summary()}")
+            parts.append(f"{len(bad)} of {len(self.arrays)} outputs differ; {name!r}: {bad[name].summary()}")
         elif self.arrays:
-            said.append(f"{len(self.arrays)} outputs, every byte equal")
-        return str(plain("; ".join(said) or "no outputs: nothing was proven"))
+            parts.append(f"{len(self.arrays)} outputs, every byte equal")
+        return str(plain("; ".join(parts) or "no outputs: nothing was proven"))

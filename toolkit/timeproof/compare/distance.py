@@ -40,9 +40,9 @@ class Pair:
         shape = expected.shape
         last = shape[-1] if len(shape) > 1 else 1
         layout = (max(expected.size // last, 0) if last else 0, last)
-        left = np.ascontiguousarray(expected).reshape(layout)
-        right = np.ascontiguousarray(actual).reshape(layout)
-        return cls(left, right, shape, max(1, chunk // max(1, last)))
+        reference = np.ascontiguousarray(expected).reshape(layout)
+        other = np.ascontiguousarray(actual).reshape(layout)
+        return cls(reference, other, shape, max(1, chunk // max(1, last)))
 
     @property
     def rows(self) -> int:
@@ -71,10 +71,10 @@ class Pair:
         first, count = -1, 0
         for span in self.spans():
             mask = differing(self.expected[span], self.actual[span])
-            if found := int(np.count_nonzero(mask)):
+            if changed := int(np.count_nonzero(mask)):
                 if first < 0:
                     first = span.start * self.expected.shape[1] + int(mask.argmax())
-                count += found
+                count += changed
         return first, count
 
     def parts(self, span: slice) -> tuple[Array, Array]:
@@ -95,11 +95,11 @@ class _Rows:
     _last: int = -1
 
     def add(self, rows: Array) -> None:
-        found = np.unique(rows[rows > self._last])
-        if found.size:
-            self.count += int(found.size)
-            self.first += [int(r) for r in found[: _FIRST - len(self.first)]]
-            self._last = int(found[-1])
+        new = np.unique(rows[rows > self._last])
+        if new.size:
+            self.count += int(new.size)
+            self.first += [int(r) for r in new[: _FIRST - len(self.first)]]
+            self._last = int(new[-1])
 
 
 @dataclass(slots=True)
@@ -212,61 +212,61 @@ def measure(pair: Pair, form: Format, thresholds: Thresholds, scores: bool | Non
     )
     scale = top = wide(0)
     for span in pair.spans():
-        left, right = (np.abs(side.astype(wide)) for side in pair.parts(span))
-        scale = max(scale, np.where(np.isfinite(left), left, 0).max(initial=0))
-        top = max(top, np.where(np.isfinite(right), right, 0).max(initial=0))
+        expected, actual = (np.abs(side.astype(wide)) for side in pair.parts(span))
+        scale = max(scale, np.where(np.isfinite(expected), expected, 0).max(initial=0))
+        top = max(top, np.where(np.isfinite(actual), actual, 0).max(initial=0))
     half = wide(1) if np.isfinite(scale + top) else wide(0.5)
-    found = Measured(form, pair.rows, scale, half, pair.ranked(scores), max_abs=wide(0))
+    measured = Measured(form, pair.rows, scale, half, pair.ranked(scores), max_abs=wide(0))
     for span in pair.spans():
-        _chunk(found, pair, span, wide, thresholds)
-    return found
+        _chunk(measured, pair, span, wide, thresholds)
+    return measured
 
 
-def _chunk(found: Measured, pair: Pair, span: slice, wide: Any, thresholds: Thresholds) -> None:
-    raw_left, raw_right = pair.parts(span)
-    left, right = raw_left.astype(wide), raw_right.astype(wide)
-    changed = differing(raw_left, raw_right)
-    finite = np.isfinite(left) & np.isfinite(right)
-    nan_left, nan_right = np.isnan(left), np.isnan(right)
-    found.nan_moved += int(np.count_nonzero(nan_left ^ nan_right))
-    found.nan_payloads += int(np.count_nonzero(changed & nan_left & nan_right))
-    found.inf_moved += int(np.count_nonzero(~finite & ~nan_left & ~nan_right & (left != right)))
-    found.signed_zeros += int(np.count_nonzero(changed & finite & (left == right)))
+def _chunk(measured: Measured, pair: Pair, span: slice, wide: Any, thresholds: Thresholds) -> None:
+    raw_expected, raw_actual = pair.parts(span)
+    expected, actual = raw_expected.astype(wide), raw_actual.astype(wide)
+    changed = differing(raw_expected, raw_actual)
+    finite = np.isfinite(expected) & np.isfinite(actual)
+    nan_expected, nan_actual = np.isnan(expected), np.isnan(actual)
+    measured.nan_moved += int(np.count_nonzero(nan_expected ^ nan_actual))
+    measured.nan_payloads += int(np.count_nonzero(changed & nan_expected & nan_actual))
+    measured.inf_moved += int(np.count_nonzero(~finite & ~nan_expected & ~nan_actual & (expected != actual)))
+    measured.signed_zeros += int(np.count_nonzero(changed & finite & (expected == actual)))
 
-    apart = np.where(finite, np.abs(left * found.half - right * found.half), 0)
+    apart = np.where(finite, np.abs(expected * measured.half - actual * measured.half), 0)
     at = int(apart.argmax())
-    if apart.flat[at] > found.max_abs:
-        found.max_abs = apart.flat[at]
-        found.at = span.start * left.shape[1] + at
-    let = (np.abs(left) * _ONNX_RELATIVE + _ONNX_ABSOLUTE) * found.half
-    found.beyond_onnx += int(np.count_nonzero(apart > let))
-    found.count(apart, finite)
-    stepped = steps(raw_left, raw_right)
-    if stepped is None or found.max_ulp is None:
-        found.max_ulp = None
+    if apart.flat[at] > measured.max_abs:
+        measured.max_abs = apart.flat[at]
+        measured.at = span.start * expected.shape[1] + at
+    let = (np.abs(expected) * _ONNX_RELATIVE + _ONNX_ABSOLUTE) * measured.half
+    measured.beyond_onnx += int(np.count_nonzero(apart > let))
+    measured.count(apart, finite)
+    stepped = steps(raw_expected, raw_actual)
+    if stepped is None or measured.max_ulp is None:
+        measured.max_ulp = None
     else:
-        found.max_ulp = max(found.max_ulp, int(np.where(finite, stepped, 0).max(initial=0)))
+        measured.max_ulp = max(measured.max_ulp, int(np.where(finite, stepped, 0).max(initial=0)))
 
-    rows = np.arange(span.start, span.start + len(left)) // (pair.vectors // pair.rows)
+    rows = np.arange(span.start, span.start + len(expected)) // (pair.vectors // pair.rows)
     farthest = apart.max(axis=1)
-    found.beyond.add(rows[farthest > found.scale * found.half * thresholds.row])
-    found.off.add(rows[farthest > found.rounding(thresholds)])
-    if found.ranked:
-        _rank(found, left, right, thresholds)
+    measured.beyond.add(rows[farthest > measured.scale * measured.half * thresholds.row])
+    measured.off.add(rows[farthest > measured.rounding(thresholds)])
+    if measured.ranked:
+        _rank(measured, expected, actual, thresholds)
 
 
-def _rank(found: Measured, left: Array, right: Array, thresholds: Thresholds) -> None:
+def _rank(measured: Measured, expected: Array, actual: Array, thresholds: Thresholds) -> None:
     """Count other winners along the last axis. NaNs never win; where all values are one, none does."""
-    missing = np.isnan(left)
-    lowest = np.where(missing, np.inf, left).min(axis=1)
-    left, right = (np.where(np.isnan(side), -np.inf, side) for side in (left, right))
-    contested = (np.count_nonzero(~missing, axis=1) > 1) & (lowest < left.max(axis=1))
-    left, right = left[contested], right[contested]
-    if not len(left):
+    missing = np.isnan(expected)
+    lowest = np.where(missing, np.inf, expected).min(axis=1)
+    expected, actual = (np.where(np.isnan(side), -np.inf, side) for side in (expected, actual))
+    contested = (np.count_nonzero(~missing, axis=1) > 1) & (lowest < expected.max(axis=1))
+    expected, actual = expected[contested], actual[contested]
+    if not len(expected):
         return
-    best = np.partition(left, -2, axis=1)[:, -2:] * found.half
+    best = np.partition(expected, -2, axis=1)[:, -2:] * measured.half
     margins = np.where(best[:, 1] == best[:, 0], 0, best[:, 1] - best[:, 0])
-    flipped = left.argmax(axis=1) != right.argmax(axis=1)
-    found.flips += int(np.count_nonzero(flipped))
-    found.tie_flips += int(np.count_nonzero(margins[flipped] <= 2 * found.tolerance(thresholds)))
-    found.margin = min(found.margin, margins.min() / found.half)
+    flipped = expected.argmax(axis=1) != actual.argmax(axis=1)
+    measured.flips += int(np.count_nonzero(flipped))
+    measured.tie_flips += int(np.count_nonzero(margins[flipped] <= 2 * measured.tolerance(thresholds)))
+    measured.margin = min(measured.margin, margins.min() / measured.half)

@@ -28,18 +28,18 @@ def aligned(expected: Array, actual: Array) -> Aligned | None:
     Whole numbers among themselves, and text, are compared as the wider of the two. Dates, records and
     Python objects of different dtypes are not compared; of different byte orders they are.
     """
-    left, right = expected.dtype, actual.dtype
-    native = left.newbyteorder("=")
-    if native == right.newbyteorder("="):
+    first, second = expected.dtype, actual.dtype
+    native = first.newbyteorder("=")
+    if native == second.newbyteorder("="):
         return Aligned(expected.astype(native), actual.astype(native))
-    if format_of(left) is not None and format_of(right) is not None and _family(left) == _family(right):
+    if format_of(first) is not None and format_of(second) is not None and _family(first) == _family(second):
         return _floats(expected, actual)
-    if left.kind in _WHOLE and right.kind in _WHOLE:
+    if first.kind in _WHOLE and second.kind in _WHOLE:
         return _whole(expected, actual)
-    if left.kind in _WHOLE or right.kind in _WHOLE:
+    if first.kind in _WHOLE or second.kind in _WHOLE:
         return _whole_and_float(expected, actual)
-    if left.kind == right.kind and left.kind in "US":
-        text = np.result_type(left, right)
+    if first.kind == second.kind and first.kind in "US":
+        text = np.result_type(first, second)
         return Aligned(expected.astype(text), actual.astype(text))
     return None
 
@@ -65,8 +65,8 @@ def _floats(expected: Array, actual: Array) -> Aligned:
         rounded = wide.astype(dtype)
         exact = np.array_equal(rounded.astype(wide.dtype), wide, equal_nan=True)
     note = "" if exact else f"once rounded to {dtype}"
-    held = narrow.astype(dtype)
-    return Aligned(held, rounded, note) if narrow is expected else Aligned(rounded, held, note)
+    values = narrow.astype(dtype)
+    return Aligned(values, rounded, note) if narrow is expected else Aligned(rounded, values, note)
 
 
 def _fraction(dtype: np.dtype[np.generic]) -> int:
@@ -80,11 +80,11 @@ def _whole_and_float(expected: Array, actual: Array) -> Aligned | None:
         return None
     dtype = other.dtype.newbyteorder("=")
     with np.errstate(all="ignore"):
-        held = whole.astype(dtype)
-        exact = bool((held.astype(np.longdouble) == whole.astype(np.longdouble)).all())
+        values = whole.astype(dtype)
+        exact = bool((values.astype(np.longdouble) == whole.astype(np.longdouble)).all())
     if not exact:
         return None
     floats = other.astype(dtype)
-    if whole is expected and not np.array_equal(held, floats):
+    if whole is expected and not np.array_equal(values, floats):
         return None  # labels and counts have no scale by which another value could be graded
-    return Aligned(held, floats) if whole is expected else Aligned(floats, held)
+    return Aligned(values, floats) if whole is expected else Aligned(floats, values)

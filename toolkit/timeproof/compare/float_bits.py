@@ -76,13 +76,13 @@ def differing(expected: Array, actual: Array) -> Mask:
     width = dtype.itemsize
     if width == 0 or expected.size == 0:
         return np.zeros(shape, np.bool_)
-    left, right = np.ascontiguousarray(expected), np.ascontiguousarray(actual)
+    first, second = np.ascontiguousarray(expected), np.ascontiguousarray(actual)
     if width in {1, 2, 4, 8}:
-        unequal: Mask = left.view(f"u{width}") != right.view(f"u{width}")
+        unequal: Mask = first.view(f"u{width}") != second.view(f"u{width}")
         return unequal
     parts = 2 if dtype.kind == "c" else 1
     layout = (*shape, parts, width // parts)
-    each = left.view(np.uint8).reshape(layout) != right.view(np.uint8).reshape(layout)
+    each = first.view(np.uint8).reshape(layout) != second.view(np.uint8).reshape(layout)
     if format_of(dtype) is LONGDOUBLE:
         each = each[..., :_LONG_BYTES] if dtype.isnative else each[..., -_LONG_BYTES:]
     result: Mask = each.any(axis=(-2, -1))
@@ -104,5 +104,5 @@ def steps(expected: Array, actual: Array) -> npt.NDArray[np.uint64] | None:
         magnitude = bits & (top - np.uint64(1))
         return np.where(bits & top, top - magnitude, top + magnitude)
 
-    left, right = place(expected), place(actual)
-    return np.maximum(left, right) - np.minimum(left, right)
+    first, second = place(expected), place(actual)
+    return np.maximum(first, second) - np.minimum(first, second)

@@ -105,12 +105,12 @@ class Thresholds:
     @classmethod
     def of(cls, figures: Mapping[str, float]) -> Thresholds:
         """The toolkit's own, but for `figures`. Raises BadRequest."""
-        known = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls)]
         for name, value in figures.items():
-            if name not in known:
+            if name not in names:
                 raise BadRequest(
                     f"there is no threshold {name!r}",
-                    advice=f"there are: {', '.join(known)} (docs/numerics.md)",
+                    advice=f"there are: {', '.join(names)} (docs/numerics.md)",
                 )
             if not isinstance(value, (int, float)) or isinstance(value, bool) or math.isinf(value):
                 raise BadRequest(f"the threshold {name} is {value!r}, and must be a number")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from timeproof.base import proc, strictjson
+from timeproof.base import proc, streaming, strictjson
 from timeproof.base.atomic import storage
 from timeproof.engines import ownership_labels, platforms
 from timeproof.engines.protocol import (
@@ -127,7 +127,7 @@ class Podman:
 
     def _attended(self, container: str, spec: RunSpec, consume: Callable[[ReadExactly], None]) -> RunResult:
         with tempfile.TemporaryDirectory(prefix="timeproof-podman-") as name:
-            followed = proc.follow(
+            followed = streaming.follow(
                 [*self._words, "start", "--attach", "--sig-proxy=false", container],
                 consume,
                 end=lambda: self._kill(container),

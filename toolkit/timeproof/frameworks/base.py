@@ -108,6 +108,9 @@ class AdapterDefaults:
     name: str
     exports = ""
 
+    def load_file(self, path: Path) -> Any:
+        return path
+
     def wants_export(self, options: SaveOptions) -> bool:  # noqa: ARG002 - every adapter is called alike
         return bool(self.exports)
 
@@ -187,6 +190,9 @@ class Adapter(Protocol):
         Called once the environment is known to hold what runs the copy, which measures its distance.
         """
 
+    def load_file(self, path: Path) -> Any:
+        """Open an existing model file in this process, so that `answers` can ask it; or give `path` back."""
+
     def wants_export(self, options: SaveOptions) -> bool:
         """Say whether the user wants the copies that `interchange` makes."""
 
@@ -261,9 +267,9 @@ def json_values(value: object, where: str, notes: list[str]) -> Json:
     raise _no_json(where, f"a {type(value).__module__}.{type(value).__qualname__}")
 
 
-def _no_json(where: str, what: str) -> NotArchivable:
+def _no_json(where: str, value: str) -> NotArchivable:
     return NotArchivable(
-        f"{where} is {what}: JSON can't hold it",
+        f"{where} is {value}: JSON can't hold it",
         advice="give only None, booleans, numbers, strings, lists and dictionaries of those; "
         "build anything else from them inside the class",
     )

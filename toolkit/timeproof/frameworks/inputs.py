@@ -43,7 +43,7 @@ class Inputs(dict[str, Array]):
     """Named arrays, as the archive stores them, and what the user handed in.
 
     Args:
-        given: what the model itself is asked with, untouched.
+        original: what the model itself is asked with, untouched.
         table: set by the adapters whose models take one table.
     """
 
@@ -51,29 +51,29 @@ class Inputs(dict[str, Array]):
         self,
         arrays: Mapping[str, Array] | Iterable[tuple[str, Array]],
         *,
-        given: object = None,
+        original: object = None,
         table: Table | None = None,
     ) -> None:
         super().__init__(arrays)
-        self.given = given
+        self.original = original
         self.table = table
 
     def renamed(self, names: Sequence[str]) -> Inputs:
         """Give the same inputs under other names, in their order."""
-        return Inputs(zip(names, self.values(), strict=True), given=self.given, table=self.table)
+        return Inputs(zip(names, self.values(), strict=True), original=self.original, table=self.table)
 
 
-def read_inputs(adapter: Adapter, model: object, given: object) -> Inputs:
+def read_inputs(adapter: Adapter, model: object, original: object) -> Inputs:
     """Read what a user hands in for `model`, as its framework takes it.
 
     An adapter that has a method `inputs` reads them itself. Raises NotArchivable.
     """
     reader = getattr(adapter, "inputs", None)
     if reader is not None:
-        inputs: Inputs = reader(model, given)
+        inputs: Inputs = reader(model, original)
         return inputs
     name = adapter.input_name(model)
-    return normalise_inputs(given, **({"default_name": name} if name else {}))
+    return normalise_inputs(original, **({"default_name": name} if name else {}))
 
 
 def normalise_inputs(inputs: object, *, default_name: str = "input") -> Inputs:
@@ -99,7 +99,7 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> Inputs:
             named = [(f"{default_name}_{k}", item) for k, item in enumerate(inputs)]
     else:
         named = [(default_name, inputs)]
-    arrays = Inputs(((name, _array(item, name)) for name, item in named), given=inputs)
+    arrays = Inputs(((name, _array(item, name)) for name, item in named), original=inputs)
     if not arrays:
         raise NotArchivable("there are no inputs", advice=_ADVICE)
     return arrays
@@ -133,13 +133,13 @@ def _array(item: Any, name: str) -> Array:
         from timeproof.frameworks.pytorch.probe import tensors
 
         try:
-            found, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values
+            source, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values
         except TypeError:
             raise NotArchivable(
                 f"the input {name!r} is a quantized or sparse tensor", advice="give a dense tensor"
             ) from None
     elif comes_from(item, "pandas"):
-        found = _frame(item, name)
+        source = _frame(item, name)
     elif hasattr(item, "toarray") and comes_from(item, "scipy"):
         raise NotArchivable(
             f"the input {name!r} is a sparse matrix, which this model does not take",
@@ -152,10 +152,10 @@ def _array(item: Any, name: str) -> Array:
                 f"the input {name!r} has masked values", advice="fill them as the model gets them"
             )
         try:
-            found = np.asarray(item)
+            source = np.asarray(item)
         except (ValueError, TypeError) as error:
             raise NotArchivable(f"the input {name!r} is no array: {error}", advice=_ADVICE) from error
-    array = np.array(found, order="C", copy=True, subok=False)
+    array = np.array(source, order="C", copy=True, subok=False)
     if array.dtype.hasobject:
         raise NotArchivable(
             f"the input {name!r} holds Python objects",
@@ -179,11 +179,11 @@ def _frame(item: Any, name: str) -> Array:
             " model does not take",
             advice=_OWN_ARRAY,
         )
-    found = item.to_numpy()
-    if found.dtype.hasobject:
+    values = item.to_numpy()
+    if values.dtype.hasobject:
         raise NotArchivable(
             f"the input {name!r} is a table of {', '.join(dtypes) or 'no columns'}: no array of numbers",
             advice=_OWN_ARRAY,
         )
-    array: Array = found
+    array: Array = values
     return array

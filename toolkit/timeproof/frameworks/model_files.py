@@ -24,7 +24,7 @@ from timeproof.frameworks.base import Array, NoRuntime
 from timeproof.frameworks.registry import module_of
 
 
-def answers(framework: str, path: Path, given: object, options: Mapping[str, object]) -> dict[str, Array]:
+def answers(framework: str, path: Path, inputs: object, options: Mapping[str, object]) -> dict[str, Array]:
     """Ask the model that the file holds, with the user's own inputs.
 
     Args:
@@ -41,7 +41,7 @@ def answers(framework: str, path: Path, given: object, options: Mapping[str, obj
             advice=f"import {library} before, or hand in the answer that you know: expected=…",
         )
     try:
-        question = pickle.dumps((str(path.resolve()), given, dict(options)))
+        question = pickle.dumps((str(path.resolve()), inputs, dict(options)))
     except Exception as error:  # whatever a table's own reduction raises
         raise NotArchivable(
             f"the inputs can't be handed to another process: {error}",
@@ -69,15 +69,15 @@ def _answer(framework: str) -> None:
     """Read the question, and write the answers as an .npz; what the library prints goes to stderr."""
     stdout = os.dup(1)
     os.dup2(2, 1)
-    path, given, options = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process, by a pipe
+    path, original, options = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process, by a pipe
     registry: Any = importlib.import_module("timeproof.frameworks.registry")
     inputs: Any = importlib.import_module("timeproof.frameworks.inputs")
     adapter = registry.adapter_named(framework)
-    model = path if framework == "onnx" else importlib.import_module(framework).Booster(model_file=path)
-    arrays = inputs.read_inputs(adapter, model, given)
-    found: Mapping[str, Array] = adapter.answers(model, arrays, SimpleNamespace(options=options))
+    model = adapter.load_file(Path(path))
+    arrays = inputs.read_inputs(adapter, model, original)
+    outputs: Mapping[str, Array] = adapter.answers(model, arrays, SimpleNamespace(options=options))
     with os.fdopen(stdout, "wb") as stream:
-        np.savez(stream, allow_pickle=False, **found)
+        np.savez(stream, allow_pickle=False, **outputs)
 
 
 if __name__ == "__main__":

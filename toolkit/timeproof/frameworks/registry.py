@@ -143,17 +143,17 @@ def read_registry() -> Registry:
 def registrations() -> list[Registration]:
     """Every registration, each target once: the toolkit's own first, then by name and target."""
     package = importlib.import_module(_PACKAGE)
-    own = [
+    folders = [
         Registration(f"{_PACKAGE}.{module.name}:{_CONSTANT}", "timeproof")
         for module in pkgutil.iter_modules(package.__path__)
         if module.ispkg
     ]
-    targets = {registration.target for registration in own}
-    own = [r for r in own if hasattr(importlib.import_module(r.target.partition(":")[0]), _CONSTANT)]
+    builtin = [r for r in folders if hasattr(importlib.import_module(r.target.partition(":")[0]), _CONSTANT)]
+    targets = {registration.target for registration in builtin}
     plugins = sorted(
         {(point.name, point.value, point.dist.name if point.dist else "") for point in entry_points()}
     )
-    return own + [
+    return builtin + [
         Registration(value, f"the plugin {distribution or name}")
         for name, value, distribution in plugins
         if value not in targets
@@ -188,8 +188,8 @@ def _require_free(
     """Raise BadPlugin where another framework has the name or the tag already."""
     for other in accepted.values():
         if spec.name == other.name or spec.tag == other.tag:
-            what = f"the name {spec.name!r}" if spec.name == other.name else f"the tag {spec.tag!r}"
+            clash = f"the name {spec.name!r}" if spec.name == other.name else f"the tag {spec.tag!r}"
             raise BadPlugin(
-                f"{registration.origin} registers a framework with {what}, which {other.title} has already",
+                f"{registration.origin} registers a framework with {clash}, which {other.title} has already",
                 advice=f"uninstall one of the two; {other.title} stays in use",
             )

@@ -79,8 +79,8 @@ class FrameworkSpec:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{what} is {value!r}, not of the form {form}"
-            for what, value, form, fits in (
+            f"{subject} is {value!r}, not of the form {form}"
+            for subject, value, form, fits in (
                 ("its name", self.name, "[a-z][a-z0-9_]*", NAME.fullmatch(self.name)),
                 ("its tag", self.tag, "[a-z][a-z0-9]*", TAG.fullmatch(self.tag)),
                 ("its adapter", self.adapter, "module:Class", _LAZY.fullmatch(self.adapter)),

@@ -1,4 +1,4 @@
-"""The base root filesystem: made of this machine's own release's packages, and kept in the store."""
+"""The base root filesystem, made of the packages of this machine's own release, and put into the store."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from timeproof.store.schema.v1 import PackageEntry
 _ADVICE = "run 'make engine' (it installs mmdebstrap on Debian and Ubuntu)"
 
 
-_made: dict[tuple[Path, str], PackageEntry] = {}
-_making = threading.Lock()
+_bases: dict[tuple[Path, str], PackageEntry] = {}
+_bases_lock = threading.Lock()
 
 
 def _release() -> tuple[str, str]:
-    told = platform.freedesktop_os_release()
-    return told.get("VERSION_CODENAME", "unknown"), told.get("VERSION_ID", "unknown")
+    release = platform.freedesktop_os_release()
+    return release.get("VERSION_CODENAME", "unknown"), release.get("VERSION_ID", "unknown")
 
 
-def one_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
-    """The base of this process: made when it is first asked for, so that what is built together shares it."""
+def shared_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
+    """The base of this process, made once: environments that are built together share it."""
     key = (store.root.resolve(), image_file("base/packages.txt").read_text(encoding="utf-8"))
-    with _making:
-        known = _made.get(key)
-        if known is None or not store.has(Digest(known.sha256), known.file):
-            known = _made[key] = make_base(store, progress)
-        return known
+    with _bases_lock:
+        base = _bases.get(key)
+        if base is None or not store.has(Digest(base.sha256), base.file):
+            base = _bases[key] = make_base(store, progress)
+        return base
 
 
 def make_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
@@ -52,20 +52,20 @@ def make_base(store: PackageStore, progress: Progress = SILENT) -> PackageEntry:
         raise ToolMissing("mmdebstrap", advice=_ADVICE) from error
     name = f"base-{codename}-{platform.machine()}.tar"
     with tempfile.TemporaryDirectory(prefix="timeproof-base-") as scratch:
-        made = Path(scratch) / name
+        tar = Path(scratch) / name
         try:
-            proc.run(["sh", image_file("base/make.sh"), made], timeout=900.0, on_line=progress.detail)
+            proc.run(["sh", image_file("base/make.sh"), tar], timeout=900.0, on_line=progress.detail)
         except ToolFailed as error:
             raise BuildFailed(
                 f"the base root filesystem can't be made:\n{error.tail}",
                 advice="see that 'apt-get update' works on this machine, then try again",
             ) from error
-        digest = store.add_file(made, name)
+        digest = store.add_file(tar, name)
         return PackageEntry(
             kind="base",
             name=f"base-{codename}",
             version=version,
             file=name,
-            size=made.stat().st_size,
+            size=tar.stat().st_size,
             sha256=digest.hex,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,9 @@ def bake(
     """
     target = f"environment-{environment.replace('.', '_')}"
     with tempfile.TemporaryDirectory(prefix="timeproof-bake-") as scratch:
-        told = Path(scratch) / "metadata.json"
+        metadata = Path(scratch) / "metadata.json"
         words = ["docker", "buildx", "bake", "--builder", "default", "--progress", "plain"]
-        words += ["--file", str(bake_file()), "--metadata-file", str(told)]
+        words += ["--file", str(bake_file()), "--metadata-file", str(metadata)]
         words += ["--set", f"{target}.output={output}", "--set", f"{target}.tags="]
         words += ["--no-cache"] if no_cache else []
         settings = {
@@ -80,26 +81,8 @@ def bake(
             "EPOCH": str(EPOCH),
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
         }
-
-        def show(line: str) -> None:
-            if found := _STEP.match(line):
-                progress.detail(found[1].replace("wheel-", "").split(" ")[0])
-            elif "exporting" in line or "unpacking" in line:
-                progress.detail("writing the image")
-
-        def build() -> None:
-            proc.run([*words, target], env=os.environ | settings, timeout=_HOUR, on_line=show, advice=_ADVICE)
-
-        try:
-            try:
-                build()
-            except ToolFailed as error:
-                if _OVERLOADED not in error.tail:
-                    raise
-                build()
-        except ToolFailed as error:
-            raise _why(error) from error
-        result = strictjson.loads(told.read_bytes(), told)
+        _run([*words, target], settings, progress)
+        result = strictjson.loads(metadata.read_bytes(), metadata)
     try:
         entry = result[target]
         return Baked(str(entry["containerimage.digest"]), str(entry["containerimage.config.digest"]))
@@ -110,7 +93,26 @@ def bake(
         ) from error
 
 
-def _why(error: ToolFailed) -> Exception:
+def _run(words: Sequence[str], settings: Mapping[str, str], progress: Progress) -> None:
+    """Run the builder, a second time where it was only too slow. Raises what `bake` does."""
+
+    def show(line: str) -> None:
+        if step := _STEP.match(line):
+            progress.detail(step[1].replace("wheel-", "").split(" ")[0])
+        elif "exporting" in line or "unpacking" in line:
+            progress.detail("writing the image")
+
+    for retry in (True, False):
+        try:
+            proc.run(words, env=os.environ | settings, timeout=_HOUR, on_line=show, advice=_ADVICE)
+            return
+        except ToolFailed as error:
+            if not (retry and _OVERLOADED in error.tail):
+                raise _build_error(error) from error
+
+
+def _build_error(error: ToolFailed) -> Exception:
+    """What a failed build means: a full disk, a lost engine, or a step that failed."""
     text = error.tail
     if "no space left on device" in text.lower():
         return StorageFailed("the engine's image store", "no space left on device")
@@ -133,6 +135,6 @@ def _why(error: ToolFailed) -> Exception:
 
 def builder_versions() -> dict[str, str]:
     """What builds here: buildx's version, for the record."""
-    told = proc.run(["docker", "buildx", "version"], timeout=60.0, advice=_ADVICE)
-    words = told.stdout.decode("utf-8", "replace").split()
+    completed = proc.run(["docker", "buildx", "version"], timeout=60.0, advice=_ADVICE)
+    words = completed.stdout.decode("utf-8", "replace").split()
     return {"buildx": words[1] if len(words) > 1 else "?"}

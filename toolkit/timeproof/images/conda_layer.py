@@ -40,14 +40,14 @@ def _make(
     digests = [Digest(p.sha256) for p in conda]  # checked while the files are copied
     paths = [store.path(digest, p.file) for digest, p in zip(digests, conda, strict=True)]
     with tempfile.TemporaryDirectory(prefix="timeproof-conda-") as scratch:
-        made = Path(scratch) / "conda-part.tar"
-        digest = conda_part(paths, made, root, digests=digests)
-        store.add_file(made, made.name, expected=digest)
+        tar = Path(scratch) / "conda-part.tar"
+        digest = conda_part(paths, tar, root, digests=digests)
+        store.add_file(tar, tar.name, expected=digest)
         return PackageEntry(
             kind="conda-part",
             name="conda-part",
             version="",
-            file=made.name,
-            size=made.stat().st_size,
+            file=tar.name,
+            size=tar.stat().st_size,
             sha256=digest.hex,
         )

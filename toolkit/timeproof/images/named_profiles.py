@@ -1,6 +1,6 @@
 """The profiles that have a name: their variables, and how a recipe spells them. Values only, no IO.
 
-Thread counts stand beside the variables, because each framework is told its own by its own call.
+Thread counts stand beside the variables, because each framework takes its number by its own call.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ BUILT_IN: Mapping[str, tuple[int | None, Mapping[str, str]]] = MappingProxyType(
 def env_file(name: str) -> bytes:
     """Spell a built-in profile's variables for `docker run --env-file`: one `NAME=value` a line."""
     threads, variables = BUILT_IN[name]
-    told = "each framework's own default" if threads is None else f"{threads}, by each framework's own call"
-    lines = [f"# The profile {name}. Threads: {told}."]
+    wording = (
+        "each framework's own default" if threads is None else f"{threads}, by each framework's own call"
+    )
+    lines = [f"# The profile {name}. Threads: {wording}."]
     lines += [f"{variable}={value}" for variable, value in variables.items()]
     return ("\n".join(lines) + "\n").encode()

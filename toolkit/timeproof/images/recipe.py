@@ -8,113 +8,40 @@ context.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, DigestMismatch, Malformed, raise_findings
-from timeproof.images.dockerfile import check_dockerfile
+from timeproof.images.dockerfile import check_dockerfile, write_dockerfile
+from timeproof.images.ingredients import Ingredients
 from timeproof.images.named_profiles import BUILT_IN, env_file
-from timeproof.images.probe_files import ENTRYPOINT
 from timeproof.images.resources import bake_file, image_file
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 from timeproof.store.schema.v1 import PackageEntry
 
-PREFIX = "opt/env"
-# What the image tells its programs; the order is that of the Dockerfile.
-VARIABLES = {
-    "PATH": "/opt/env/bin:/usr/bin:/bin",
-    "LC_ALL": "C.UTF-8",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONHASHSEED": "0",
-}
-LAYERS = 110  # an overlay holds 127 layers; a wheel beyond this many shares one with others
 
-
-@dataclass(frozen=True, slots=True)
-class Ingredients:
-    """What one image is made of. The packages lie in the package store; `probe` is a tar."""
-
-    base: PackageEntry
-    conda_part: PackageEntry
-    wheels: tuple[PackageEntry, ...]
-    probe: bytes
-
-
-def _stage_name(wheel: PackageEntry) -> str:
-    return "wheel-" + re.sub(r"[^a-z0-9]+", "-", wheel.name.lower()).strip("-")
-
-
-def _install(wheel: PackageEntry, tools: str) -> str:
-    places = {tools: "/tools", wheel.sha256: "/wheel"}
-    mounts = " ".join(f"--mount=type=bind,source={source},target={at}" for source, at in places.items())
-    words = [f"/{PREFIX}/bin/python3", "-I", "/tools/install_wheel.py", wheel.sha256, f"/wheel/{wheel.file}"]
-    return f"RUN --network=none {mounts} {strictjson.compact(words)}"
-
-
-def dockerfile(what: Ingredients, tools: str, probe: str) -> str:
-    """Write the Dockerfile: one stage and one linked layer a wheel.
-
-    Args:
-        tools: the context folder of the script that installs a wheel, named by its content.
-        probe: the context file of the probe's tar, named by its content.
-    """
-    largest_first = sorted(what.wheels, key=lambda w: (-w.size, w.name))
-    alone = {w.sha256 for w in largest_first[:LAYERS]}
-    together = [w for w in what.wheels if w.sha256 not in alone]
-    lines = [
-        "# Made from the lock, and frozen. Every file of the context is named by its SHA-256.",
-        "FROM scratch AS python",
-        f"ADD {what.base.sha256}.tar /",
-        f"ADD {what.conda_part.sha256}.tar /",
-    ]
-    stages = []
-    for wheel in what.wheels:
-        if wheel.sha256 in alone:
-            stages.append(_stage_name(wheel))
-            lines += ["", f"FROM python AS {stages[-1]}", _install(wheel, tools)]
-    if together:
-        stages.append("small-wheels")
-        lines += ["", "FROM python AS small-wheels"]
-        lines += [_install(wheel, tools) for wheel in together]
-    lines += [
-        "",
-        "FROM scratch",
-        f"ADD --link {what.base.sha256}.tar /",
-        f"ADD --link {what.conda_part.sha256}.tar /",
-    ]
-    lines += [f"COPY --link --from={stage} /out/ /" for stage in stages]
-    lines += [
-        f"ADD --link {probe} /",
-        "ENV " + " ".join(f"{name}={value}" for name, value in VARIABLES.items()),
-        "USER 65534:65534",
-        f"ENTRYPOINT [{', '.join(strictjson.compact(word) for word in ENTRYPOINT)}]",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def write(folder: Path, what: Ingredients) -> None:
+def write(folder: Path, ingredients: Ingredients) -> None:
     """Make the recipe in `folder`, which is empty or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     script = image_file("environment/install_wheel.py").read_bytes()
-    probe = Digest.of(what.probe).hex
+    probe = Digest.of(ingredients.probe).hex
     tools = Digest.of(script).hex
     recipe = {
         "schema": 1,
         "tools": {"folder": tools, "files": ["install_wheel.py"]},
         "probe": {"file": "probe.tar", "sha256": probe},
-        "packages": [p.model_dump() for p in (what.base, what.conda_part, *what.wheels)],
+        "packages": [p.model_dump() for p in (ingredients.base, ingredients.conda_part, *ingredients.wheels)],
     }
     files = {
-        "Dockerfile": dockerfile(what, tools, f"{probe}.tar").encode(),
+        "Dockerfile": write_dockerfile(ingredients, tools, f"{probe}.tar").encode(),
         "docker-bake.hcl": bake_file().read_bytes(),
         "install_wheel.py": script,
-        "probe.tar": what.probe,
+        "probe.tar": ingredients.probe,
         "recipe.json": strictjson.dumps(recipe),
         # For `docker run --env-file`; the build doesn't read them.
         **{f"profile-{name}.env": env_file(name) for name in BUILT_IN},
@@ -136,48 +63,65 @@ def stage(recipe: Path, packages: Sequence[PackageEntry], store: PackageStore, c
         Malformed / UnsafePath: recipe.json is not a recipe, or names places elsewhere; or the Dockerfile
             says what no recipe of ours says.
     """
-    told = strictjson.loads(_read(recipe, "recipe.json"), recipe / "recipe.json")
-    try:
-        tools, probe = told["tools"], told["probe"]
-        folder, sha256 = Digest(str(tools["folder"])).hex, Digest(str(probe["sha256"])).hex
-        names = [check_file_name(str(n)) for n in tools["files"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Malformed(recipe / "recipe.json", [f"not a recipe: {error}"]) from error
+    frozen = _Frozen(recipe)
     context.mkdir(parents=True, exist_ok=True)
-    frozen = _read(recipe, "Dockerfile")
-    check_dockerfile(frozen.decode("utf-8", "replace"), recipe / "Dockerfile")
-    (context / "Dockerfile").write_bytes(frozen)
-    (context / folder).mkdir()
-    _copy(recipe, names, context / folder)
-    data = _read(recipe, "probe.tar")
-    if (found := Digest.of(data)).hex != sha256:
-        raise DigestMismatch(recipe / "probe.tar", sha256, found)
-    (context / f"{sha256}.tar").write_bytes(data)
+    (context / "Dockerfile").write_bytes(frozen.dockerfile())
+    (context / frozen.tools).mkdir()
+    for name in frozen.tool_files:
+        (context / frozen.tools / name).write_bytes(frozen.read(name))
+    (context / f"{frozen.probe}.tar").write_bytes(frozen.probe_tar())
     findings: list[BadArchive] = []
     for package in packages:
-        if package.kind == "conda":
-            continue  # it is in the conda part
-        if package.kind == "wheel":
-            (context / package.sha256).mkdir()
-            target = context / package.sha256 / package.file
-        else:
-            target = context / f"{package.sha256}.tar"
-        digest = Digest(package.sha256)
         try:
-            _link(store.verified(digest, package.file), target)
+            _stage_package(package, store, context)
         except BadArchive as error:
             findings.append(error)
     raise_findings(store.root, findings)
 
 
-def _copy(source: Path, names: Iterable[str], target: Path) -> None:
-    for name in names:
-        (target / name).write_bytes(_read(source, name))
+class _Frozen:
+    """A recipe folder, which may be a stranger's: each part is checked when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read recipe.json. Raises Malformed, UnsafePath."""
+        self.folder = folder
+        path = folder / "recipe.json"
+        fields = strictjson.loads(self.read("recipe.json"), path)
+        try:
+            self.tools = Digest(str(fields["tools"]["folder"])).hex
+            self.tool_files = [check_file_name(str(name)) for name in fields["tools"]["files"]]
+            self.probe = Digest(str(fields["probe"]["sha256"])).hex
+        except (KeyError, TypeError, ValueError) as error:
+            raise Malformed(path, [f"not a recipe: {error}"]) from error
+
+    def read(self, name: str) -> bytes:
+        with open_regular(self.folder, name) as stream:
+            return stream.read()
+
+    def dockerfile(self) -> bytes:
+        """The Dockerfile. Raises Malformed for what no recipe of ours says."""
+        data = self.read("Dockerfile")
+        check_dockerfile(data.decode("utf-8", "replace"), self.folder / "Dockerfile")
+        return data
+
+    def probe_tar(self) -> bytes:
+        """The probe. Raises DigestMismatch."""
+        data = self.read("probe.tar")
+        if (actual := Digest.of(data)).hex != self.probe:
+            raise DigestMismatch(self.folder / "probe.tar", self.probe, actual)
+        return data
 
 
-def _read(recipe: Path, name: str) -> bytes:
-    with open_regular(recipe, name) as stream:
-        return stream.read()
+def _stage_package(package: PackageEntry, store: PackageStore, context: Path) -> None:
+    """Put a package into the context, hashed again. Raises Missing, DigestMismatch, NotRegular."""
+    if package.kind == "conda":
+        return  # it is in the conda part
+    if package.kind == "wheel":
+        (context / package.sha256).mkdir()
+        target = context / package.sha256 / package.file
+    else:
+        target = context / f"{package.sha256}.tar"
+    _link(store.verified(Digest(package.sha256), package.file), target)
 
 
 def _link(source: Path, target: Path) -> None:

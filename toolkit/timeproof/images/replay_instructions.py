@@ -10,8 +10,9 @@ _TEXT = """\
 # Replaying the artifacts of `{folder}` with docker alone
 
 Nothing of the timeproof toolkit is needed, and no Python: a container engine (`docker`, or `podman` in its
-place), `tar`, `sha256sum` and what every Unix has (`sed`, `awk`, `grep`, `mktemp`), and this archive, which
-is only read. All commands are run by `sh`, in the archive's own folder, the one that holds `environments/`.
+place), `tar`, `sha256sum` and what every Unix has (`sed`, `awk`, `grep`, `cp`, `mktemp`), and this archive,
+which is only read. All commands are run by `sh`, in the archive's own folder, the one that holds
+`environments/`.
 
 ## 1. Check the bytes of the image
 
@@ -73,13 +74,32 @@ metadata under `outputs`, in the same order.
 
 ## 4. Or build it again
 
-`recipe/` is the frozen build context. Stage it with the packages, each in a folder named by its hash
-(`recipe/recipe.json` lists them; a `wheel` lies at `<sha256>/<file>`, a `base` and a `conda-part` at
-`<sha256>.tar`, the `tools` files in their folder, the probe at `<sha256>.tar`), then:
+`recipe/` is the frozen build context. It is staged with the packages, each checked and under its hash, and
+built by BuildKit, without a network:
 
-```
-CONTEXTS=<folder above> ENVIRONMENTS=<its name> docker buildx bake -f recipe/docker-bake.hcl
-```
+    recipe={recipe}
+    contexts=$(mktemp -d)
+    context=$contexts/{folder}
+    tools=$(sed -n 's/^    "folder": "\\(.*\\)",$/\\1/p' $recipe/recipe.json)
+    mkdir -p $context/$tools
+    cp $recipe/Dockerfile $context
+    cp $recipe/install_wheel.py $context/$tools
+    cp $recipe/probe.tar $context/$(sha256sum < $recipe/probe.tar | awk '{{print $1}}').tar
+    sed -n '/^  "packages": \\[/,/^  \\]/p' $recipe/recipe.json | awk -F '"' '
+        $2 == "kind" {{kind = $4}}  $2 == "file" {{file = $4}}
+        $2 == "sha256" {{print kind, $4, "packages/sha256/" substr($4, 1, 2) "/" $4 "/" file}}
+      ' > $contexts/packages
+    awk '{{print $2 "  " $3}}' $contexts/packages | sha256sum -c --quiet
+    while read -r kind sha256 path; do
+      case $kind in
+        wheel) mkdir -p $context/$sha256 && cp $path $context/$sha256/ ;;
+        *) cp $path $context/$sha256.tar ;;
+      esac
+    done < $contexts/packages
+    CONTEXTS=$contexts ENVIRONMENTS={folder} PLATFORM={platform} docker buildx bake --builder default \\
+      -f $recipe/docker-bake.hcl --metadata-file $contexts/built.json {target}
+    grep -q '"containerimage.config.digest": "{config}"' $contexts/built.json \\
+      && echo "built again: the same image" || echo "built again: ANOTHER IMAGE"
 
 The config digest and the diff_ids must be the ones above; they don't depend on compression.
 
@@ -95,6 +115,7 @@ def replay_md(folder: str, image: ImageIdentity, packages: Sequence[PackageEntry
     rows += [f"| {p.name} | {p.version} | `{p.sha256}` |" for p in packages]
     return _TEXT.format(
         folder=folder,
+        target=f"environment-{folder.replace('.', '_')}",
         recipe=f"environments/{folder}/recipe",
         manifest=image.manifest,
         config=image.config,

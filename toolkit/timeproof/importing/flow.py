@@ -11,20 +11,20 @@ from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
 from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
-from timeproof.frameworks.onnx import case_folders
-from timeproof.frameworks.onnx.case_folders import Known
-from timeproof.frameworks.onnx.tensor_files import BadData
+from timeproof.frameworks.base import Saved
+from timeproof.frameworks.choose import spec_for_file
+from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, importer_of
 from timeproof.frameworks.options import GraphOptimization
-from timeproof.frameworks.registry import require_spec
+from timeproof.frameworks.registry import require_spec, specs
 from timeproof.images.build import locate_environment
-from timeproof.importing import model_files
-from timeproof.importing.model_files import Kept
+from timeproof.importing.model_files import hash_entries
 from timeproof.replaying.scores import marked, scores_of
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
 from timeproof.runs.profiles import profile_named
-from timeproof.store import batch, reference
+from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
@@ -36,7 +36,6 @@ from timeproof.store.schema.v1 import (
     Origin,
     ProfileRecord,
 )
-from timeproof.store.verify import read_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class _Item:
 
     name: str
     tags: Mapping[str, str]
-    copy: Callable[[batch.Batch], tuple[Kept, Known]]
+    save: Callable[[publish.Draft], tuple[Saved, KnownAnswers]]
 
 
 def import_models(
@@ -90,7 +89,7 @@ def import_models(
     Raises:
         BadGridSize / BadRequest / NotImportable: nothing was published.
         BadEnvironment / EngineFailed: the environment can't be built.
-        StorageFailed: every artifact that was published by then is whole.
+        StorageFailed: the disk refuses; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
@@ -98,7 +97,8 @@ def import_models(
     framework, items = _items(request)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    with batch.batch(archive, grid_size, framework, len(items), tag=require_spec(framework).tag) as draft:
+    tag = require_spec(framework).tag
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
         filling = _Filling(archive, draft, request, environment, profile)
         for item in items:
             progress.detail(item.name)
@@ -124,37 +124,39 @@ def _environment(
 
 def _items(request: Request) -> tuple[str, list[_Item]]:
     if request.source.is_dir():
-        if request.inputs is not None or request.expected is not None:
-            raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
-        if request.trees is not None:
-            raise BadRequest("ONNX models have no boosting rounds", advice="leave --trees out")
-        return "onnx", [_case_item(data_set, request) for data_set in case_folders.find(request.source)]
+        return _cases(request)
     if request.inputs is None or request.expected is None:
         raise BadRequest(
             f"{request.source} is not a folder of cases, so its inputs and its answers are needed",
             advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
         )
-    adapter = model_files.adapter_of(request.source)
-    case = model_files.read_known(
-        request.source, adapter.name, request.inputs, request.expected, request.trees
-    )
+    spec = spec_for_file(request.source)
+    importer = importer_of(spec)
+    answers = importer.read_answers(request.source, request.inputs, request.expected, request.trees)
 
-    def copy(draft: batch.Batch) -> tuple[Kept, Known]:
-        return model_files.copy_model_file(
-            draft, request.source, adapter, case, request.graph_optimization
-        ), case
+    def save(draft: publish.Draft) -> tuple[Saved, KnownAnswers]:
+        level = request.graph_optimization
+        return importer.save(request.source, answers, draft.folder, draft.ref.tag, level), answers
 
-    return adapter.name, [_Item(request.source.name, {}, copy)]
+    return spec.name, [_Item(request.source.name, {}, save)]
 
 
-def _case_item(data_set: case_folders.Found, request: Request) -> _Item:
-    def copy(draft: batch.Batch) -> tuple[Kept, Known]:
-        data = case_folders.read_file(data_set.root, data_set.model)
-        case = case_folders.known(data_set, data)
-        path = data_set.root / data_set.model
-        return model_files.copy_onnx(draft, path, data, case, request.graph_optimization), case
+def _cases(request: Request) -> tuple[str, list[_Item]]:
+    """Find the cases of a folder, with the first framework that knows such folders."""
+    if request.inputs is not None or request.expected is not None:
+        raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+    for spec in (spec for spec in specs() if spec.imports):
+        cases = importer_of(spec).find_cases(request.source)
+        if cases is None:
+            continue
+        if request.trees is not None:
+            raise BadRequest(f"{spec.name} models have no boosting rounds", advice="leave --trees out")
+        return spec.name, [_Item(case.name, case.tags, _saver(case, request)) for case in cases]
+    raise BadRequest(f"{request.source} is a folder, and no installed framework imports folders")
 
-    return _Item(f"{data_set.case or data_set.root}/{Path(data_set.data_set).name}", data_set.tags, copy)
+
+def _saver(case: ModelCase, request: Request) -> Callable[[publish.Draft], tuple[Saved, KnownAnswers]]:
+    return lambda draft: case.save(draft.folder, draft.ref.tag, request.graph_optimization)
 
 
 class _Filling:
@@ -163,7 +165,7 @@ class _Filling:
     def __init__(
         self,
         archive: Archive,
-        draft: batch.Batch,
+        draft: publish.Draft,
         request: Request,
         environment: EnvironmentRecord,
         profile: ProfileRecord,
@@ -172,7 +174,7 @@ class _Filling:
         self.origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
         self.python = versions_of(environment).get("python", "")
         self.earlier: dict[_Key, list[tuple[Ref, Metadata]]] = {}
-        for key, ref, metadata in _earlier_imports(archive, draft.grid_size, draft.framework):
+        for key, ref, metadata in _earlier_imports(archive, draft.ref.grid_size, draft.ref.framework):
             self.earlier.setdefault(key, []).append((ref, metadata))
         self.duplicates: list[Ref] = []
         self.problems: list[tuple[str, str]] = []
@@ -182,21 +184,21 @@ class _Filling:
     def add(self, item: _Item) -> None:
         """Add one case to the batch; what is wrong with it goes to `problems`."""
         try:
-            copied, case = item.copy(self.draft)
-            entries = [*copied.files, _write_reference(self.draft, case)]
-            scores = [name for name in self.request.scores if name in case.outputs.arrays]
+            saved, answers = item.save(self.draft)
+            entries = [*hash_entries(saved, self.draft.folder), _write_reference(self.draft, answers)]
+            scores = [name for name in self.request.scores if name in answers.outputs.arrays]
             self.unused_scores.difference_update(scores)
-            self.notes += case.notes
-            metadata = self._metadata(item, copied, case, entries, scores)
+            self.notes += answers.notes
+            metadata = self._metadata(item, saved, answers, entries, scores)
             duplicate = self._duplicate(metadata, scores)
             if duplicate is not None:
                 self.duplicates.append(duplicate)
-                self.draft.forget()
+                self.draft.discard()
             else:
                 self.draft.add(metadata)
         except (BadData, BadModel, BadArchive) as error:
             self.problems.append((item.name, str(error)))
-            self.draft.forget()
+            self.draft.discard()
 
     def _duplicate(self, metadata: Metadata, scores: Sequence[str]) -> Ref | None:
         """The artifact that was imported before, is the same, and has at least these scores marked."""
@@ -206,33 +208,38 @@ class _Filling:
         return None
 
     def _metadata(
-        self, item: _Item, copied: Kept, case: Known, entries: list[FileEntry], scores: Sequence[str]
+        self,
+        item: _Item,
+        saved: Saved,
+        answers: KnownAnswers,
+        entries: list[FileEntry],
+        scores: Sequence[str],
     ) -> Metadata:
-        inputs, outputs, environment = case.inputs, case.outputs, self.environment
+        inputs, outputs, environment = answers.inputs, answers.outputs, self.environment
         return Metadata(
             schema=1,
             created=utc_now(),
-            grid_size=self.draft.grid_size,
-            version=self.draft.next.version,
+            grid_size=self.draft.ref.grid_size,
+            version=self.draft.ref.version,
             framework=Framework(
-                name=self.draft.framework,
+                name=self.draft.ref.framework,
                 version=None,
                 python=self.python,
-                **require_spec(self.draft.framework).described(),
+                **require_spec(self.draft.ref.framework).described(),
             ),
             model=Model(
-                file=copied.model,
+                file=saved.model,
                 module=None,
                 qualname=None,
                 init_args={},
-                options=copied.options,
+                options=dict(saved.options),
                 source=[],
-                signature=dict(copied.signature),
+                signature=dict(saved.signature),
             ),
             files=entries,
             inputs=reference.specs_of("input", inputs.arrays, inputs.elements),
             outputs=reference.specs_of(
-                "output", outputs.arrays, outputs.elements, marked(scores, outputs.arrays, copied.scores)
+                "output", outputs.arrays, outputs.elements, marked(scores, outputs.arrays, saved.scores)
             ),
             copies=[],
             environment=EnvironmentRef(
@@ -243,8 +250,8 @@ class _Filling:
             machine=Machine(),
             seal=SealFacts(),
             tags={**{k: str(v) for k, v in self.request.tags.items()}, **item.tags},
-            notes=[*case.notes, *copied.notes],
-            kept=list(copied.kept),
+            notes=[*answers.notes, *saved.notes],
+            kept=list(saved.kept),
             reference=self.origin,
         )
 
@@ -266,10 +273,10 @@ def _marked_scores(metadata: Metadata) -> set[str]:
     return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
-def _write_reference(draft: batch.Batch, case: Known) -> FileEntry:
+def _write_reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
     stream = io.BytesIO()
-    reference.write(stream, input=case.inputs.arrays, output=case.outputs.arrays)
-    return draft.write(f"reference_{draft.next.tag}.npz", stream.getbuffer(), "reference", "npz")
+    reference.write(stream, input=answers.inputs.arrays, output=answers.outputs.arrays)
+    return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
 
 
 _Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]

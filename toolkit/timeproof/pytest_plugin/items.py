@@ -13,7 +13,7 @@ from timeproof.errors import BadArchive, TimeproofError
 from timeproof.pytest_plugin.options import engine_name, registry_name, reproduce
 from timeproof.replaying.result import Replayed
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.verify import read_metadata
+from timeproof.store.read import read_metadata
 
 _LOG = 30  # lines of a log that are shown, its end
 _UNREADABLE = "unreadable"  # what stands for the environment of an artifact whose metadata can't be read

@@ -1,7 +1,7 @@
 """What an earlier run found, and what was declared: the baseline file. No IO here.
 
 A baseline is a small JSON file, sorted, one line a cell, made to be committed and read in a diff. It
-names environments by title, so that one that was locked anew is still compared.
+names environments by title, so that an environment with a new lock is still compared.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Expectation:
         )
 
     def names(self, cell: Cell, title: str) -> bool:
-        """Whether it speaks of this cell, whatever was found there."""
+        """Whether it is about this cell, whatever its verdict."""
         return Expectation(self.artifact, self.environment, self.reason).covers(cell, title)
 
     def to_json(self) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _read_expected(value: Any, issues: list[str]) -> tuple[Expectation, ...]:
 
 
 def of_report(report: Report, expected: tuple[Expectation, ...] = ()) -> Baseline:
-    """The baseline that a run makes. What nobody knows (`lost`, …) promises nothing, and is left out."""
+    """The baseline that a run makes. Cells whose answer is unknown (`lost`, …) are left out."""
     titles = {s.name: s.title for s in report.environments}
     cells: dict[str, dict[str, Verdict]] = {}
     for cell in report.cells:
@@ -148,7 +148,7 @@ def of_report(report: Report, expected: tuple[Expectation, ...] = ()) -> Baselin
 
 
 def updated(old: Baseline, report: Report) -> Baseline:
-    """The baseline after a run: what was run replaces what stood there, the rest stays."""
+    """The baseline after a run: cells that were run replace the old ones, the others stay."""
     new = of_report(report)
     cells = {a: dict(row) for a, row in old.cells.items()}
     for artifact, row in new.cells.items():

@@ -26,11 +26,11 @@ from timeproof.runs.parallel import run_shared
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_artifact
 from timeproof.store.schema.v1 import Metadata, ProfileRecord
-from timeproof.store.verify import read_artifact
 
 OnCell = Callable[[Cell, Mapping[str, Any]], None]
-"""Called with each cell as soon as it is known, and with what the container says of its machine."""
+"""Called with each cell as soon as it is judged, and with the container's facts about its machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,5 +174,5 @@ def _cell(batch: Batch, name: str, verdict: Verdict, reason: str) -> Cell:
 
 
 def lost_cells(batch: Batch, names: Sequence[str], reason: str) -> list[Cell]:
-    """The cells of artifacts of whose answer nobody knows: their machine, or their environment, is gone."""
+    """Lost cells for artifacts whose answer is unknown: their machine or their environment is gone."""
     return [_cell(batch, name, Verdict.lost, reason) for name in names]

@@ -1,4 +1,4 @@
-"""Cells as they come in, from any thread and more than once: each stays once, and a conflict is named."""
+"""Collects cells, which come from any thread and more than once: it keeps each once, and names a conflict."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Keep = Callable[[Cell, Mapping[str, Any]], None]
 
 
 class Collector:
-    """Keeps one cell a pair.
+    """Keeps one cell for each artifact and environment.
 
     Laws: the order of deliveries does not matter but for times and attempts; delivering twice is
-    delivering once; two different answers of one pair are `nondeterministic`; `lost` gives way to
-    whatever is known.
+    delivering once; two different answers of one pair are `nondeterministic`; any other
+    verdict replaces `lost`.
     """
 
     def __init__(self, keep: Keep = lambda *_: None) -> None:
@@ -29,7 +29,7 @@ class Collector:
         self._numbers: dict[str, int] = {}
 
     def remember(self, cell: Cell, machine: Mapping[str, Any]) -> None:
-        """Take a cell that an earlier run found, and kept."""
+        """Take a cell from an earlier run's journal."""
         self.cells[cell.key] = cell.model_copy(update={"machine": self._number(machine)})
 
     def deliver(self, cell: Cell, machine: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Collector:
 
 
 def merge(before: Cell, cell: Cell) -> Cell:
-    """What is known of a pair after two deliveries; `before` itself where the second says nothing new."""
+    """The cell after two deliveries; `before` itself where the second says nothing new."""
     if cell.verdict is Verdict.lost or before.verdict is Verdict.nondeterministic:
         return before
     if before.verdict is Verdict.lost or cell.verdict is Verdict.nondeterministic:

@@ -83,7 +83,7 @@ def regress(
     on_cell: Callable[[Cell, int, int], None] = lambda *_: None,
     progress: Progress = SILENT,
 ) -> Report:
-    """Run a plan to its end, and assemble what was found; nothing is judged yet.
+    """Run a plan to its end, and assemble the report; nothing is judged yet.
 
     Every cell of the plan is in the report, whatever happened to it. Cells that the journal holds, and
     that stand for the same artifact in the same environment still, are not run again.
@@ -145,7 +145,7 @@ class _Run:
         self._collector = Collector(self._keep)
 
     def resume(self) -> int:
-        """Take over the journal's cells that still stand for the same; how many there are."""
+        """Take the journal's cells that are still valid; how many they are."""
         for entry in self._journal.entries:
             if self._keys.get(entry.cell.key) == entry.key and entry.cell.verdict is not Verdict.lost:
                 self._collector.remember(entry.cell, entry.machine)
@@ -159,7 +159,7 @@ class _Run:
             executor.run(batches, records, self._collector.deliver, self._provided)
 
     def lose_the_rest(self) -> None:
-        """Deliver a lost cell wherever there is none."""
+        """Deliver a lost cell for every artifact and environment that has no cell."""
         for artifact, environment in self._plan.cells():
             state = self._states[environment.title]
             name = str(artifact.ref)

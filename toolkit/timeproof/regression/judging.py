@@ -39,10 +39,10 @@ def judge(
     *,
     strict: bool = False,
 ) -> Report:
-    """Say of each cell what was promised, what was declared, and whether it fails.
+    """Fill in for each cell what was promised, what was declared, and whether it fails.
 
     Args:
-        fail_on: what the user said; None where nothing was.
+        fail_on: the user's `--fail-on`; None where there is none.
         source: where the baseline was read, for the report.
         strict: no witness counts.
     """

@@ -26,8 +26,8 @@ from timeproof.store.environment_contents import versions
 from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
-from timeproof.store.verify import read_metadata
 
 LOCKFILES = Path("lockfiles")
 _WORTH_SHARING = (
@@ -56,12 +56,12 @@ class PlannedEnvironment:
 
     @property
     def unique_title(self) -> str:
-        """What tells it from another of its name: its folder in the archive, or that of its lock."""
+        """A title that no other environment has: its folder in the archive, or that of its lock."""
         return self.record.folder if self.record else str(self.folder)
 
 
 def version_key(text: str) -> Version:
-    """A version that can be compared; what is none counts as the oldest."""
+    """Parse a version, to sort by it; text that is no version counts as the oldest."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -188,7 +188,7 @@ def _environments_at(archive: Archive, name: str | Path) -> list[PlannedEnvironm
 def _of_record(archive: Archive, record: EnvironmentRecord) -> PlannedEnvironment:
     path = archive.environments / record.folder / "conda-lock.yml"
     dated = None
-    with suppress(OSError, TimeproofError):  # only a date: whoever runs it checks the environment, and says
+    with suppress(OSError, TimeproofError):  # only a date is lost: the run checks the environment
         dated = read_lock(path.read_bytes(), path).dated
     return PlannedEnvironment(record.name, frameworks_of(record), dated, record)
 
@@ -250,7 +250,7 @@ def batches_of(
 
 
 def cell_key(artifact: ArtifactSummary, record: EnvironmentRecord) -> str:
-    """What a finished cell stands for: it is good for as long as none of this changes."""
+    """Identify a finished cell: it is valid for as long as none of these values changes."""
     image = record.image
     parts = (
         artifact.ref,

@@ -13,8 +13,8 @@ from timeproof.replaying.provenance import Fingerprint
 from timeproof.replaying.result import Replayed, Result
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
+from timeproof.store.read import read_environment, read_metadata
 from timeproof.store.schema.v1 import Metadata
-from timeproof.store.verify import read_environment, read_metadata
 from timeproof.version import VERSION
 
 UNREADABLE = "unreadable"

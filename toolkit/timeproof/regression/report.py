@@ -1,7 +1,7 @@
 """The one result of a regression, `report.json`: every other report renders it. No IO here.
 
 `Report.parse(r.to_bytes()) == r`. A cell stands only where the environment holds the artifact's
-framework; every other pair is `not_applicable`, and is not written down.
+framework; every other pair is `not_applicable`, and has no cell.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from timeproof.base import strictjson
 from timeproof.base.limits import LIMITS
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import Malformed, NewerSchema
+from timeproof.store.schema.document import JsonObject
 from timeproof.store.schema.records import Record
-from timeproof.store.schema.v1 import JsonObject
 
 # JSON has no enumerations: strict everywhere else, a verdict's name is taken for the verdict.
 Finding = Annotated[Verdict, Field(strict=False)]
@@ -146,7 +146,7 @@ class Report(Record):
         return strictjson.dumps(self.model_dump(mode="json", by_alias=True))
 
     def stable(self) -> dict[str, Any]:
-        """What two runs of one plan must agree on: all but times, attempts and who ran it."""
+        """What two runs of one plan must agree on: all but times, attempts and the machine."""
         plain: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"run", "machines"})
         for cell in plain["cells"]:
             for volatile in ("seconds", "attempts", "machine", "log"):

@@ -18,7 +18,7 @@ from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
 from timeproof.store.schema.v1 import ProfileRecord
 
-# Nothing was run, or nobody knows what: no other way of running it explains that.
+# Nothing was run, or its result is unknown: another way of running it explains neither.
 _INEXPLICABLE = frozenset({Verdict.altered, Verdict.lost})
 
 
@@ -42,7 +42,7 @@ def ways(used: ProfileRecord, recorded: Sequence[ProfileRecord]) -> list[Way]:
 
 
 def try_ways(context: RunContext, judged: Sequence[JudgedArtifact]) -> None:
-    """Run what differs in every further way, and note what came of it."""
+    """Run what differs in every further way, and record each result."""
     differing = {str(j.ref): j for j in judged if not j.result.ok and j.result.verdict not in _INEXPLICABLE}
     if not differing:
         return
@@ -66,7 +66,7 @@ def try_ways(context: RunContext, judged: Sequence[JudgedArtifact]) -> None:
 
 
 def _try_emulated(context: RunContext, differing: dict[str, JudgedArtifact]) -> None:
-    """Run each as it was recorded, on a simulated CPU without AVX; say so where that can't be done here."""
+    """Run each as it was recorded, on a simulated CPU without AVX; record why where that is impossible."""
     for ref, metadata, result in differing.values():
         way = Way(f"emulated: {WITNESS}", metadata.profile)
         try:

@@ -21,8 +21,8 @@ from timeproof.runs.image_provider import Provided
 from timeproof.runs.parallel import ContainerGroups
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_artifact, read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, Metadata, ProfileRecord
-from timeproof.store.verify import read_artifact, read_environment
 
 _HOW = {
     "engine": "the engine has the image",

@@ -20,12 +20,16 @@ from timeproof.store.schema.v1 import ArraySpec, FileEntry, Metadata, Witness
 if TYPE_CHECKING:
     from timeproof.store.reference import Array
 
-# A container gets neither what nobody reads, nor other formats of the model, nor what answers are judged by.
+# Files that a container does not get: those that no loader reads, other formats of the model, and witnesses.
 _NOT_ASKED = frozenset({"optional", "interchange", "witness"})
 
 
 def task_of(archive: Archive, ref: Ref, metadata: Metadata, *, witness: str | None = None) -> Task:
-    """What the probe is told of one published artifact; `witness`: how else than natively it is asked."""
+    """Give the probe's task for one published artifact.
+
+    Args:
+        witness: the kind of witness to ask; None asks for the native answer.
+    """
     files: list[FileEntry] = []
     beside: list[FileEntry] = []
     for file in metadata.files:
@@ -47,7 +51,7 @@ def task_of(archive: Archive, ref: Ref, metadata: Metadata, *, witness: str | No
 
 
 def thresholds_of(metadata: Metadata, path: object) -> Thresholds:
-    """The scale's figures for this artifact. Raises Malformed where its own make no scale."""
+    """The scale's figures for this artifact. Raises Malformed: its own figures make no scale."""
     try:
         return Thresholds.of({str(name): value for name, value in metadata.thresholds.items()})
     except BadRequest as error:
@@ -114,9 +118,9 @@ def _compare_margins(
 
 
 def witness_is_open(metadata: Metadata, result: Replayed, kind: str) -> bool:
-    """Whether a witness of that kind could still say something about this answer.
+    """Whether asking a witness of that kind could still tell more about this answer.
 
-    Only of outputs that were graded: why a model crashes, no other answer of it can tell.
+    It can only where outputs were graded: no witness tells why a model crashes.
     """
     holds = result.witness is not None and result.witness.holds
     settled = result.ok or not result.verdict.graded or holds
@@ -126,7 +130,7 @@ def witness_is_open(metadata: Metadata, result: Replayed, kind: str) -> bool:
 def judge_witness(
     archive: Archive, ref: Ref, metadata: Metadata, result: Replayed, kind: str, outcome: Outcome
 ) -> None:
-    """Note what a witness of that kind answers, unless another has said more already.
+    """Record the answer of a witness of that kind, unless another witness has a better one.
 
     The native verdict stays what it is.
     """
@@ -150,7 +154,7 @@ def judge_witness(
 
 
 def note_provenance(result: Replayed, then: Fingerprint, now: Fingerprint) -> None:
-    """Note both sides, what is not as it was, and the likeliest cause where the answer differs."""
+    """Record both sides, what differs between them, and the likeliest cause where the answer differs."""
     result.recorded, result.present = then, now
     result.differences = provenance.differences(then, now)
     result.elsewhere = provenance.is_other_cpu(result.differences)

@@ -1,4 +1,4 @@
-"""The one rule of passing. No IO here, and nothing of how an answer was had.
+"""The one rule of passing. No IO here; how an answer was obtained does not matter.
 
 `timeproof replay`, `timeproof regress`, the pytest plugin and `Result.passes` of the API all ask this module.
 
@@ -25,7 +25,7 @@ from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest
 
 NEVER_ACCEPTED = (Verdict.lost, Verdict.nondeterministic, Verdict.altered)
-"""Verdicts that no promise, declaration or witness makes good: nobody knows what the model answers."""
+"""Verdicts that no promise, declaration or witness makes good: the model's answer is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def passes(answer: Answer, allowed: Verdict = Verdict.identical, *, strict: bool
 
 
 def keeps_promise(answer: Answer, promised: Verdict, *, strict: bool = False) -> bool:
-    """Whether an answer is no worse than `promised`, or passes as it is; never where nobody knows it.
+    """Whether an answer is no worse than `promised`, or passes without a promise; never where it is unknown.
 
     Args:
         promised: the worst verdict that is accepted here, graded or not: a model that was `refused` by an
@@ -66,7 +66,7 @@ def keeps_promise(answer: Answer, promised: Verdict, *, strict: bool = False) ->
 
 
 def check_allowed(text: str) -> Verdict:
-    """The verdict that a user allows. Raises BadRequest: it is none that grades outputs."""
+    """The verdict that a user allows. Raises BadRequest: that verdict does not grade outputs."""
     graded = [str(v) for v in Verdict if v.graded]
     if text not in graded:
         raise BadRequest(f"{text!r} can't be allowed", advice=f"take one of: {', '.join(graded)}")

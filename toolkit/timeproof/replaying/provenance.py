@@ -1,6 +1,6 @@
 """What an answer depends on beside its model: CPU, profile, image, versions. Two sides, and what differs.
 
-Values only, no IO. What a container says of its machine may be anything, and is taken as text.
+Values only, no IO. What a container says of its machine is not trusted, and is taken as text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMED = 6  # flags named in a sentence
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """One side. An empty value is one that nobody knows, and differs from nothing."""
+    """One side. An empty value is unknown, and counts as equal to any other."""
 
     cpu: str = ""
     flags: tuple[str, ...] = ()  # of its instruction set, those that choose kernels
@@ -42,7 +42,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it was: `what` is a word for people, `then` and `now` too."""
+    """One thing that differs between both sides: `what`, `then` and `now` are words for people."""
 
     what: str
     then: str
@@ -65,7 +65,7 @@ def _machine(report: object) -> dict[str, Any]:
 
 
 def versioned(framework: str, version: str | None) -> str:
-    """Name a framework, or what runs its models where that is another's, with its version; "" for none."""
+    """Name a framework, or the library that runs its models, with its version; "" where it has none."""
     return f"{runtime_of(framework)} {version}" if version else ""
 
 
@@ -95,7 +95,7 @@ def present(
         hello: what the probe said of itself and its machine.
         versions: of the libraries that the probe loaded.
         image: the digest of its configuration.
-        simulated: the CPU that the probe believed to run on; the machine's own is not seen then.
+        simulated: the CPU that was simulated for the probe; it hides the machine's own.
     """
     machine = _machine(hello.get("machine"))
     if simulated:
@@ -112,7 +112,7 @@ def present(
 
 
 def differences(then: Fingerprint, now: Fingerprint) -> list[Difference]:
-    """What is not as it was, the likeliest cause of other bits first."""
+    """List what differs between both sides, the likeliest cause of other bits first."""
     differing = []
 
     def compare(name: str, before: str, after: str) -> None:
@@ -137,7 +137,7 @@ def differences(then: Fingerprint, now: Fingerprint) -> list[Difference]:
 
 
 def same(then: Fingerprint, now: Fingerprint) -> list[str]:
-    """What is known to be as it was, in words."""
+    """Name what is known to be equal on both sides."""
     words = {
         "image": "the image",
         "profile": "the profile",

@@ -24,7 +24,7 @@ def any_witness_is_open(metadata: Metadata, result: Replayed) -> bool:
 
 
 def ask_witnesses(context: RunContext, judged: Sequence[JudgedArtifact]) -> None:
-    """Ask about each answer its witnesses, one kind after the other, until one holds; note what they say.
+    """Ask the witnesses of each answer, one kind after the other, until one holds; record what they answer.
 
     Raises EngineLost / EngineFailed; what concerns one witness is in its artifact's result.
     """

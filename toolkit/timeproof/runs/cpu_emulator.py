@@ -26,8 +26,8 @@ from timeproof.images.probe_files import ENTRYPOINT
 from timeproof.images.resources import image_file
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import emulator_claims
 from timeproof.store.schema.v1 import EmulatorRecord, Metadata
-from timeproof.store.verify import emulator_claims
 
 PROVED = ("Nehalem", "Haswell")  # the CPUs of a proof: without AVX, and with AVX2 and FMA
 WITNESS = "Nehalem"  # the CPU of an emulated witness

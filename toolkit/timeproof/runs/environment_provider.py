@@ -9,15 +9,17 @@ from pathlib import Path
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.capture import fingerprint
 from timeproof.environments.capture import flow as capture
+from timeproof.environments.fetch import fetch_packages
 from timeproof.environments.lock.document import Lock
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
-from timeproof.images.build import build_environment, check_name, locate_environment
+from timeproof.images.build import build_environment, locate_environment
 from timeproof.images.probe_files import holds_present_probe
+from timeproof.images.tags import check_name
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord
-from timeproof.store.verify import read_environment
 
 CAPTURED = "captured"
 
@@ -34,7 +36,7 @@ def from_lock_folder(
     if record := locate_environment(archive, folder.name, lock):
         return record
     progress.step(f"Fetching the packages of {folder.name}")
-    PackageStore(archive.packages).fetch(lock, progress, folder=folder)
+    fetch_packages(lock, PackageStore(archive.packages), progress, folder=folder)
     return build_environment(
         archive, lock, yml, folder.name, engine_version=engine_version, progress=progress
     )

@@ -23,8 +23,8 @@ from timeproof.errors import (
 from timeproof.images.tags import tag
 from timeproof.store import oci_layout
 from timeproof.store.layout import Archive
+from timeproof.store.read import check_environment, fetch_image
 from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
-from timeproof.store.verify import check_environment, fetch_image
 
 Source = Literal["engine", "registry", "rebuilt", "stored"]
 MODES = ("auto", "ready", "registry", "rebuild", "stored")
@@ -64,7 +64,7 @@ def _rebuild(
         raise BuildFailed(
             f"the engine {engine.name} can't build images", advice="take the stored copy: --image stored"
         )
-    from timeproof.images.build import rebuild  # imports all of the builder: only a rebuild needs it
+    from timeproof.images.rebuild import rebuild  # imports all of the builder: only a rebuild needs it
 
     rebuild(archive, record, no_cache=no_cache, progress=progress)
     return _require(engine, record, "the builder and the engine do not share their images")

@@ -33,9 +33,9 @@ from timeproof.errors import (
     Unreadable,
 )
 from timeproof.runs.task import Task
+from timeproof.store.claims import Claim, check_claim
 from timeproof.store.reference_inputs import copy_inputs
 from timeproof.store.schema.v1 import FileEntry
-from timeproof.store.verify import Claim, check_claim
 
 INSIDE = "/in"
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)

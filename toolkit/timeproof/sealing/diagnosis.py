@@ -29,21 +29,21 @@ def suspects(saved: Saved, folder: Path) -> list[str]:
     random = facts.get("random") if isinstance(facts, dict) else None
     if isinstance(random, list):
         return [f"the operator {name}" for name in random]
-    found = []
+    lines = []
     for path in saved.source_files:
         text = (folder / path).read_bytes()[:_SOURCE_BYTES].decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), 1):
             if _DRAWS.search(line.partition("#")[0]) and not line.lstrip().startswith(("def ", "class ")):
-                found.append(f"{Path(path).name}:{number}: {line.strip()[:80]}")
-    return found
+                lines.append(f"{Path(path).name}:{number}: {line.strip()[:80]}")
+    return lines
 
 
-def named(found: Sequence[str]) -> str:
+def named(causes: Sequence[str]) -> str:
     """Put suspects into a sentence; empty where there are none."""
-    if not found:
+    if not causes:
         return ""
-    more = f" (and {len(found) - _NAMED} more)" if len(found) > _NAMED else ""
-    return f"; probably {', '.join(found[:_NAMED])}{more}"
+    more = f" (and {len(causes) - _NAMED} more)" if len(causes) > _NAMED else ""
+    return f"; probably {', '.join(causes[:_NAMED])}{more}"
 
 
 _NO_MODULE = re.compile(r"No module named '([A-Za-z0-9_]+)([A-Za-z0-9_.]*)")

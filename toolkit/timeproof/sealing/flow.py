@@ -79,8 +79,8 @@ def archive_model(
         sealing = _prepare_sealing(archive, work, draft, connect)
         metadata, agreement = sealing.run()
         progress.step("Publishing")
-        path = draft.publish(metadata)
-    return Archived(draft.ref, metadata, path, agreement.difference, agreement.remarks)
+        (ref,) = draft.publish(metadata)
+    return Archived(ref, metadata, archive.root / ref.metadata, agreement.difference, agreement.remarks)
 
 
 def _prepare_sealing(

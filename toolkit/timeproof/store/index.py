@@ -27,8 +27,8 @@ from timeproof.base.paths import open_parent
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BadArchive, StorageFailed
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Metadata
-from timeproof.store.verify import read_metadata
 
 _SCHEMA = 1
 _MANY = 2000  # unknown rows, from which on several processes read them
@@ -63,7 +63,7 @@ class Contents:
 
 
 def summary_of(ref: Ref, metadata: Metadata) -> ArtifactSummary:
-    """Take the row out of an artifact's metadata."""
+    """Take the summary out of an artifact's metadata."""
     profile = metadata.profile.model_dump_json().encode()
     return ArtifactSummary(
         ref=ref,
@@ -85,35 +85,42 @@ def contents(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: P
     """List an archive's artifacts, all or those asked for. What can't be read is among the findings."""
     wanted = list(archive.refs()) if refs is None else list(refs)
     note = _note(archive)
-    known = _read_note(note)
-    found = Contents()
-    kept: dict[str, list[Any]] = {}
-    unknown: list[tuple[Ref, str, list[int]]] = []
+    noted = _read_note(note)
+    listing = Contents()
+    entries: dict[str, list[Any]] = {}
+    changed: list[tuple[Ref, str, list[int]]] = []
     root = os.fspath(archive.root)
     for ref in wanted:
         name = ref.metadata
-        try:
-            told = os.lstat(f"{root}/{name}")
-            state = [told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino]
-        except OSError:
-            state = []
-        entry = known.get(name)
+        state = _state(f"{root}/{name}")
+        entry = noted.get(name)
         if state and entry is not None and entry[:4] == state:
-            kept[name] = entry
+            entries[name] = entry
         else:
-            unknown.append((ref, name, state))
-    if unknown:
-        progress.step(f"Reading the metadata of {len(unknown)} artifacts")
-        one: list[Any] | BadArchive
-        for (_, name, state), one in zip(unknown, _read(archive, [u[0] for u in unknown]), strict=True):
-            if isinstance(one, BadArchive):
-                found.findings.append(one)
+            changed.append((ref, name, state))
+    if changed:
+        progress.step(f"Reading the metadata of {len(changed)} artifacts")
+        values: list[Any] | BadArchive
+        for (_, name, state), values in zip(changed, _read(archive, [c[0] for c in changed]), strict=True):
+            if isinstance(values, BadArchive):
+                listing.findings.append(values)
             else:
-                kept[name] = [*state, *one]
-        _write_note(note, kept if refs is None else known | kept)
-    del known
-    found.artifacts = [_row(ref, entry) for ref in wanted if (entry := kept.get(ref.metadata)) is not None]
-    return found
+                entries[name] = [*state, *values]
+        _write_note(note, entries if refs is None else noted | entries)
+    del noted
+    listing.artifacts = [
+        _summary(ref, entry) for ref in wanted if (entry := entries.get(ref.metadata)) is not None
+    ]
+    return listing
+
+
+def _state(path: str) -> list[int]:
+    """What changes when a file does; empty where there is none."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return []
+    return [facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, facts.st_ino]
 
 
 def _read(archive: Archive, refs: Sequence[Ref]) -> Iterable[list[Any] | BadArchive]:
@@ -130,18 +137,18 @@ def _read(archive: Archive, refs: Sequence[Ref]) -> Iterable[list[Any] | BadArch
 
 
 def _read_some(root: Path, refs: Sequence[Ref]) -> list[list[Any] | BadArchive]:
-    """Read some artifacts' rows, as plain values: these cross between processes, and into the note."""
+    """Read some artifacts' summaries, as plain values: these cross between processes, and into the note."""
     archive = Archive(root)
-    found: list[list[Any] | BadArchive] = []
+    results: list[list[Any] | BadArchive] = []
     for _, group in groupby(refs, key=lambda ref: ref.folder):
         some = list(group)
         with _parent(root, some[0]) as parent:
             for ref in some:
                 try:
-                    found.append(list(_FIELDS(summary_of(ref, read_metadata(archive, ref, parent)))))
+                    results.append(list(_FIELDS(summary_of(ref, read_metadata(archive, ref, parent)))))
                 except BadArchive as error:
-                    found.append(error)
-    return found
+                    results.append(error)
+    return results
 
 
 @contextmanager
@@ -158,7 +165,7 @@ def _parent(root: Path, ref: Ref) -> Iterator[int | None]:
         os.close(parent)
 
 
-def _row(ref: Ref, entry: Sequence[Any]) -> ArtifactSummary:
+def _summary(ref: Ref, entry: Sequence[Any]) -> ArtifactSummary:
     # Thousands of rows name the same few environments, versions and profiles.
     shared: list[Any] = [sys.intern(v) if isinstance(v, str) and len(v) < 100 else v for v in entry[4:]]
     return ArtifactSummary(ref, *shared)
@@ -172,15 +179,15 @@ def _note(archive: Archive) -> Path:
 def _read_note(path: Path) -> dict[str, list[Any]]:
     """Read what was noted. A damaged note, or one by another release, is none."""
     with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        told = orjson.loads(path.read_bytes())
+        note = orjson.loads(path.read_bytes())
         width = 4 + len(ArtifactSummary.__slots__) - 1
-        if told["schema"] == _SCHEMA and told["fields"] == list(ArtifactSummary.__slots__):
-            return {str(k): v for k, v in told["rows"].items() if isinstance(v, list) and len(v) == width}
+        if note["schema"] == _SCHEMA and note["fields"] == list(ArtifactSummary.__slots__):
+            return {str(k): v for k, v in note["rows"].items() if isinstance(v, list) and len(v) == width}
     return {}
 
 
 def _write_note(path: Path, rows: dict[str, list[Any]]) -> None:
-    told = {"schema": _SCHEMA, "fields": list(ArtifactSummary.__slots__), "rows": rows}
+    note = {"schema": _SCHEMA, "fields": list(ArtifactSummary.__slots__), "rows": rows}
     with suppress(StorageFailed, OSError):  # a cache: without it the next run reads everything again
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, orjson.dumps(told))
+        atomic.write(path, orjson.dumps(note))

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from timeproof.base.progress import Progress
 from timeproof.errors import BadGridSize, BadRequest, NotFound
-
-if TYPE_CHECKING:
-    from timeproof.store.verify import Claim
+from timeproof.store.claims import Claim
+from timeproof.store.package_paths import PACKAGES
 
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
 # What a framework is called, in folders and in metadata; and the tag that its files' names carry.
@@ -130,6 +128,10 @@ class Archive:
         """What people call it: its folder, or its address."""
         return str(self.root)
 
+    def public_path(self, path: str) -> str:
+        """What people call a file or folder of the archive: for a copy of a remote one, its address."""
+        return path
+
     def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
 
@@ -141,7 +143,7 @@ class Archive:
 
     @property
     def packages(self) -> Path:
-        return self.root / "packages"
+        return self.root / PACKAGES
 
     @property
     def images(self) -> Path:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,15 +20,23 @@ from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed, Missing
+from timeproof.store.claims import Claim
 from timeproof.store.schema.v1 import ImageIdentity
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_BLOB = re.compile(r"images/blobs/sha256/([0-9a-f]{64})")
 
 
 def blob(digest: str) -> str:
     """A blob's path, relative to the layout."""
     return f"blobs/sha256/{Digest.parse(digest).hex}"
+
+
+def digest_in_path(path: str) -> Digest | None:
+    """The digest that a path of the archive promises, where it is a blob's place; else None."""
+    match = _BLOB.fullmatch(path)
+    return Digest(match[1]) if match else None
 
 
 def read_blob(layout: Path, digest: str) -> dict[str, Any]:
@@ -36,8 +46,8 @@ def read_blob(layout: Path, digest: str) -> dict[str, Any]:
         data = stream.read(LIMITS.json_bytes + 1)
     if len(data) > LIMITS.json_bytes:
         raise Limit(layout / path, f"more than {LIMITS.json_bytes} bytes of JSON")
-    if (found := Digest.of(data)) != Digest.parse(digest):
-        raise DigestMismatch(layout / path, digest, found)
+    if (actual := Digest.of(data)) != Digest.parse(digest):
+        raise DigestMismatch(layout / path, digest, actual)
     value = strictjson.loads(data, layout / path)
     if not isinstance(value, dict):
         raise Malformed(layout / path, ["it is not an object"])
@@ -67,21 +77,21 @@ def descriptors(layout: Path, image: ImageIdentity) -> list[tuple[str, int]]:
     """Every blob of an image but its manifest, as (digest, size in bytes). Checks manifest and config."""
     head = read_blob(layout, image.manifest)
     try:
-        found = [(str(d["digest"]), int(d["size"])) for d in [head["config"], *head["layers"]]]
-        for digest, _ in found:
+        blobs = [(str(d["digest"]), int(d["size"])) for d in [head["config"], *head["layers"]]]
+        for digest, _ in blobs:
             Digest.parse(digest)
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed(layout / blob(image.manifest), [f"not an image manifest: {error}"]) from error
-    if found[0][0] != image.config:
-        raise Malformed(layout / blob(image.manifest), [f"its config is {found[0][0]}, not {image.config}"])
-    return found
+    if blobs[0][0] != image.config:
+        raise Malformed(layout / blob(image.manifest), [f"its config is {blobs[0][0]}, not {image.config}"])
+    return blobs
 
 
-def claims(layout: Path, image: ImageIdentity) -> Iterator[tuple[str, int | None, str]]:
-    """What an image says of its blobs: (path below the archive, size, SHA-256)."""
-    yield f"images/{blob(image.manifest)}", None, Digest.parse(image.manifest).hex
+def claims(layout: Path, image: ImageIdentity) -> Iterator[Claim]:
+    """What an image says of its blobs, by their paths below the archive; the manifest's own comes first."""
+    yield Claim(f"images/{blob(image.manifest)}", None, Digest.parse(image.manifest).hex)
     for digest, size in descriptors(layout, image):
-        yield f"images/{blob(digest)}", size, Digest.parse(digest).hex
+        yield Claim(f"images/{blob(digest)}", size, Digest.parse(digest).hex)
 
 
 def _index(layout: Path, images: Iterable[ImageIdentity]) -> bytes:
@@ -104,50 +114,65 @@ def _index(layout: Path, images: Iterable[ImageIdentity]) -> bytes:
     )
 
 
-def check_index(
-    layout: Path, images: Sequence[ImageIdentity]
-) -> tuple[list[BadArchive], list[ImageIdentity]]:
-    """Check `index.json` and `oci-layout` against the images that must be listed.
+def _read_index(layout: Path) -> tuple[bytes, list[str]]:
+    """The bytes of `index.json`, and the manifests that it lists. Raises BadArchive, KeyError, TypeError."""
+    with open_regular(layout, "index.json") as stream:
+        data = stream.read(LIMITS.json_bytes)
+    return data, [str(d["digest"]) for d in strictjson.loads(data, layout / "index.json")["manifests"]]
 
-    Returns the findings, and the images listed beyond those: of builds that were interrupted before
-    their environment was published.
+
+def check_index(layout: Path, images: Sequence[ImageIdentity]) -> list[BadArchive]:
+    """Check `index.json` and `oci-layout` against the images that must be listed; return the findings.
+
+    Others may be listed beyond those: of builds that did not, or not yet, publish their environment.
     """
     try:
         with open_regular(layout, "oci-layout") as stream:
             data = stream.read(1024)
         if data != _LAYOUT:
             raise DigestMismatch(layout / "oci-layout", Digest.of(_LAYOUT), Digest.of(data))
-        with open_regular(layout, "index.json") as stream:
-            data = stream.read(LIMITS.json_bytes)
-        listed = [str(d["digest"]) for d in strictjson.loads(data, layout / "index.json")["manifests"]]
+        data, listed = _read_index(layout)
     except BadArchive as error:
-        return [error], []
+        return [error]
     except (KeyError, TypeError) as error:
-        return [Malformed(layout / "index.json", [f"not an image index: {error}"])], []
-    known = {i.manifest: i for i in images}
-    extra = []
+        return [Malformed(layout / "index.json", [f"not an image index: {error}"])]
+    required = {image.manifest for image in images}
     try:
-        extra = [read_identity(layout, d) for d in listed if d not in known]
+        extra = [read_identity(layout, digest) for digest in listed if digest not in required]
         expected = _index(layout, [*images, *extra])
     except (BadArchive, ValueError, OSError) as error:
-        return [Malformed(layout / "index.json", [f"it lists what is not there: {error}"])], []
+        return [Malformed(layout / "index.json", [f"it lists what is not there: {error}"])]
     if data != expected:
-        return [DigestMismatch(layout / "index.json", Digest.of(expected), Digest.of(data))], extra
-    return [], extra
+        return [DigestMismatch(layout / "index.json", Digest.of(expected), Digest.of(data))]
+    return []
 
 
-def add(layout: Path, exported: Path, manifest: str, others: Sequence[ImageIdentity]) -> ImageIdentity:
-    """Move an exported image's blobs into the shared layout, and list it beside `others`.
+def _listed(layout: Path) -> list[ImageIdentity]:
+    """The images that `index.json` lists now, of those that are whole enough to be listed again."""
+    images = []
+    try:
+        for digest in _read_index(layout)[1]:
+            with suppress(BadArchive, ValueError, OSError):
+                images.append(read_identity(layout, digest))
+    except (BadArchive, KeyError, TypeError):  # `verify` says what is wrong with it; it is made anew
+        pass
+    return images
+
+
+def add(layout: Path, exported: Path, manifest: str, named: Sequence[ImageIdentity]) -> ImageIdentity:
+    """Move an exported image's blobs into the shared layout, and list it beside all that are listed.
+
+    What is listed is read under the layout's lock, so that no image is lost where several are added at once.
 
     Args:
         exported: an OCI layout folder on the same file system; it is emptied.
-        others: every image that the archive's environments name already.
+        named: the images that the archive's environments name: they are listed whatever the index says.
 
     Raises DigestMismatch where an exported blob is not what its name says.
     """
     blobs = layout / "blobs" / "sha256"
     with atomic.storage(layout), atomic.lock(layout):
-        blobs.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(blobs)
         image = read_identity(exported, manifest)
         for digest in [manifest, *(d for d, _ in descriptors(exported, image))]:
             source, target = exported / blob(digest), layout / blob(digest)
@@ -156,15 +181,15 @@ def add(layout: Path, exported: Path, manifest: str, others: Sequence[ImageIdent
             if not source.exists():
                 raise Missing(source)
             with source.open("rb", buffering=0) as stream:
-                found, _ = Digest.of_stream(stream)
+                actual, _ = Digest.of_stream(stream)
                 os.fsync(stream.fileno())
-            if found != Digest.parse(digest):
-                raise DigestMismatch(source, digest, found)
+            if actual != Digest.parse(digest):
+                raise DigestMismatch(source, digest, actual)
             os.chmod(source, 0o644)
             os.rename(source, target)
-        atomic.sync_folder(blobs)
+        atomic.sync_folders_up(blobs, layout.parent)
         atomic.write(layout / "oci-layout", _LAYOUT)
-        atomic.write(layout / "index.json", _index(layout, [*others, image]))
+        atomic.write(layout / "index.json", _index(layout, [*_listed(layout), *named, image]))
     return image
 
 
@@ -175,9 +200,9 @@ def as_tar(layout: Path, image: ImageIdentity, name: str) -> Iterator[bytes]:
     def blobs() -> Iterator[tuple[str, int, BinaryIO]]:
         for digest in dict.fromkeys(d for d, _ in members):
             with open_regular(layout, blob(digest)) as stream:
-                found, size = Digest.of_stream(stream)
-                if found != Digest.parse(digest):
-                    raise DigestMismatch(layout / blob(digest), digest, found)
+                actual, size = Digest.of_stream(stream)
+                if actual != Digest.parse(digest):
+                    raise DigestMismatch(layout / blob(digest), digest, actual)
                 stream.seek(0)
                 yield digest, size, stream
 
@@ -213,8 +238,8 @@ def _member(path: str, size: int, stream: BinaryIO) -> Iterator[bytes]:
     info = tarfile.TarInfo(path)
     info.size = size
     yield info.tobuf(tarfile.PAX_FORMAT)
-    left = size
-    while left and (chunk := stream.read(min(left, 1 << 20))):
-        left -= len(chunk)
+    remaining = size
+    while remaining and (chunk := stream.read(min(remaining, 1 << 20))):
+        remaining -= len(chunk)
         yield chunk
     yield b"\0" * (-size % 512)

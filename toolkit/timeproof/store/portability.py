@@ -16,14 +16,14 @@ def promise(metadata: Metadata) -> str:
         return "not proved: " + (
             "imported, nothing was run" if imported else "sealed without --prove-portable"
         )
-    held = [p.cpu for p in simulated if p.verdict == "identical"]
-    said = [f"proved on {', '.join(held)}"] if held else []
+    cpus = [p.cpu for p in simulated if p.verdict == "identical"]
+    sentences = [f"proved on {', '.join(cpus)}"] if cpus else []
     for proof in simulated:
         if proof.verdict == "identical":
             continue
         moved = [f"{name!r} moves by {_distance(array)}" for name, array in moving(proof).items()]
-        said.append(f"on {proof.cpu}: {', '.join(moved) or f'{proof.verdict}: {proof.reason}'}")
-    return "; ".join(said)
+        sentences.append(f"on {proof.cpu}: {', '.join(moved) or f'{proof.verdict}: {proof.reason}'}")
+    return "; ".join(sentences)
 
 
 def moving(proof: Proof) -> Mapping[str, ArrayDistance]:

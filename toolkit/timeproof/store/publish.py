@@ -1,8 +1,8 @@
-"""Publishing an artifact or an environment: whole, once, and never over another.
+"""Publishing artifacts and environments: whole, once, and never over another.
 
-A version is reserved by a staging folder that carries it (`.staging-v3-…`) and is held by its maker's
-lock; the metadata is linked into place last, so an artifact exists once its metadata does. What a
-killed maker left is removed by the next one.
+Versions are reserved by a staging folder that carries them (`.staging-v3-…`, `.staging-v3to7-…`) and is
+held by its maker's lock; the metadata is put into place last, so an artifact exists once its metadata
+does. What a killed maker left is removed by the next one.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
+from timeproof.store import storage
 from timeproof.store.layout import TAG, Archive, Ref, implied_tag
-from timeproof.store.schema.v1 import Document, EnvironmentRecord, FileEntry, Metadata
+from timeproof.store.schema.document import Document
+from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
+from timeproof.store.storage import LocalStorage
 
 _STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
 OWNED = re.compile(rf"(?:metadata|model|reference|source|witness)_({TAG.pattern})_v([1-9]\d*)(?:[._].*)?")
-LOCK = ".lock"
 
 
 def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
@@ -33,8 +36,8 @@ def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
     return FileEntry(path=path, role=role, format=form, size=size, sha256=digest.hex)
 
 
-def spelled(document: Document, path: Path) -> bytes:
-    """Spell a document, and see that it reads back: what nobody can read again must not be published.
+def serialize(document: Document, path: Path) -> bytes:
+    """Spell a document, and see that it reads back: what can't be read again must not be published.
 
     Some of it comes from a container, and some from the user. Raises Malformed and Limit.
     """
@@ -47,135 +50,171 @@ def spelled(document: Document, path: Path) -> bytes:
 
 
 class Draft:
-    """An artifact that is being made: a staging folder, and the version that is kept free for it."""
+    """Artifacts of one framework that are being made in one staging folder, and the versions kept for them.
 
-    def __init__(self, archive: Archive, ref: Ref, staging: atomic.Staging) -> None:
-        self.archive, self.ref = archive, ref
-        self._staging = staging
+    Fill `folder` with the files of `ref`, then `add` its metadata; so for each. `publish` makes all of them
+    visible at once, with one wait for the disk.
+    """
+
+    def __init__(self, archive: Archive, first: Ref, reserved: int, folder: Path) -> None:
+        self.archive, self.folder = archive, folder
+        self._first, self._reserved = first, reserved
+        self._files: list[str] = []  # files and folders of all that was added
+        self._documents: list[str] = []  # their metadata
 
     @property
-    def folder(self) -> Path:
-        return self._staging.path
+    def ref(self) -> Ref:
+        """What the artifact that is now being made will be called; after the last one, that one's name."""
+        return self._ref(min(self.count, self._reserved - 1))
 
-    def publish(self, metadata: Metadata) -> Path:
-        """Move the files into place, metadata last. Returns the metadata's path.
+    @property
+    def count(self) -> int:
+        """How many artifacts were added."""
+        return len(self._documents)
+
+    def write(self, name: str, data: bytes | memoryview, role: str, form: str) -> FileEntry:
+        """Write a file of the artifact that is now being made, and return its entry."""
+        (self.folder / name).write_bytes(data)
+        return FileEntry(path=name, role=role, format=form, size=len(data), sha256=Digest.of(data).hex)
+
+    def add(self, metadata: Metadata) -> Ref:
+        """Take the files that `metadata` names as one artifact; `ref` is the next one from now on.
 
         Raises:
-            Exists: a version of that number was published meanwhile.
             Malformed / Limit: the metadata could not be read back.
             UnsafePath: a file's name can't be held by every platform.
-            StorageFailed: the disk refuses; nothing was published.
         """
-        target = self.archive.root / self.ref.folder
-        final = self.archive.root / self.ref.metadata
-        data = spelled(metadata, final)
+        ref = self.ref
+        final = self.archive.root / ref.metadata
+        data = serialize(metadata, final)
         names = [f.path for f in metadata.files]
         for name in names:
             check_relative(name)
         check_collisions([*names, final.name])
-        with atomic.storage(final), atomic.lock(target, LOCK):
-            if final.exists():
-                raise Exists(final)
-            tops = sorted({name.split("/")[0] for name in names})
-            for top in tops:
-                if os.path.lexists(target / top):
-                    raise Exists(target / top)
-            for here, folders, files in os.walk(self.folder):
-                for folder in folders:
-                    os.chmod(os.path.join(here, folder), 0o755)  # noqa: S103  the container's user reads it
-                for file in files:
-                    os.chmod(os.path.join(here, file), 0o644)
-            atomic.sync_tree(self.folder)
-            moved = []
-            try:
-                for top in tops:
-                    os.rename(self.folder / top, target / top)
-                    moved.append(top)
-                atomic.sync_folder(target)
-                atomic.write(final, data, replace=False)
-            except BaseException:
-                if not os.path.lexists(final):
-                    for top in moved:
-                        with suppress(OSError):
-                            os.rename(target / top, self.folder / top)
-                raise
-        return final
+        (self.folder / final.name).write_bytes(data)
+        self._files += sorted({name.split("/")[0] for name in names})
+        self._documents.append(final.name)
+        return ref
+
+    def discard(self) -> None:
+        """Remove the files of the artifact that is now being made: its version is for another one."""
+        for path in self.folder.iterdir():
+            match = OWNED.fullmatch(path.name)
+            if match and int(match[2]) == self.ref.version:
+                _remove(path)
+
+    def publish(self, *last: Metadata) -> list[Ref]:
+        """Move everything into place, the metadata last. Returns what was published.
+
+        Args:
+            last: of artifacts that are to be added before; of the only one, mostly.
+
+        Raises:
+            Exists: a version of that number was published meanwhile.
+            StorageFailed: the disk refuses.
+            In either case nothing was published. And what `add` raises.
+        """
+        for metadata in last:
+            self.add(metadata)
+        folder = self.archive.root / self._first.folder
+        with atomic.storage(folder):
+            self._open_to_readers()
+        storage.publish(
+            LocalStorage(folder, self.archive.root),
+            {name: self.folder / name for name in self._files},
+            {name: self.folder / name for name in self._documents},
+        )
+        return [self._ref(k) for k in range(self.count)]
+
+    def _ref(self, number: int) -> Ref:
+        return replace(self._first, version=self._first.version + number)
+
+    def _open_to_readers(self) -> None:
+        """Let the container's user read all files, whatever the umask is."""
+        for parent, folders, files in os.walk(self.folder):
+            for folder in folders:
+                os.chmod(os.path.join(parent, folder), 0o755)  # noqa: S103  the container's user reads it
+            for file in files:
+                os.chmod(os.path.join(parent, file), 0o644)
 
 
 def staged_versions(name: str) -> range:
     """The versions that a staging folder of that name stands for; none where it is no such name."""
-    found = _STAGED.match(name)
-    return range(int(found[1]), int(found[2] or found[1]) + 1) if found else range(0)
+    match = _STAGED.match(name)
+    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
 
 
 def _remove_interrupted(folder: Path, tag: str, versions: set[int]) -> None:
     """Remove what a killed `publish` had moved into place already. Call it under the lock."""
-    left = {v for v in versions if not (folder / f"metadata_{tag}_v{v}.json").exists()}
-    for path in sorted(folder.iterdir()) if left else ():
-        found = OWNED.fullmatch(path.name)
-        if found and found[1] == tag and int(found[2]) in left:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    unpublished = {v for v in versions if not (folder / f"metadata_{tag}_v{v}.json").exists()}
+    for path in sorted(folder.iterdir()) if unpublished else ():
+        match = OWNED.fullmatch(path.name)
+        if match and match[1] == tag and int(match[2]) in unpublished:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextmanager
 def draft(
-    archive: Archive, grid_size: int, framework: str, version: int | None = None, *, tag: str = ""
-) -> Iterator[Draft]:
-    """Reserve the next free version (or the one asked for) and give the folder to fill.
-
-    Args:
-        tag: what the files' names carry; empty for what the framework's name implies.
-
-    Leaving the block without `publish` frees the version and removes every file.
-
-    Raises Exists where the version asked for is published, or being made by another process.
-    """
-    with reserved(archive, grid_size, framework, version, tag=tag) as (first, staging):
-        yield Draft(archive, Ref(grid_size, framework, first, tag), staging)
-
-
-@contextmanager
-def reserved(
     archive: Archive,
     grid_size: int,
     framework: str,
     version: int | None = None,
-    count: int = 1,
     *,
+    count: int = 1,
     tag: str = "",
-) -> Iterator[tuple[int, atomic.Staging]]:
-    """Reserve `count` versions in a row, and give the first of them and a staging folder for all."""
+) -> Iterator[Draft]:
+    """Reserve the next free versions (or those from the one asked for on) and give the folder to fill.
+
+    Leaving the block without `publish` frees the versions and removes every file.
+
+    Args:
+        count: how many versions in a row are reserved.
+        tag: what the files' names carry; empty for what the framework's name implies.
+
+    Raises Exists where the version asked for is published, or being made by another process.
+    """
     folder = archive.root / f"grid-size-{grid_size}" / framework
-    with atomic.storage(folder), atomic.lock(folder, LOCK):
-        live = atomic.live_staging(folder)
-        staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
-        dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
-        _remove_interrupted(folder, tag or implied_tag(framework), dead)
-        atomic.sweep(folder)
-        taken = {v for n, versions in staged.items() if n in live for v in versions}
-        taken |= {int(f[2]) for p in folder.iterdir() if (f := OWNED.fullmatch(p.name))}
+    with LocalStorage(folder, archive.root).exclusive():
+        taken = _taken_versions(folder, tag or implied_tag(framework))
         if version is None:
             version = max(taken, default=0) + 1
         elif version in taken:
             raise Exists(archive.root / Ref(grid_size, framework, version, tag).metadata)
-        last = version + count - 1
-        staging = atomic.Staging(folder, f"v{version}" if count == 1 else f"v{version}to{last}")
+        label = f"v{version}" if count == 1 else f"v{version}to{version + count - 1}"
+        staging = atomic.Staging(folder, label)
     with staging:
-        yield version, staging
+        yield Draft(archive, Ref(grid_size, framework, version, tag), count, staging.path)
+
+
+def _taken_versions(folder: Path, tag: str) -> set[int]:
+    """The versions that are published or being made, after removing what killed makers left.
+
+    Call it under the folder's lock.
+    """
+    live = atomic.live_staging(folder)
+    staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
+    dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
+    _remove_interrupted(folder, tag, dead)
+    atomic.sweep(folder)
+    taken = {v for n, versions in staged.items() if n in live for v in versions}
+    return taken | {int(match[2]) for p in folder.iterdir() if (match := OWNED.fullmatch(p.name))}
 
 
 def publish_environment(archive: Archive, staged: Path, record: EnvironmentRecord) -> Path:
     """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
     final = archive.environments / record.folder
-    data = spelled(record, final / "image.json")
-    with atomic.storage(final), atomic.lock(archive.environments, LOCK):
-        if (final / "image.json").is_file():
-            return final
-        atomic.write(staged / "image.json", data, replace=False)
-        atomic.sync_tree(staged)
-        os.rename(staged, final)
-        atomic.sync_folder(archive.environments)
+    data = serialize(record, final / "image.json")
+    target = LocalStorage(archive.environments, archive.root)
+    with target.exclusive():
+        if not (final / "image.json").is_file():
+            with atomic.storage(final):
+                atomic.write(staged / "image.json", data, replace=False)
+            target.put_if_absent({record.folder: staged})
     return final

@@ -145,8 +145,9 @@ def read_header(member: IO[bytes], where: str) -> tuple[np.dtype[Any], bool, lis
 
     NumPy has no public reader of version 3 (UTF-8 field names). Raises Limit, or one of HEADER_ERRORS.
     """
-    told, _ = read_description(member, where)
-    return npy.descr_to_dtype(told["descr"]), bool(told["fortran_order"]), [int(n) for n in told["shape"]]
+    description, _ = read_description(member, where)
+    dtype = npy.descr_to_dtype(description["descr"])
+    return dtype, bool(description["fortran_order"]), [int(n) for n in description["shape"]]
 
 
 def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Array:
@@ -170,8 +171,8 @@ def _read_member(archive: zipfile.ZipFile, spec: ArraySpec, path: object) -> Arr
         data = member.read(size + 1)
     if len(data) != size:
         raise Limit(where, f"its elements are not the {size} bytes declared")
-    if (found := Digest.of(data)) != Digest(spec.sha256):
-        raise DigestMismatch(where, Digest(spec.sha256), found)
+    if (actual_digest := Digest.of(data)) != Digest(spec.sha256):
+        raise DigestMismatch(where, Digest(spec.sha256), actual_digest)
     if not dtype.itemsize:
         return np.ndarray(spec.shape, dtype)  # np.zeros would make S0 S1
     return np.frombuffer(data, dtype).reshape(spec.shape)

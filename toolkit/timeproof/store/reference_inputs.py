@@ -65,10 +65,10 @@ def read_description(member: IO[bytes], where: str) -> tuple[dict[str, Any], byt
     if length > LIMITS.npy_header_bytes:
         raise Limit(where, f"a header of {length} bytes")
     text = member.read(length)
-    told = ast.literal_eval(text.decode(encoding))
-    if not isinstance(told, dict) or set(told) != {"descr", "fortran_order", "shape"}:
+    description = ast.literal_eval(text.decode(encoding))
+    if not isinstance(description, dict) or set(description) != {"descr", "fortran_order", "shape"}:
         raise ValueError("it has other fields than descr, fortran_order and shape")
-    return told, begin + length_bytes + text
+    return description, begin + length_bytes + text
 
 
 def open_stored(archive: zipfile.ZipFile, name: str, where: str) -> IO[bytes]:
@@ -113,12 +113,13 @@ def copy_inputs(source: BinaryIO, sink: BinaryIO, specs: Sequence[ArraySpec], pa
 
 def _copy_member(member: IO[bytes], to: IO[bytes], spec: ArraySpec | None, where: str) -> None:
     try:
-        told, header = read_description(member, where)
+        description, header = read_description(member, where)
     except HEADER_ERRORS as error:
         raise Malformed(where, [f"its header is not one: {error}"]) from error
-    found = (lists(told["descr"]), told["fortran_order"], lists(told["shape"]))
-    if spec is not None and found != (spec.dtype, False, spec.shape):
-        raise Malformed(where, [f"it is {told['descr']} {told['shape']}, not {spec.dtype} {spec.shape}"])
+    actual = (lists(description["descr"]), description["fortran_order"], lists(description["shape"]))
+    if spec is not None and actual != (spec.dtype, False, spec.shape):
+        kind, shape = description["descr"], description["shape"]
+        raise Malformed(where, [f"it is {kind} {shape}, not {spec.dtype} {spec.shape}"])
     to.write(header)
     state, size = hashlib.sha256(), 0
     while chunk := member.read(_CHUNK):

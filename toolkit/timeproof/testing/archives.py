@@ -7,6 +7,8 @@ An engine that believes its image to be there (`fake_engine`) and the real probe
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.paths import list_tree
 from timeproof.engines.protocol import ImageFacts
+from timeproof.environments.lock.document import Lock
 from timeproof.images import recipe
+from timeproof.images.ingredients import Ingredients
 from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.sealing.flow import Archived, Request, archive_model
 from timeproof.store import oci_layout
@@ -25,14 +29,18 @@ from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity, PackageE
 from timeproof.testing import local_probe
 from timeproof.testing.fake_engine import FakeEngine
 
-LOCK = b"version: 1\nmetadata: {}\npackage: []\n"
+LOCK = (
+    Lock(packages=(), platforms=("linux-64",), channels=(), sources=(), content_hash=(), custom=())
+    .with_probe(Digest.of(pack_probe(gather_probe({}))))
+    .to_bytes()
+)
 LOCK_SHA256 = Digest.of(LOCK).hex
 ENVIRONMENT = f"small-{LOCK_SHA256[:12]}"
 
 
-def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
-    """A tiny OCI image: its identity, and its blobs by digest."""
-    layers = [b"layer one", b"layer two, a little longer"]
+def image_parts(layer: bytes = b"layer two, a little longer") -> tuple[ImageIdentity, dict[str, bytes]]:
+    """A tiny OCI image: its identity, and its blobs by digest. Another `layer` makes another image."""
+    layers = [b"layer one", layer]
     diff_ids = [str(Digest.of(b"unpacked " + layer)) for layer in layers]
     config = json.dumps(
         {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
@@ -58,10 +66,10 @@ def image_parts() -> tuple[ImageIdentity, dict[str, bytes]]:
 IMAGE, BLOBS = image_parts()
 
 
-def export(folder: Path) -> Path:
-    """Lay the tiny image out as a builder would."""
+def export(folder: Path, blobs: Mapping[str, bytes] = BLOBS) -> Path:
+    """Lay a tiny image out as a builder would."""
     (folder / "blobs/sha256").mkdir(parents=True)
-    for digest, data in BLOBS.items():
+    for digest, data in blobs.items():
         (folder / oci_layout.blob(digest)).write_bytes(data)
     return folder
 
@@ -73,7 +81,6 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
         wheel: NAME-VERSION of the one wheel in it.
     """
     lock = LOCK if (name, wheel) == ("small", "thing-1.0") else LOCK + f"# {name} {wheel}\n".encode()
-    archive.environments.mkdir(parents=True, exist_ok=True)
     store = PackageStore(archive.packages)
     packages = []
     for kind, file in (
@@ -100,7 +107,7 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
     with atomic.Staging(archive.environments, name) as staging:
         base, part, thing = packages
         probe = pack_probe(gather_probe({}))
-        recipe.write(staging.path / "recipe", recipe.Ingredients(base, part, (thing,), probe))
+        recipe.write(staging.path / "recipe", Ingredients(base, part, (thing,), probe))
         (staging.path / "conda-lock.yml").write_bytes(lock)
         (staging.path / "environment.yml").write_bytes(f"name: {name}\n".encode())
         names = ["conda-lock.yml", *(n for n in list_tree(staging.path) if n != "conda-lock.yml")]
@@ -119,10 +126,14 @@ def publish_environment(archive: Archive, name: str = "small", wheel: str = "thi
     return record
 
 
-def engine() -> FakeEngine:
-    """An engine that holds the small environment's image, and whose containers are the probe, run here."""
+def engine(probe: Path | None = None) -> FakeEngine:
+    """An engine that holds the small environment's image, and whose containers are the probe, run here.
+
+    Args:
+        probe: the folder that the image would hold; None for that of this process's frameworks.
+    """
     image = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
-    return FakeEngine(local_probe.run, [image])
+    return FakeEngine(partial(local_probe.run, probe=probe), [image])
 
 
 def seal(archive: Archive, model: object, inputs: object, **more: Any) -> Archived:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from timeproof.engines.protocol import RunResult, RunSpec
@@ -14,14 +15,18 @@ from timeproof.testing import probe_folder
 from timeproof.testing.fake_engine import ended, on_host
 
 
-def run(job: dict[str, Any], spec: RunSpec) -> tuple[bytes, RunResult]:
-    """Answer a job as a container would: a script for `FakeEngine`."""
+def run(job: dict[str, Any], spec: RunSpec, *, probe: Path | None = None) -> tuple[bytes, RunResult]:
+    """Answer a job as a container would: a script for `FakeEngine`.
+
+    Args:
+        probe: the folder that an image would hold; None for that of this process's frameworks.
+    """
     for artifact in job["artifacts"]:
         artifact["directory"] = str(on_host(spec, artifact["directory"]))
     path = on_host(spec, "/job/job.json")
     path.write_text(json.dumps(job))
     done = subprocess.run(
-        probe_folder.command(str(path)),
+        probe_folder.command(str(path), probe=probe),
         capture_output=True,
         env=probe_folder.environment(spec.env),
         check=False,

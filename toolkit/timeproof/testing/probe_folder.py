@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from timeproof.frameworks.registry import specs
+from timeproof.images.dockerfile import VARIABLES
 from timeproof.images.probe_files import ENTRYPOINT, gather_probe
-from timeproof.images.recipe import VARIABLES
 
 # An interpreter's options, as in the image: what stands between the interpreter and the probe's folder.
 OPTIONS = ENTRYPOINT[1:-1]

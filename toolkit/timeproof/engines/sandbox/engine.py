@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from timeproof.base import proc, strictjson
+from timeproof.base import streaming, strictjson
 from timeproof.base.limits import LIMITS
 from timeproof.engines import platforms
 from timeproof.engines.protocol import (
@@ -163,7 +163,7 @@ def _spec(
 
 def _confined(
     spec: dict[str, Any], scratch: Path, timeout: float, consume: Callable[[ReadExactly], None]
-) -> tuple[proc.Followed, dict[str, Any]]:
+) -> tuple[streaming.Followed, dict[str, Any]]:
     """Run the program; return how it ended, and its report. Raises EngineFailed."""
     pid = 0
 
@@ -175,7 +175,7 @@ def _confined(
         with suppress(ProcessLookupError):
             os.kill(pid, 15)
 
-    followed = proc.follow(
+    followed = streaming.follow(
         [sys.executable, "-I", "-S", "-B", _PROGRAM],
         consume,
         started=started,

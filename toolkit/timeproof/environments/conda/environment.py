@@ -21,7 +21,8 @@ from timeproof.environments.conda.package_format import hashes, read_info
 from timeproof.environments.interpreter.inspection import Inspection
 from timeproof.environments.lock.document import Package
 from timeproof.errors import FetchFailed
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 
 _NAMED = 3  # differing files that a message names; the rest is counted
 

@@ -25,7 +25,7 @@ from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
 from timeproof.environments.toolbox.tree_reading import TreeReader
 from timeproof.errors import BuildFailed, DigestMismatch
-from timeproof.store.packages import check_file_name
+from timeproof.store.package_paths import check_file_name
 
 _UNPACKED = 16  # times its size that a package takes at most, laid out and compiled; text packs well
 _BESIDE = 2**30  # bytes beside the packages' own

@@ -149,6 +149,7 @@ def read_info(path: Path, *names: str) -> dict[str, Any]:
     except (
         ValueError,
         OSError,
+        EOFError,
         StopIteration,
         tarfile.TarError,
         zipfile.BadZipFile,

@@ -27,7 +27,7 @@ from timeproof.environments.lock.document import (
     Package,
 )
 from timeproof.errors import BadArchive, Limit, LockFailed, Malformed, NewerSchema
-from timeproof.store.packages import check_file_name, place
+from timeproof.store.package_paths import check_file_name, package_path
 
 # Names and versions end up in requirement files and on command lines: nothing but these characters.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -96,8 +96,8 @@ def load_yaml(data: bytes, path: object, *, limit: int = LIMITS.lock_bytes) -> A
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Malformed(path, [" ".join(str(error).split())]) from None
-    except UnicodeError as error:
-        raise Malformed(path, [str(error)]) from None
+    except (AttributeError, LookupError) as error:  # PyYAML's own, for a tag that its value does not fit
+        raise Malformed(path, [f"a value does not fit its tag: {error!r:.80}"]) from None
 
 
 class _Reader:
@@ -134,7 +134,7 @@ class _Reader:
     def file_name(self, url: str, sha256: Digest, where: str) -> str:
         if url.startswith(STORE):
             name = url.rsplit("/", 1)[-1]
-            if url != f"{STORE}/{place(sha256, name)}":
+            if url != f"{STORE}/{package_path(sha256, name)}":
                 self.issues.append(f"{where}.url is {url[:120]!r}, not a place in the package store")
             return name
         return check_file_name(unquote(urlsplit(url).path.rsplit("/", 1)[-1]))

@@ -23,7 +23,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from timeproof.base import proc
 from timeproof.base.digests import Digest
 from timeproof.errors import FetchFailed, ToolFailed
-from timeproof.store.packages import check_file_name
+from timeproof.store.package_paths import check_file_name
 
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 QUIET = ("--disable-pip-version-check", "--no-input", "--no-color")

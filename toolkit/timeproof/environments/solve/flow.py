@@ -27,7 +27,8 @@ from timeproof.environments.solve.allowed import NOTHING, Allowed, check_selecte
 from timeproof.environments.solve.completing import complete, read_request
 from timeproof.environments.solve.stock_conda_lock import run_conda_lock
 from timeproof.errors import LockFailed
-from timeproof.store.packages import PackageStore, check_file_name
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.packages import PackageStore
 
 
 def solve(

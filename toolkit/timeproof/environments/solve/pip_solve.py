@@ -29,7 +29,7 @@ from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
 from timeproof.environments.toolbox.host_runtime import Interpreter
 from timeproof.errors import LockFailed
-from timeproof.store.packages import check_file_name
+from timeproof.store.package_paths import check_file_name
 
 # What of pip's configuration says where wheels come from, and which are taken.
 _SETTINGS = {

@@ -55,9 +55,9 @@ class Toolbox:
 
 def _own_code(target: Path) -> None:
     """Copy the toolkit's own modules that run inside, without the package's start, which imports them all."""
-    for modules in ("*.py", "base/*.py", "environments/**/*.py"):
+    for modules in ("*.py", "base/*.py", "errors/*.py", "environments/**/*.py"):
         for path in sorted(_PACKAGE.glob(modules)):
-            if path.name != "__init__.py":
+            if path != _PACKAGE / "__init__.py":
                 copy = target / "timeproof" / path.relative_to(_PACKAGE)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)

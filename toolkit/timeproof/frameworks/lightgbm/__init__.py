@@ -19,6 +19,7 @@ FRAMEWORK = FrameworkSpec(
     takes="a LightGBM Booster or wrapper",
     files="LightGBM's .txt",
     sniff="timeproof.frameworks.lightgbm.model:sniff",
+    imports="timeproof.frameworks.lightgbm.importing:IMPORTER",
     needed_for="archiving live LightGBM models",
     margin="raw_score",
     rank=3,

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timeproof.base.limits import LIMITS
 from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.sniffing import ModelFile
 from timeproof.frameworks.trees.meanings import Meaning, classes_of
 
 _LINE = 1 << 16  # bytes
 _CATEGORIES = b"pandas_categorical:"
+_FEATURES = re.compile(rb"^feature_names=(.*)$", re.MULTILINE)
 _DUMP = re.compile(rb'\{\s*"name"\s*:\s*"tree"')
 _TAIL = 64 << 20  # bytes at a file's end that may hold the categories
 
@@ -37,6 +39,16 @@ def sniff(file: ModelFile) -> bool | Foreign:
     return file.text.startswith(b"tree") and file.text[4:].lstrip().startswith(b"version=")
 
 
+def feature_names(path: Path) -> tuple[str, ...]:
+    """Read the model's features from its text; none where it names none."""
+    with path.open("rb") as stream:
+        match = _FEATURES.search(stream.read(LIMITS.import_bytes))
+    try:
+        return tuple(match[1].decode().split()) if match else ()
+    except ValueError:  # names that are no text
+        return ()
+
+
 def facts_of(path: Path) -> Facts:
     """Read a model file's facts. Raises OSError."""
     objective, linear = "", False
@@ -56,10 +68,12 @@ def categories_of(path: Path) -> list[list[Any]] | None:
     if not mark or not before.endswith(b"\n"):
         return None
     try:
-        kept = json.loads(text)
+        categories = json.loads(text)
     except ValueError:
         return None
-    return kept if isinstance(kept, list) and all(isinstance(one, list) for one in kept) else None
+    if not isinstance(categories, list) or not all(isinstance(column, list) for column in categories):
+        return None
+    return categories
 
 
 def meaning_of(model: Any, booster: Any, objective: str, *, two_columns: bool) -> Meaning:
@@ -69,21 +83,21 @@ def meaning_of(model: Any, booster: Any, objective: str, *, two_columns: bool) -
     if hasattr(model, "predict_proba"):
         meaning.classes = classes_of(model)
         if two_columns or (count > 1 and objective):
-            meaning.many("predict_proba", "probability of", meaning.classes, scores=True)
+            meaning.add_columns("predict_proba", "probability of", meaning.classes, scores=True)
         elif count > 1:
-            meaning.many("predict_proba", "raw score of", meaning.classes, scores=True)
+            meaning.add_columns("predict_proba", "raw score of", meaning.classes, scores=True)
         else:
-            meaning.one("predict_proba", f"raw score of {meaning.classes[-1]}")
+            meaning.add_single("predict_proba", f"raw score of {meaning.classes[-1]}")
     elif multiclass:
         meaning.classes = list(range(count))
-        meaning.many("predict", "probability of", meaning.classes, scores=True)
+        meaning.add_columns("predict", "probability of", meaning.classes, scores=True)
     elif count == 1:
-        meaning.one("predict", _word(objective))
+        meaning.add_single("predict", _word(objective))
     if meaning.classes and count > 1:
-        meaning.many("raw_score", "raw score of", meaning.classes, scores=True)
+        meaning.add_columns("raw_score", "raw score of", meaning.classes, scores=True)
     elif count == 1:
         of_class = f"raw score of {meaning.classes[-1]}" if meaning.classes else "raw score"
-        meaning.one("raw_score", of_class)
+        meaning.add_single("raw_score", of_class)
     return meaning
 
 

@@ -21,6 +21,7 @@ FRAMEWORK = FrameworkSpec(
     files="an .onnx file",
     extensions=(".onnx",),
     sniff="timeproof.frameworks.onnx.adapter:sniff",
+    imports="timeproof.frameworks.onnx.importing:IMPORTER",
     needed_for="comparing ONNX models with this process",
     float64=True,
     rank=4,

@@ -35,7 +35,7 @@ from timeproof.frameworks.onnx import scores as onnx_scores
 from timeproof.frameworks.onnx.copies import add_copy, require_onnx
 from timeproof.frameworks.onnx.external_data import external_names, keep_copy
 from timeproof.frameworks.onnx.options import OnnxOptions
-from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile
+from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile, wire_format
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.sniffing import ModelFile
 
@@ -72,18 +72,21 @@ class Onnx(AdapterDefaults):
             return self.save_file(_path(model), inputs, folder, tag, options)
         _check_options(options)
         data = _bytes(model)
-        found = _inspect(data, "the model")
-        _check_inputs(found, inputs)
-        if found.external:
+        contents = _inspect(data, "the model")
+        _check_inputs(contents, inputs)
+        if contents.external:
             raise NotArchivable(
                 "the model's external data lies in files, and only a path says where",
                 advice="archive the .onnx file by its path, or load it with its data (onnx.load)",
             )
-        looked = Looked.at(found, data, None, options)
+        inspection = Inspection.at(contents, data, None, options)
         file = f"model_{tag}.onnx"
         with (folder / file).open("xb") as writer:
             writer.write(data)
-        return self._saved(looked, (SavedFile(file, "model", "onnx"),), inputs, options, ())
+        return inspection.saved((SavedFile(file, "model", "onnx"),), inputs, options, ())
+
+    def load_file(self, path: Path) -> str:
+        return str(path)  # a `Path` would be asked in a process of its own again
 
     def add_copy(
         self,
@@ -101,8 +104,8 @@ class Onnx(AdapterDefaults):
     def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
         """Run the model here, with this process's onnxruntime; a `Path`, in a process of its own."""
         if isinstance(model, Path):
-            given = inputs.given if isinstance(inputs, Inputs) else dict(inputs)
-            return model_files.answers(self.name, model, given, saved.options)
+            original = inputs.original if isinstance(inputs, Inputs) else dict(inputs)
+            return model_files.answers(self.name, model, original, saved.options)
         try:
             onnxruntime: Any = importlib.import_module("onnxruntime")
         except ImportError:
@@ -117,13 +120,13 @@ class Onnx(AdapterDefaults):
         settings.graph_optimization_level = (
             names.ORT_DISABLE_ALL if level == "DISABLE" else getattr(names, f"ORT_ENABLE_{level}")
         )
-        found: dict[str, Array] = {}
+        outputs: dict[str, Array] = {}
         with answering():
             session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
             wanted = [item.name for item in session.get_outputs()]
             for name, value in zip(wanted, session.run(wanted, dict(inputs)), strict=True):
-                found.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
-        return found
+                outputs.update({flat: item for flat, item, _ in graph_outputs.flatten(name, value)})
+        return outputs
 
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
@@ -131,42 +134,16 @@ class Onnx(AdapterDefaults):
         """Copy an existing `.onnx` file and the files that hold its external data."""
         _check_options(options)
         data = _mapped(path)
-        found = _inspect(data, str(path))
-        _check_inputs(found, inputs)
-        renamed = external_names(path, found, tag)
-        looked = Looked.at(found, data, path.parent, options)
+        contents = _inspect(data, str(path))
+        _check_inputs(contents, inputs)
+        renamed = external_names(path, contents, tag)
+        inspection = Inspection.at(contents, data, path.parent, options)
         files, notes = keep_copy(path, renamed, folder, tag)
-        return self._saved(looked, files, inputs, options, notes)
-
-    def _saved(
-        self,
-        looked: Looked,
-        files: tuple[SavedFile, ...],
-        inputs: Mapping[str, Array],
-        options: SaveOptions,
-        notes: tuple[str, ...],
-    ) -> Saved:
-        installed = sys.modules.get("onnx")
-        return Saved(
-            framework=self.name,
-            framework_version=None if installed is None else str(installed.__version__),
-            files=files,
-            model=files[0].path,
-            class_module=None,
-            class_name=None,
-            init_args={},
-            options={"graph_optimization": options.framework.graph_optimization, "facts": looked.facts},
-            copies=(),
-            source_files=(),
-            notes=notes + looked.notes,
-            input_names=tuple(inputs),
-            kept=looked.kept,
-            scores=looked.scores,
-        )
+        return inspection.saved(files, inputs, options, notes)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Inspection:
     """A file that holds no trap, or only such as are to be kept."""
 
     facts: dict[str, Json]
@@ -176,27 +153,53 @@ class Looked:
 
     @classmethod
     def at(
-        cls, found: onnxfile.OnnxFile, data: bytes | memoryview, folder: Path | None, options: SaveOptions
-    ) -> Looked:
+        cls, contents: onnxfile.OnnxFile, data: bytes | memoryview, folder: Path | None, options: SaveOptions
+    ) -> Inspection:
         """Look for traps. Raises NotArchivable."""
         graph = onnx_graph.read(data, folder)
-        traps.check_processor(found.domains, graph)
+        traps.check_processor(contents.domains, graph)
         notes = traps.remarks(graph)
-        kept = traps.check_int8(graph, options, notes)
-        scores = onnx_scores.scores(graph, found)
-        return cls({**facts(found), **traps.facts(graph)}, tuple(notes), kept, scores)
+        marks = traps.check_int8(graph, options, notes)
+        scores = onnx_scores.scores(graph, contents)
+        return cls({**facts(contents), **traps.facts(graph)}, tuple(notes), marks, scores)
+
+    def saved(
+        self,
+        files: tuple[SavedFile, ...],
+        inputs: Mapping[str, Array],
+        options: SaveOptions,
+        notes: tuple[str, ...],
+    ) -> Saved:
+        """Say what was written of the file, the model's own file first."""
+        package = sys.modules.get("onnx")
+        return Saved(
+            framework=FRAMEWORK.name,
+            framework_version=None if package is None else str(package.__version__),
+            files=files,
+            model=files[0].path,
+            class_module=None,
+            class_name=None,
+            init_args={},
+            options={"graph_optimization": options.framework.graph_optimization, "facts": self.facts},
+            copies=(),
+            source_files=(),
+            notes=notes + self.notes,
+            input_names=tuple(inputs),
+            kept=self.kept,
+            scores=self.scores,
+        )
 
 
-def facts(found: onnxfile.OnnxFile) -> dict[str, Json]:
+def facts(file: onnxfile.OnnxFile) -> dict[str, Json]:
     """Give what the file says of itself: opsets, IR version, inputs, outputs, whether the batch is free."""
-    batch = [value.dims[0] if value.dims else None for value in found.inputs if value.dims != ()]
+    batch = [value.dims[0] if value.dims else None for value in file.inputs if value.dims != ()]
     return {
-        "opset": found.opsets.get(""),
-        "opsets": dict(sorted(found.opsets.items())),
-        "ir_version": found.ir_version,
-        "producer": found.producer,
-        "inputs": [_described(value) for value in found.inputs],
-        "outputs": [_described(value) for value in found.outputs],
+        "opset": file.opsets.get(""),
+        "opsets": dict(sorted(file.opsets.items())),
+        "ir_version": file.ir_version,
+        "producer": file.producer,
+        "inputs": [_described(value) for value in file.inputs],
+        "outputs": [_described(value) for value in file.outputs],
         "dynamic_batch": bool(batch) and all(not isinstance(dim, int) for dim in batch),
     }
 
@@ -231,11 +234,11 @@ def _mapped(path: Path) -> memoryview:
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _inspect(data: bytes | memoryview, what: str) -> onnxfile.OnnxFile:
+def _inspect(data: bytes | memoryview, name: str) -> onnxfile.OnnxFile:
     try:
         return onnxfile.inspect(data)
-    except onnxfile.BadOnnx as error:
-        raise NotArchivable(f"{what}: {error}", advice="give an .onnx file as it was exported") from None
+    except wire_format.BadOnnx as error:
+        raise NotArchivable(f"{name}: {error}", advice="give an .onnx file as it was exported") from None
 
 
 def _path(model: Any) -> Path:
@@ -260,8 +263,8 @@ def _check_options(options: SaveOptions) -> None:
         raise BadRequest(f"ONNX models are not saved as {form!r}", advice="leave the format out")
 
 
-def _check_inputs(found: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
-    wanted = [value.name for value in found.inputs]
+def _check_inputs(file: onnxfile.OnnxFile, inputs: Mapping[str, Array]) -> None:
+    wanted = [value.name for value in file.inputs]
     if set(wanted) != set(inputs):
         raise NotArchivable(
             f"the graph's inputs are {', '.join(wanted) or 'none'}, not {', '.join(inputs)}",

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
 from timeproof.errors import BadArchive, NotImportable
+from timeproof.frameworks.imports import Arrays, BadData, KnownAnswers
 from timeproof.frameworks.onnx import signature, tensor_files
 from timeproof.frameworks.onnx.probe.elements import widened
-from timeproof.frameworks.onnx.probe.onnxfile import BadOnnx
+from timeproof.frameworks.onnx.probe.wire_format import BadOnnx
 from timeproof.frameworks.onnx.signature import Port
-from timeproof.frameworks.onnx.tensor_files import BadData, Tensor
-from timeproof.store.reference import Array
+from timeproof.frameworks.onnx.tensor_files import Tensor
 
 MODEL = "model.onnx"
 _SET = re.compile(r"test_data_set_([0-9]{1,9})")
@@ -34,7 +34,7 @@ _READERS: dict[str, Callable[[bytes], tensor_files.Value]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CaseFiles:
     """One data set of one case: where it lies, relative to the tree's root."""
 
     root: Path
@@ -52,74 +52,47 @@ class Found:
         return {"case": self.case or self.root.resolve().name, "data_set": self.data_set.rpartition("_")[2]}
 
 
-@dataclass(slots=True)
-class Arrays:
-    """One side of a reference: arrays by name, and ONNX's types of those that NumPy has no name for."""
-
-    arrays: dict[str, Array] = field(default_factory=dict)
-    elements: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, array: Array, element: str = "") -> None:
-        """Raises BadData where a name stands twice."""
-        if name in self.arrays:
-            raise BadData(f"two arrays would be called {name!r}")
-        self.arrays[name] = array
-        if element:
-            self.elements[name] = element
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A model's inputs and its known answers. `options` are the loader's, beyond the framework's own."""
-
-    inputs: Arrays
-    outputs: Arrays
-    options: Mapping[str, Any]
-    columns: tuple[str, ...] = ()  # names of the input's columns, where its file has them
-    notes: tuple[str, ...] = ()  # what was done to the arrays, or what they lack
-
-
-def find(root: Path) -> list[Found]:
+def find(root: Path) -> list[CaseFiles]:
     """Find every data set below `root`, sorted by case and number.
 
     Raises NotImportable where there is none, or a case has no complete one.
     """
-    found: list[Found] = []
+    cases: list[CaseFiles] = []
     problems: list[str] = []
-    for here, folders, files in os.walk(root):
+    for place, folders, files in os.walk(root):
         folders.sort()
         if MODEL not in files:
             continue
-        case = "" if Path(here) == root else Path(here).relative_to(root).as_posix()
+        case = "" if Path(place) == root else Path(place).relative_to(root).as_posix()
         sets = sorted((int(m[1]), f) for f in folders if (m := _SET.fullmatch(f)))
         if not sets:
             problems.append(f"{case or root}: a {MODEL}, and no test_data_set_0 beside it")
         for _, name in sets:
             try:
-                found.append(_data_set(root, case, name))
+                cases.append(_data_set(root, case, name))
             except BadData as error:
                 problems.append(f"{case or root}/{name}: {error}")
         folders[:] = [f for f in folders if not _SET.fullmatch(f)]
-    if not found and not problems:
+    if not cases and not problems:
         problems = [f"no {MODEL} with a test_data_set_0 beside it, here or below"]
     if problems:
         raise NotImportable(root, problems)
-    return found
+    return cases
 
 
-def _data_set(root: Path, case: str, name: str) -> Found:
+def _data_set(root: Path, case: str, name: str) -> CaseFiles:
     folder = f"{case}/{name}" if case else name
     numbers: dict[str, list[int]] = {"input": [], "output": []}
     for file in os.listdir(root / folder):
-        if there := _FILE.fullmatch(file):
-            numbers[there[1]].append(int(there[2]))
-    for kind, found in numbers.items():
-        if sorted(found) != list(range(len(found))):
-            raise BadData(f"the numbers of its {kind} files are not 0 to {len(found) - 1}")
+        if match := _FILE.fullmatch(file):
+            numbers[match[1]].append(int(match[2]))
+    for kind, listed in numbers.items():
+        if sorted(listed) != list(range(len(listed))):
+            raise BadData(f"the numbers of its {kind} files are not 0 to {len(listed) - 1}")
     if not numbers["output"]:
         raise BadData("there is no output_0.pb")
-    files = {k: tuple(f"{folder}/{k}_{n}.pb" for n in range(len(found))) for k, found in numbers.items()}
-    return Found(root, case, folder, files["input"], files["output"])
+    files = {k: tuple(f"{folder}/{k}_{n}.pb" for n in range(len(listed))) for k, listed in numbers.items()}
+    return CaseFiles(root, case, folder, files["input"], files["output"])
 
 
 def read_file(root: Path, relative: str) -> bytes:
@@ -137,15 +110,15 @@ def read_file(root: Path, relative: str) -> bytes:
     return data
 
 
-def known(found: Found, model: bytes) -> Known:
+def read_answers(case: CaseFiles, model: bytes) -> KnownAnswers:
     """Read a data set's inputs and answers. Raises BadData, naming the file."""
     try:
         ports = signature.read(model)
     except BadOnnx as error:
-        raise BadData(f"{found.model}: {error}") from None
+        raise BadData(f"{case.model}: {error}") from None
     feeds: list[dict[str, Any]] = []
     inputs = Arrays()
-    for port, file, value in _values(found, ports.inputs, found.inputs):
+    for port, file, value in _values(case, ports.inputs, case.inputs):
         items = [value] if isinstance(value, Tensor) else value or []
         kind = "tensor" if isinstance(value, Tensor) else "none" if value is None else "sequence"
         feed = {"name": port.name, "kind": kind, "count": len(items)}
@@ -155,7 +128,7 @@ def known(found: Found, model: bytes) -> Known:
                 feed["element"] = item.element.name
         feeds.append(feed)
     outputs = Arrays()
-    for port, file, value in _values(found, ports.outputs, found.outputs):
+    for port, file, value in _values(case, ports.outputs, case.outputs):
         for name, item in _named(port, file, value):
             outputs.add(
                 name, widened(item.array, item.element), item.element.name if item.element.foreign else ""
@@ -163,13 +136,13 @@ def known(found: Found, model: bytes) -> Known:
     options: dict[str, Any] = {}
     if any(f["kind"] != "tensor" or "element" in f for f in feeds):
         options["feeds"] = feeds
-    if len(found.outputs) < len(ports.outputs):
-        options["outputs"] = [p.name for p in ports.outputs[: len(found.outputs)]]
-    return Known(inputs, outputs, options)
+    if len(case.outputs) < len(ports.outputs):
+        options["outputs"] = [p.name for p in ports.outputs[: len(case.outputs)]]
+    return KnownAnswers(inputs, outputs, options)
 
 
 def _values(
-    found: Found, ports: Sequence[Port], files: Sequence[str]
+    case: CaseFiles, ports: Sequence[Port], files: Sequence[str]
 ) -> Iterator[tuple[Port, str, tensor_files.Value]]:
     if len(files) > len(ports):
         raise BadData(f"{files[len(ports)]}: the graph has only {len(ports)} of that kind")
@@ -180,7 +153,7 @@ def _values(
                 f"{file}: {port.name!r} is a {port.kind or 'value of no kind'}, which can't be kept"
             )
         try:
-            yield port, file, read(read_file(found.root, file))
+            yield port, file, read(read_file(case.root, file))
         except BadData as error:
             raise BadData(f"{file}: {error}") from None
 

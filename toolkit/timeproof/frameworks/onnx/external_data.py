@@ -10,7 +10,7 @@ from typing import Any
 
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import SavedFile, copy_bytes
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, wire_format
 
 
 def keep_copy(
@@ -33,22 +33,22 @@ def keep_copy(
     return (SavedFile(file, "model", "onnx"), *more), notes
 
 
-def external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, str]:
+def external_names(path: Path, file: onnxfile.OnnxFile, tag: str) -> dict[str, str]:
     """Check each data file, and name it `model_<tag>_<k>.data`; gives the new names by place."""
     renamed: dict[str, str] = {}
     sizes: dict[str, int] = {}
-    for item in found.external:
+    for item in file.external:
         if item.location in renamed:
             continue
         try:
             onnxfile.check_location(item.location)
-        except onnxfile.BadOnnx as error:
+        except wire_format.BadOnnx as error:
             raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
         source = path.parent / item.location
-        here = path.parent
+        folder = path.parent
         for part in item.location.split("/"):
-            here = here / part
-            if here.is_symlink():
+            folder = folder / part
+            if folder.is_symlink():
                 raise NotArchivable(
                     f"{path}: external data at {item.location!r}, which is a symbolic link",
                     advice=_EXTERNAL_ADVICE,
@@ -60,8 +60,8 @@ def external_names(path: Path, found: onnxfile.OnnxFile, tag: str) -> dict[str, 
         renamed[item.location] = f"model_{tag}_{len(renamed)}.data"
         sizes[item.location] = source.stat().st_size
     try:
-        onnxfile.check_external(found, sizes)
-    except onnxfile.BadOnnx as error:
+        onnxfile.check_external(file, sizes)
+    except wire_format.BadOnnx as error:
         raise NotArchivable(f"{path}: {error}", advice=_EXTERNAL_ADVICE) from None
     return renamed
 
@@ -84,10 +84,10 @@ def _relocate(path: Path, target: Path, renamed: Mapping[str, str]) -> None:
             if entry.key == "location":
                 entry.value = renamed[entry.value]
     data = model.SerializeToString()
-    left = {item.location for item in onnxfile.inspect(data).external} - set(renamed.values())
-    if left:
+    places = {item.location for item in onnxfile.inspect(data).external} - set(renamed.values())
+    if places:
         raise NotArchivable(
-            f"{path}: external data of a kind that can't be renamed, at {', '.join(sorted(left))}",
+            f"{path}: external data of a kind that can't be renamed, at {', '.join(sorted(places))}",
             advice="save the model as one file (onnx.save_model with save_as_external_data=False)",
         )
     with target.open("xb") as writer:

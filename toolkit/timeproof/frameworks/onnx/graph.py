@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from timeproof.frameworks.onnx.probe import onnxfile
+from timeproof.frameworks.onnx.probe import onnxfile, wire_format
 
 _INT8 = 3  # TensorProto.DataType.INT8
 _CHUNK = 1 << 20
@@ -59,7 +59,7 @@ def read(data: bytes | memoryview, folder: Path | None = None) -> Graph:
         folder: where external data lies; its places must have been checked before.
 
     Raises:
-        onnxfile.BadOnnx: it isn't an ONNX file.
+        wire_format.BadOnnx: it isn't an ONNX file.
     """
     nodes: list[Node] = []
     weights: dict[str, Weights] = {}
@@ -77,14 +77,14 @@ def read(data: bytes | memoryview, folder: Path | None = None) -> Graph:
     return Graph(tuple(nodes), weights, prepacked)
 
 
-def _keep(weights: dict[str, Weights], found: Weights | None, name: str | None = None) -> None:
+def _keep(weights: dict[str, Weights], tensor: Weights | None, name: str | None = None) -> None:
     """Add a tensor; of two with one name, in different graphs, the one with the larger values counts."""
-    if found is None:
+    if tensor is None:
         return
-    key = name or found.name
+    key = name or tensor.name
     before = weights.get(key)
-    if before is None or (before.largest is not None and (found.largest or 999) > before.largest):
-        weights[key] = Weights(key, found.largest)
+    if before is None or (before.largest is not None and (tensor.largest or 999) > before.largest):
+        weights[key] = Weights(key, tensor.largest)
 
 
 def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
@@ -95,23 +95,23 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
     seeded = False
     axis: int | None = None
     tensor: memoryview | None = None
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in wire_format.fields(view):
         if not isinstance(item, memoryview):
             continue
         if number == 1:
-            inputs.append(onnxfile.text(item))
+            inputs.append(wire_format.text(item))
         elif number == 2:
-            outputs.append(onnxfile.text(item))
+            outputs.append(wire_format.text(item))
         elif number == 4:
-            kind = onnxfile.text(item)
+            kind = wire_format.text(item)
         elif number == 7:
-            domain = onnxfile.text(item)
+            domain = wire_format.text(item)
         elif number == 5:
-            attribute = {part: value for part, _, value in onnxfile.fields(item)}
+            attribute = {part: value for part, _, value in wire_format.fields(item)}
             name = bytes(attribute[1]) if isinstance(attribute.get(1), memoryview) else b""
             seeded = seeded or name == b"seed"
             if name == b"axis" and isinstance(attribute.get(3, 0), int):
-                axis = onnxfile.signed(attribute.get(3, 0))
+                axis = wire_format.signed(attribute.get(3, 0))
             if isinstance(attribute.get(5), memoryview):
                 tensor = attribute[5]
     domain = "" if domain == "ai.onnx" else domain
@@ -122,12 +122,12 @@ def _node(view: memoryview) -> tuple[Node, tuple[str, memoryview] | None]:
 
 def _entries(view: memoryview) -> dict[str, str]:
     """Read where a tensor's external data lies; none where it has none."""
-    found: dict[str, str] = {}
-    for number, _, item in onnxfile.fields(view):
+    entries: dict[str, str] = {}
+    for number, _, item in wire_format.fields(view):
         if number == 13 and isinstance(item, memoryview):
-            pair = {part: onnxfile.text(v) for part, _, v in onnxfile.fields(item) if part in (1, 2)}
-            found[pair.get(1, "")] = pair.get(2, "")
-    return found
+            pair = {part: wire_format.text(v) for part, _, v in wire_format.fields(item) if part in (1, 2)}
+            entries[pair.get(1, "")] = pair.get(2, "")
+    return entries
 
 
 def _is_prepacked(view: memoryview) -> bool:
@@ -136,22 +136,22 @@ def _is_prepacked(view: memoryview) -> bool:
 
 def _int8(view: memoryview, folder: Path | None) -> Weights | None:
     """Give a tensor's largest |value| where it is int8; None where it is something else."""
-    kind, name, largest, held = 0, "", 0, False
-    for number, _, item in onnxfile.fields(view):
+    kind, name, largest, inside = 0, "", 0, False
+    for number, _, item in wire_format.fields(view):
         if number == 2 and isinstance(item, int):
             kind = item
         elif number == 8 and isinstance(item, memoryview):
-            name = onnxfile.text(item)
+            name = wire_format.text(item)
     if kind != _INT8:
         return None
-    for number, _, item in onnxfile.fields(view):
+    for number, _, item in wire_format.fields(view):
         if number == 9 and isinstance(item, memoryview):
-            largest, held = max(largest, _largest(item)), True
+            largest, inside = max(largest, _largest(item)), True
         elif number == 5:  # int32_data: packed, or one by one
-            held = True
+            inside = True
             for value in _varints(item):
                 largest = max(largest, abs(value - 2**64 if value >= 2**63 else value))
-    if held:
+    if inside:
         return Weights(name, largest)
     places = _entries(view)
     if not places or folder is None:
@@ -165,7 +165,7 @@ def _varints(item: int | memoryview) -> Iterator[int]:
         return
     at = 0
     while at < len(item):
-        value, at = onnxfile.varint(item, at)
+        value, at = wire_format.varint(item, at)
         yield value
 
 

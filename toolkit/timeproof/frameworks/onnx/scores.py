@@ -16,7 +16,7 @@ _HANDING_ON = frozenset({("", "Identity"), ("", "Cast"), (_ML, "Normalizer")})
 _LOOKING = frozenset({("", "ArgMax"), ("", "TopK"), ("", "ReduceMax"), (_ML, "ZipMap")})
 
 
-def scores(graph: Graph, found: OnnxFile) -> dict[str, bool]:
+def scores(graph: Graph, file: OnnxFile) -> dict[str, bool]:
     """Give, for each output of which the graph says so, whether its last axis holds class scores.
 
     They come from a classifier's operator, or from a Softmax along the last axis that nothing in the graph
@@ -28,12 +28,14 @@ def scores(graph: Graph, found: OnnxFile) -> dict[str, bool]:
     for node in graph.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
-    default = -1 if (found.opsets.get("") or 0) >= _LAST_BY_DEFAULT else 1
-    told = {value.name: _said(value, makers, readers, default) for value in found.outputs}
-    return {name: said for name, said in told.items() if said is not None}
+    default = -1 if (file.opsets.get("") or 0) >= _LAST_BY_DEFAULT else 1
+    marks = {value.name: _mark_of(value, makers, readers, default) for value in file.outputs}
+    return {name: mark for name, mark in marks.items() if mark is not None}
 
 
-def _said(value: Value, makers: dict[str, Node], readers: dict[str, list[Node]], default: int) -> bool | None:
+def _mark_of(
+    value: Value, makers: dict[str, Node], readers: dict[str, list[Node]], default: int
+) -> bool | None:
     name, passed = value.name, {value.name}
     while (node := makers.get(name)) is not None and (node.domain, node.kind) in _HANDING_ON and node.inputs:
         name = node.inputs[0]

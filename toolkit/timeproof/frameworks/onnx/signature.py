@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from timeproof.frameworks.onnx.probe.elements import BY_NUMBER, Element
-from timeproof.frameworks.onnx.probe.onnxfile import BYTES, VARINT, BadOnnx, fields, text
+from timeproof.frameworks.onnx.probe.wire_format import BYTES, VARINT, BadOnnx, fields, text
 
 Kind = Literal["tensor", "sequence", "map", "sparse", "optional", ""]
 _KINDS: dict[int, Kind] = {1: "tensor", 4: "sequence", 5: "map", 8: "sparse", 9: "optional"}
@@ -43,9 +43,9 @@ def read(data: bytes) -> Graph:
                 (inputs if number == 11 else outputs).append(_port(item))
             elif wire == BYTES and number == 5:
                 initialised.update(text(name) for name in _each(item, 8))
-    for ports, what in ((inputs, "inputs"), (outputs, "outputs")):
+    for ports, side in ((inputs, "inputs"), (outputs, "outputs")):
         if len({p.name for p in ports}) != len(ports):
-            raise BadOnnx(f"two of the graph's {what} have one name")
+            raise BadOnnx(f"two of the graph's {side} have one name")
     return Graph(tuple(inputs), tuple(outputs), frozenset(initialised))
 
 
@@ -67,8 +67,8 @@ def _port(view: memoryview) -> Port:
 
 
 def _element(view: memoryview) -> Element | None:
-    found = [item for number, wire, item in fields(view) if number == 1 and wire == VARINT]
-    return BY_NUMBER.get(found[-1]) if found else None
+    numbers = [item for number, wire, item in fields(view) if number == 1 and wire == VARINT]
+    return BY_NUMBER.get(numbers[-1]) if numbers else None
 
 
 def _rank(view: memoryview) -> int | None:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from timeproof.base.limits import LIMITS
+from timeproof.frameworks.imports import BadData
 from timeproof.frameworks.onnx.probe.elements import (
     BY_NUMBER,
     DOUBLES,
@@ -27,7 +28,7 @@ from timeproof.frameworks.onnx.probe.elements import (
     Element,
     unpacked,
 )
-from timeproof.frameworks.onnx.probe.onnxfile import (
+from timeproof.frameworks.onnx.probe.wire_format import (
     BYTES,
     FIXED32,
     FIXED64,
@@ -53,10 +54,6 @@ _WIRES = dict.fromkeys((_DIMS, INT32S, INT64S, UINT64S), (VARINT, BYTES)) | {
 _RANK = 32  # dimensions; what every NumPy takes
 _FIELDS = 4 * 2**20  # fields of one message, strings included: a writer packs all else
 _GROWTH = 256  # bytes of an array of strings for each byte of its file
-
-
-class BadData(Exception):
-    """The bytes are not such a message, or declare what is not there. Says what, not where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +105,8 @@ def tensor(data: bytes | memoryview) -> Tensor:
 
 def _raw(view: memoryview) -> _Raw:
     raw = _Raw()
-    for seen, (number, wire, item) in enumerate(fields(view)):
-        if seen > _FIELDS:
+    for count, (number, wire, item) in enumerate(fields(view)):
+        if count > _FIELDS:
             raise BadData(f"more than {_FIELDS} fields")
         if number in _WIRES and wire not in _WIRES[number]:
             raise BadData(f"field {number} of wire type {wire}")
@@ -139,9 +136,9 @@ def _count(dims: Sequence[int]) -> int:
     return math.prod(dims)
 
 
-def _need(found: int, wanted: int, what: str) -> None:
-    if found != wanted:
-        raise BadData(f"{found} {what}, where the shape wants {wanted}")
+def _need(count: int, wanted: int, things: str) -> None:
+    if count != wanted:
+        raise BadData(f"{count} {things}, where the shape wants {wanted}")
 
 
 def _from_raw(data: bytes, element: Element, count: int) -> Array:
@@ -157,15 +154,15 @@ def _from_raw(data: bytes, element: Element, count: int) -> Array:
 def _strings(parts: Sequence[memoryview], count: int) -> Array:
     _need(len(parts), count, "strings")
     try:
-        found = [bytes(part).decode("utf-8") for part in parts]
+        texts = [bytes(part).decode("utf-8") for part in parts]
     except UnicodeDecodeError as error:
         raise BadData(f"a string that is not UTF-8: {error.reason}") from None
-    if any(item.endswith("\0") for item in found):
+    if any(item.endswith("\0") for item in texts):
         raise BadData("a string that ends in NUL, which no array of strings can hold")
-    longest = max(map(len, found), default=0)
+    longest = max(map(len, texts), default=0)
     if 4 * longest * count > _GROWTH * (sum(map(len, parts)) + 1024):
         raise BadData(f"{count} strings of very unequal length, the longest of {longest} characters")
-    return np.array(found, dtype=f"U{max(longest, 1)}")
+    return np.array(texts, dtype=f"U{max(longest, 1)}")
 
 
 def _typed(parts: Sequence[memoryview | int], element: Element, count: int) -> Array:
@@ -209,43 +206,43 @@ def _varints(view: memoryview) -> Array:
     if lengths.max() > 10:
         raise BadData("a number that is too long")
     place = (np.arange(data.size) - np.repeat(starts, lengths)).astype(np.uint64)
-    found: Array = np.add.reduceat((data & 127).astype(np.uint64) << (place * np.uint64(7)), starts)
-    return found
+    values: Array = np.add.reduceat((data & 127).astype(np.uint64) << (place * np.uint64(7)), starts)
+    return values
 
 
 def sequence(data: bytes | memoryview) -> list[Tensor]:
     """Read a SequenceProto of tensors. Raises BadData."""
-    found: list[Tensor] = []
+    tensors: list[Tensor] = []
     for number, wire, item in _fields(data, "sequence"):
         if number == 3 and wire == BYTES:
-            found.append(tensor(item))
+            tensors.append(tensor(item))
         elif number in (4, 5, 6, 7):
             raise BadData("a sequence of something else than tensors")
-        if len(found) > 4096:
+        if len(tensors) > 4096:
             raise BadData("a sequence of more than 4096 tensors")
-    return found
+    return tensors
 
 
 def optional(data: bytes | memoryview) -> Value:
     """Read an OptionalProto of a tensor or of a sequence of tensors; None where it has no value."""
-    found: Value = None
+    content: Value = None
     for number, wire, item in _fields(data, "optional"):
         if number == 3 and wire == BYTES:
-            found = tensor(item)
+            content = tensor(item)
         elif number == 5 and wire == BYTES:
-            found = sequence(item)
+            content = sequence(item)
         elif number in (4, 6, 7):
             raise BadData("an optional of something else than a tensor, or a sequence of them")
-    return found
+    return content
 
 
-def _fields(data: bytes | memoryview, what: str) -> list[tuple[int, int, memoryview]]:
-    found = []
+def _fields(data: bytes | memoryview, message: str) -> list[tuple[int, int, memoryview]]:
+    listed = []
     try:
-        for seen, one in enumerate(fields(memoryview(data))):
-            if seen > 8192:
+        for count, field in enumerate(fields(memoryview(data))):
+            if count > 8192:
                 raise BadData("more than 8192 fields")
-            found.append(one)
+            listed.append(field)
     except BadOnnx as error:
-        raise BadData(str(error).replace("not an ONNX file", f"not a {what}")) from None
-    return found
+        raise BadData(str(error).replace("not an ONNX file", f"not a {message}")) from None
+    return listed

@@ -110,15 +110,15 @@ def check_int8(graph: Graph, options: SaveOptions, notes: list[str]) -> tuple[st
         )
     if not sure:
         return ()
-    what = f"its int8 weights go beyond ±{_SAFE} ({_few(sure)}): on a CPU without VNNI they saturate"
+    reason = f"its int8 weights go beyond ±{_SAFE} ({_few(sure)}): on a CPU without VNNI they saturate"
     if not options.keep_saturating:
         raise NotArchivable(
-            f"{what}, and the answer is another one",
+            f"{reason}, and the answer is another one",
             advice="quantise with unsigned weights and activations (QuantType.QUInt8) or with"
             " reduce_range=True, which answer alike everywhere; or keep it, marked, with"
             " --keep-saturating (keep_saturating=True)",
         )
-    notes.append(f"{what}; kept on request")
+    notes.append(f"{reason}; kept on request")
     return (SATURATING,)
 
 
@@ -129,13 +129,13 @@ def _saturating(graph: Graph) -> tuple[list[str], list[str]]:
     for node in graph.nodes:
         for place, zero in _INT8.get((node.domain, node.kind), ()):
             name = _input(node, place)
-            found = graph.weights.get(name)
-            if found is None:
+            weights = graph.weights.get(name)
+            if weights is None:
                 if zero is not None and _input(node, zero) in graph.weights:
                     maybe.append(node.label)
-            elif found.largest is None:
+            elif weights.largest is None:
                 maybe.append(f"{node.label} {name}")
-            elif found.largest > _SAFE:
+            elif weights.largest > _SAFE:
                 sure.append(f"{node.label} {name}")
     return sure, maybe
 
@@ -144,13 +144,13 @@ def _dequantised(graph: Graph) -> list[str]:
     """Name weights that are dequantised before they are multiplied: in int8 at the higher levels only."""
     if not any(not node.domain and node.kind in _MULTIPLIES for node in graph.nodes):
         return []
-    found = []
+    labels = []
     for node in graph.nodes:
         if node.kind == "DequantizeLinear":
             weights = graph.weights.get(_input(node, 0))
             if weights is not None and weights.largest is not None and weights.largest > _SAFE:
-                found.append(f"DequantizeLinear {weights.name}")
-    return found
+                labels.append(f"DequantizeLinear {weights.name}")
+    return labels
 
 
 def _input(node: Node, place: int) -> str:
@@ -170,20 +170,20 @@ def _is_random(node: Node) -> bool:
 
 def remarks(graph: Graph) -> list[str]:
     """Say what is no trap, but should be known."""
-    found = []
-    own = sorted({node.kind for node in graph.nodes if node.domain == _CONTRIBUTED})
-    if own:
-        found.append(
-            f"onnxruntime's own operators are in it ({_few(own)}): onnxruntime runs them on any CPU,"
+    notes = []
+    contributed = sorted({node.kind for node in graph.nodes if node.domain == _CONTRIBUTED})
+    if contributed:
+        notes.append(
+            f"onnxruntime's own operators are in it ({_few(contributed)}): onnxruntime runs them on any CPU,"
             " other runtimes may not"
         )
     seeded = sorted({node.label for node in graph.nodes if _is_random(node) and node.seeded})
     if seeded:
-        found.append(
+        notes.append(
             f"{_few(seeded)} draws random numbers from a seed in the file: the recorded answer is the first"
             " of a session; a session that is asked again answers otherwise"
         )
-    return found
+    return notes
 
 
 def facts(graph: Graph) -> dict[str, Json]:

@@ -207,9 +207,9 @@ def require_same_in_training(
         now = {"": np.zeros(0)}
     if not _alike(evaluated, again) or _alike(evaluated, now):
         return  # what no seed governs, sealing finds
-    shown = ", ".join(training[:3]) + (f" and {len(training) - 3} more" if len(training) > 3 else "")
+    names = ", ".join(training[:3]) + (f" and {len(training) - 3} more" if len(training) > 3 else "")
     raise NotArchivable(
-        f"the model is in training mode ({shown}), and answers otherwise there than in evaluation mode",
+        f"the model is in training mode ({names}), and answers otherwise there than in evaluation mode",
         advice="call model.eval() first: what is archived is the answer in evaluation mode",
     )
 
@@ -229,14 +229,14 @@ def _seeded(ask: Callable[[Any], Mapping[str, Array]], module: Any) -> Mapping[s
         np.random.set_state(numpys)
 
 
-def _alike(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
-    return one.keys() == other.keys() and all(_close(one[name], other[name]) for name in one)
+def _alike(first: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    return first.keys() == other.keys() and all(_close(first[name], other[name]) for name in first)
 
 
-def _close(one: Array, other: Array) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype:
+def _close(first: Array, other: Array) -> bool:
+    if first.shape != other.shape or first.dtype != other.dtype:
         return False
-    if one.dtype.kind not in "fc" or not one.size:
-        return bool(np.array_equal(one, other))
-    scale = float(np.nanmax(np.abs(np.where(np.isfinite(one), one, 0))))
-    return bool(np.allclose(one, other, rtol=0, atol=_SAME * scale, equal_nan=True))
+    if first.dtype.kind not in "fc" or not first.size:
+        return bool(np.array_equal(first, other))
+    scale = float(np.nanmax(np.abs(np.where(np.isfinite(first), first, 0))))
+    return bool(np.allclose(first, other, rtol=0, atol=_SAME * scale, equal_nan=True))

@@ -48,8 +48,8 @@ def _hooks(model: Any) -> Iterator[str]:
             for hook in (getattr(module, attribute, None) or {}).values():
                 # torch's own parametrisations are rebuilt by the class.
                 if not str(getattr(hook, "__module__", "")).startswith("torch."):
-                    shown = getattr(hook, "__qualname__", type(hook).__name__)
-                    yield f"{name} has a forward hook ({shown}), which no state carries"
+                    title = getattr(hook, "__qualname__", type(hook).__name__)
+                    yield f"{name} has a forward hook ({title}), which no state carries"
     module = importlib.import_module("torch.nn.modules.module")
     if getattr(module, "_global_forward_hooks", None) or getattr(module, "_global_forward_pre_hooks", None):
         yield "this process has forward hooks for every module (register_module_forward_hook)"
@@ -80,11 +80,11 @@ def _surroundings() -> Iterator[str]:
 
 
 def _attributes(model: Any, again: Any) -> Iterator[str]:
-    others = dict(again.named_modules())
+    modules = dict(again.named_modules())
     mine = dict(model.named_modules())
     for name, module in mine.items():
         where = name or "the model"
-        other = others.get(name)
+        other = modules.get(name)
         if other is None:
             yield f"{where} ({type(module).__name__}) is not part of a model that is built anew"
             continue
@@ -92,59 +92,59 @@ def _attributes(model: Any, again: Any) -> Iterator[str]:
             yield f"{where} is a {type(module).__name__}; built anew it is a {type(other).__name__}"
             continue
         yield from _values(where, module, other)
-    for name in others.keys() - mine.keys():
-        yield f"{name} ({type(others[name]).__name__}) is missing from the live model"
+    for name in modules.keys() - mine.keys():
+        yield f"{name} ({type(modules[name]).__name__}) is missing from the live model"
 
 
 def _values(where: str, module: Any, other: Any) -> Iterator[str]:
     torch: Any = importlib.import_module("torch")
-    theirs = vars(other)
+    attributes = vars(other)
     for name, value in vars(module).items():
         if name in _OWN or name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
             continue
         place = f"{where}.{name}" if where != "the model" else name
-        rebuilt = theirs.get(name)
+        rebuilt = attributes.get(name)
         if torch.is_tensor(value):
             if not torch.is_tensor(rebuilt) or not _same(value, rebuilt):
                 yield (
                     f"the attribute {place} is a tensor, and neither a parameter nor a buffer, so the state"
                     f" does not carry it: use self.register_buffer({name!r}, …)"
                 )
-        elif name not in theirs:
-            yield f"the attribute {place} is {_shown(value)}; a model that is built anew has none"
+        elif name not in attributes:
+            yield f"the attribute {place} is {_spelled(value)}; a model that is built anew has none"
         elif not _equal(value, rebuilt, _DEPTH):
-            yield f"the attribute {place} is {_shown(value)}; built anew it is {_shown(rebuilt)}"
+            yield f"the attribute {place} is {_spelled(value)}; built anew it is {_spelled(rebuilt)}"
     for name in vars(module).get("_non_persistent_buffers_set", ()):
         value, rebuilt = getattr(module, name), getattr(other, name, None)
         if rebuilt is None or not _same(value, rebuilt.to(value.dtype)):
             yield f"the buffer {where}.{name} is not persistent, so the state does not carry it"
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(first: Any, other: Any) -> bool:
     torch: Any = importlib.import_module("torch")
-    if one.shape != other.shape or one.dtype != other.dtype:
+    if first.shape != other.shape or first.dtype != other.dtype:
         return False
-    return bool(torch.equal(one.detach().cpu(), other.detach().cpu()))
+    return bool(torch.equal(first.detach().cpu(), other.detach().cpu()))
 
 
-def _equal(one: object, other: object, depth: int) -> bool:
+def _equal(first: object, other: object, depth: int) -> bool:
     """Whether two attributes are alike, as far as plain values tell; other objects count as alike."""
-    if isinstance(one, (bool, int, float, complex, str, bytes, type(None))):
-        return type(one) is type(other) and (one == other or one != one)
-    if depth and isinstance(one, (list, tuple)):
-        if type(one) is not type(other) or not isinstance(other, (list, tuple)) or len(one) != len(other):
+    if isinstance(first, (bool, int, float, complex, str, bytes, type(None))):
+        return type(first) is type(other) and (first == other or first != first)
+    if depth and isinstance(first, (list, tuple)):
+        if type(first) is not type(other) or not isinstance(other, (list, tuple)) or len(first) != len(other):
             return False
-        return all(_equal(a, b, depth - 1) for a, b in zip(one, other, strict=True))
-    if depth and isinstance(one, Mapping):
-        if not isinstance(other, Mapping) or list(one) != list(other):
+        return all(_equal(a, b, depth - 1) for a, b in zip(first, other, strict=True))
+    if depth and isinstance(first, Mapping):
+        if not isinstance(other, Mapping) or list(first) != list(other):
             return False
-        return all(_equal(one[key], other[key], depth - 1) for key in one)
+        return all(_equal(first[key], other[key], depth - 1) for key in first)
     torch: Any = importlib.import_module("torch")
-    if torch.is_tensor(one):
-        return torch.is_tensor(other) and _same(one, other)
+    if torch.is_tensor(first):
+        return torch.is_tensor(other) and _same(first, other)
     return True
 
 
-def _shown(value: object) -> str:
+def _spelled(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _VALUE else text[: _VALUE - 1] + "…"

@@ -50,8 +50,8 @@ def init_args(model: Any, options: PyTorchOptions, notes: list[str], base: type)
     """
     kind = type(model)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    own = kind.__init__ is not base.__init__  # type: ignore[misc]  # the classes', not an instance's
-    signature = inspect.signature(kind.__init__) if own else inspect.Signature([_SELF])
+    has_init = kind.__init__ is not base.__init__  # type: ignore[misc]  # the classes', not an instance's
+    signature = inspect.signature(kind.__init__) if has_init else inspect.Signature([_SELF])
     takes = list(signature.parameters)[1:]
     values = options.init_args if options.init_args is not None else getattr(model, "init_args", None)
     if values is None:
@@ -91,10 +91,10 @@ def _missing(model: Any, name: str, signature: inspect.Signature) -> NotArchivab
     if objects := sorted(name for name, value in remembered.items() if not _plain(value)):
         parts = ", ".join(f"{name} is a {type(remembered[name]).__name__}" for name in objects)
         return NotArchivable(f"{message}; {parts}, which JSON can't hold", advice=WRAP)
-    shown = f"{{{', '.join(f'{n!r}: {v!r}' for n, v in remembered.items())}}}"
+    spelling = f"{{{', '.join(f'{n!r}: {v!r}' for n, v in remembered.items())}}}"
     hint = ""
-    if remembered and len(shown) <= _SHOWN:
-        hint = f" (the model's attributes suggest init_args={shown}: check it)"
+    if remembered and len(spelling) <= _SHOWN:
+        hint = f" (the model's attributes suggest init_args={spelling}: check it)"
     return NotArchivable(
         message,
         advice="give init_args={...}, or keep them on the model: self.init_args = {...} in __init__" + hint,

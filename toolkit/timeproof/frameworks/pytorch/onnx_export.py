@@ -58,19 +58,19 @@ def export(
                 with _quiet() as doubts:
                     attempt(path)
                 saved = Onnx().save_file(path, inputs, folder, tag, SaveOptions())
-                found = inspect_file(folder / saved.model)
+                graph = inspect_file(folder / saved.model)
             except Exception as error:  # whatever an exporter raises: the copy is missing, that is all
                 failures.append(f"{name}: {_first_line(error)}")
                 for partial in folder.glob(f"model_{tag}*"):
                     if partial.suffix in {".onnx", ".data"}:
                         partial.unlink()
                 continue
-            known = {**facts(found), "exporter": name.split(" ")[0]}
+            statements = {**facts(graph), "exporter": name.split(" ")[0]}
             files = as_interchange(saved.files)
             if doubts:
                 notes.append(f"the ONNX copy holds only the way that these inputs took: {doubts[0]}")
             settings: dict[str, Json] = {"graph_optimization": options.framework.graph_optimization}
-            return Copy("onnx", "onnx", saved.model, settings, known), files
+            return Copy("onnx", "onnx", saved.model, settings, statements), files
         notes.append(f"there is no ONNX copy: {'; '.join(failures)}")
         return None
     finally:
@@ -114,16 +114,16 @@ def _first_line(error: Exception) -> str:
 @contextlib.contextmanager
 def _descriptors_silenced() -> Iterator[None]:
     """Point the process's stdout and stderr nowhere for a while, for code that is not Python's."""
-    kept: dict[int, int] = {}
+    copies: dict[int, int] = {}
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         for descriptor in (1, 2):
             with contextlib.suppress(OSError):  # a process without one has nothing to silence
-                kept[descriptor] = os.dup(descriptor)
+                copies[descriptor] = os.dup(descriptor)
                 os.dup2(null, descriptor)
         yield
     finally:
-        for descriptor, copy in kept.items():
+        for descriptor, copy in copies.items():
             os.dup2(copy, descriptor)
             os.close(copy)
         os.close(null)
@@ -156,17 +156,17 @@ def _quiet() -> Iterator[list[str]]:
         logging.disable(before)
 
 
-def _attempts(model: Any, given: list[Any], names: list[str]) -> Iterator[tuple[str, Any]]:
+def _attempts(model: Any, tensors: list[Any], names: list[str]) -> Iterator[tuple[str, Any]]:
     """Give the ways to export, best first: traced with a free batch, captured, traced as it is."""
     torch: Any = importlib.import_module("torch")
     with _quiet(), torch.no_grad():
-        answer = model(*given)
+        answer = model(*tensors)
     outputs = output_names.flatten(answer, torch.is_tensor)
-    sizes = {tensor.shape[0] for tensor in given if tensor.dim()}
+    sizes = {tensor.shape[0] for tensor in tensors if tensor.dim()}
     batch = sizes.pop() if len(sizes) == 1 else None
     axes = {
         name: {0: "batch"}
-        for name, tensor in [*zip(names, given, strict=True), *outputs]
+        for name, tensor in [*zip(names, tensors, strict=True), *outputs]
         if tensor.dim() and tensor.shape[0] == batch
     }
     both: dict[str, Any] = {"input_names": names, "output_names": [name for name, _ in outputs]}
@@ -177,7 +177,7 @@ def _attempts(model: Any, given: list[Any], names: list[str]) -> Iterator[tuple[
         raise ValueError(f"an input and an output are both named {clash.pop()!r}")
 
     def run(**settings: Any) -> Any:
-        return lambda path: torch.onnx.export(model, tuple(given), str(path), **settings)
+        return lambda path: torch.onnx.export(model, tuple(tensors), str(path), **settings)
 
     if axes and batch is not None:
         yield "torchscript with a free batch", run(**traced, dynamic_axes=axes)
@@ -185,7 +185,7 @@ def _attempts(model: Any, given: list[Any], names: list[str]) -> Iterator[tuple[
         captured = {**both, "dynamo": True, "external_data": False}
         if batch is not None:
             free = torch.export.Dim("batch")
-            shapes = tuple({0: free} if tensor.dim() else None for tensor in given)
+            shapes = tuple({0: free} if tensor.dim() else None for tensor in tensors)
             yield "dynamo with a free batch", run(**captured, dynamic_shapes=shapes)
         yield "dynamo", run(**captured)
     yield "torchscript", run(**traced)

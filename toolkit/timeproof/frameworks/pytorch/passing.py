@@ -12,7 +12,7 @@ _NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 
 def passed_by_name(inputs: Mapping[str, Array]) -> bool:
     """Say whether the user named the inputs, so that the model gets them by these names."""
-    return isinstance(inputs, Inputs) and isinstance(inputs.given, Mapping)
+    return isinstance(inputs, Inputs) and isinstance(inputs.original, Mapping)
 
 
 def narrow_types(inputs: Mapping[str, Array]) -> dict[str, str]:
@@ -21,7 +21,7 @@ def narrow_types(inputs: Mapping[str, Array]) -> dict[str, str]:
         return {}
     dtypes = {
         name: str(item.dtype).removeprefix("torch.")
-        for name, item in zip(inputs, input_items(inputs.given), strict=False)
+        for name, item in zip(inputs, input_items(inputs.original), strict=False)
         if comes_from(item, "torch", frozenset({"Tensor"}))
     }
     return {name: dtype for name, dtype in dtypes.items() if dtype.startswith(_NARROW)}

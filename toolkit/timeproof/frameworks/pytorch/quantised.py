@@ -23,18 +23,20 @@ def check_profile(saved: Saved, profile: ProfileRecord, *, keep: bool) -> Saved:
     kinds = saved.options.get("quantized")
     if not isinstance(kinds, list) or not kinds:
         return saved
-    what = f"it holds quantized modules ({', '.join(map(str, kinds))})"
+    subject = f"it holds quantized modules ({', '.join(map(str, kinds))})"
     if _HOLDS in profile.variables:
-        note = f"{what}: their answer holds under {profile.name}, which keeps FBGEMM to one instruction set"
+        note = (
+            f"{subject}: their answer holds under {profile.name}, which keeps FBGEMM to one instruction set"
+        )
         moves = "without it a CPU with VNNI moves it by 1e-3 to 5e-2 of the scale"
         return replace(saved, notes=(*saved.notes, f"{note}; {moves}"))
     if not keep:
         raise NotArchivable(
-            f"{what}, and the profile {profile.name} lets FBGEMM choose its kernels: with and without VNNI"
+            f"{subject}, and the profile {profile.name} lets FBGEMM choose its kernels: with and without VNNI"
             " the answers differ by 1e-3 to 5e-2 of the scale",
             advice="archive it under the profile portable, or keep it, marked, with --keep-saturating"
             " (keep_saturating=True)",
         )
     return replace(
-        saved, kept=(*saved.kept, SATURATING), notes=(*saved.notes, f"{what}; kept under {profile.name}")
+        saved, kept=(*saved.kept, SATURATING), notes=(*saved.notes, f"{subject}; kept under {profile.name}")
     )

@@ -20,24 +20,24 @@ def imports(path: Path, name: str, package: bool) -> list[str]:
         raise NotArchivable(
             f"{path} can't be parsed: {error}", advice="mend the file, restart the process, and archive again"
         ) from None
-    found: list[str] = []
+    modules: list[str] = []
     parent = name if package else name.rpartition(".")[0]
     for node in _nodes(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 above = parent.split(".")[: len(parent.split(".")) - node.level + 1]
                 base = ".".join([*above, base] if base else above)
-            found.append(base)
-            found += [f"{base}.{alias.name}" for alias in node.names if alias.name != "*"]
+            modules.append(base)
+            modules += [f"{base}.{alias.name}" for alias in node.names if alias.name != "*"]
         elif isinstance(node, ast.Call) and _imports_by_name(node.func) and node.args:
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 text = argument.value
-                found.append(parent + text if text.startswith(".") else text)
-    return [item for item in found if item]
+                modules.append(parent + text if text.startswith(".") else text)
+    return [item for item in modules if item]
 
 
 def doubts(path: Path, name: str) -> list[str]:
@@ -46,18 +46,18 @@ def doubts(path: Path, name: str) -> list[str]:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
         return []
-    found = []
+    doubts = []
     for node in _nodes(tree):
         where = f"{name}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Call) and _imports_by_name(node.func) and node.args:
             if not isinstance(node.args[0], ast.Constant):
-                found.append(
+                doubts.append(
                     f"{where} imports a module by a name that is made at run time: it is archived only where"
                     " an import statement names it, too"
                 )
         elif _reads_beside(node):
-            found.append(f"{where} looks for files beside the source: data files are not archived")
-    return list(dict.fromkeys(found))
+            doubts.append(f"{where} looks for files beside the source: data files are not archived")
+    return list(dict.fromkeys(doubts))
 
 
 def _imports_by_name(function: ast.expr) -> bool:

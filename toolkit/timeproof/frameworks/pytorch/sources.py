@@ -87,10 +87,10 @@ def _check_class(kind: type) -> None:
         )
     if file is not None and ("ipykernel" in file or file.startswith("<")):
         raise NotArchivable(f"the class {name} is defined in a notebook", advice=_MOVE)
-    found: object = module
+    item: object = module
     for part in kind.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is not kind:
+        item = getattr(item, part, None)
+    if item is not kind:
         raise NotArchivable(
             f"{name} is not what its module holds under that name: it was made, decorated or reloaded later",
             advice="define the class by a plain class statement at the top of a module, "
@@ -139,14 +139,14 @@ def _code(code: CodeType) -> Iterator[CodeType]:
 
 def _closure(first: str) -> list[Source]:
     """Follow the import statements from `first` through all local modules, their packages included."""
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     waiting = [first]
-    seen: set[str] = set()
+    names: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in seen or name.partition(".")[0] == _OURSELVES:
+        if name in names or name.partition(".")[0] == _OURSELVES:
             continue
-        seen.add(name)
+        names.add(name)
         spec = _spec(name)
         if spec is None or not _is_local(spec):
             continue
@@ -159,9 +159,9 @@ def _closure(first: str) -> list[Source]:
         parts = name.split(".")
         package = spec.submodule_search_locations is not None
         target = "/".join([*parts, "__init__.py"] if package else [*parts[:-1], f"{parts[-1]}.py"])
-        found[name] = Source(name, path, target)
+        sources[name] = Source(name, path, target)
         waiting += source_text.imports(path, name, package)
-    return sorted(found.values(), key=lambda source: source.target)
+    return sorted(sources.values(), key=lambda source: source.target)
 
 
 def _check_source(name: str, path: Path) -> None:
@@ -188,8 +188,8 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     if spec is not None:
-        known: importlib.machinery.ModuleSpec = spec
-        return known
+        module_spec: importlib.machinery.ModuleSpec = spec
+        return module_spec
     search: list[str] | None = None
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):

@@ -24,25 +24,25 @@ class Meaning:
     columns: dict[str, list[Json]] = field(default_factory=dict)
     scores: dict[str, bool] = field(default_factory=dict)
 
-    def one(self, output: str, word: str) -> None:
+    def add_single(self, output: str, word: str) -> None:
         """An output of one value a row."""
         self.columns[output] = [word]
         self.scores[output] = False
 
-    def many(self, output: str, word: str, things: Iterable[object], *, scores: bool) -> None:
+    def add_columns(self, output: str, word: str, things: Iterable[object], *, scores: bool) -> None:
         """An output of one column for each of `things`; `scores`: the largest of a row names its class."""
         self.columns[output] = [f"{word} {thing}" for thing in things]
         self.scores[output] = scores
 
     def signature(self, features: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        found: dict[str, Json] = {}
+        signature: dict[str, Json] = {}
         if 0 < len(features) <= _COLUMNS:
-            found["features"] = [dict(feature) for feature in features]
+            signature["features"] = [dict(feature) for feature in features]
         if self.classes:
-            found["classes"] = list(self.classes)
+            signature["classes"] = list(self.classes)
         if self.columns:
-            found["columns"] = {output: list(words) for output, words in self.columns.items()}
-        return found
+            signature["columns"] = {output: list(words) for output, words in self.columns.items()}
+        return signature
 
 
 def classes_of(model: object, count: int = 0) -> list[Json]:
@@ -57,10 +57,10 @@ def features_of(
     """The features: as the user's table has them, else as the model does."""
     if table.features or not names:
         return table.features
-    found: list[Mapping[str, Json]] = []
+    features: list[Mapping[str, Json]] = []
     for k, name in enumerate(names):
-        found.append({"name": str(name), **({"type": str(types[k])} if types else {})})
-    return found
+        features.append({"name": str(name), **({"type": str(types[k])} if types else {})})
+    return features
 
 
 def signature_of(table: Table) -> dict[str, Json]:

@@ -26,7 +26,7 @@ Trained = Mapping[int, Sequence[Any]]
 
 
 def read_table(
-    given: object,
+    original: object,
     framework: str,
     trained: Callable[[Any], Trained],
     *,
@@ -45,31 +45,33 @@ def read_table(
     Raises:
         NotArchivable: it is no table of numbers.
     """
-    name, table = _one(given)
+    name, table = _single_table(original)
     if is_frame(table):
         frame = _as_pandas(table, name)
-        known = trained(frame)
+        categories = trained(frame)
         if only_trained:
-            _check_trained(frame, known)
-        array, features = _of_frame(frame, name, framework, known, column_name)
-        return Inputs({name: array}, given=table, table=Table(features))
+            _check_trained(frame, categories)
+        array, features = _of_frame(frame, name, framework, categories, column_name)
+        return Inputs({name: array}, original=table, table=Table(features))
     if is_sparse(table):
         return _of_sparse(table, name, framework)
-    inputs = normalise_inputs(given)
+    inputs = normalise_inputs(original)
     array = one_table(inputs, framework)
     plain = isinstance(table, (np.ndarray, list, tuple)) and not comes_from(table, "torch")
     # Neither library reads tensors and the like: such a table is asked with as an array.
-    return Inputs(inputs, given=table if plain else array, table=Table())
+    return Inputs(inputs, original=table if plain else array, table=Table())
 
 
-def _one(given: object) -> tuple[str, Any]:
+def _single_table(original: object) -> tuple[str, Any]:
     """Give the one table's name and the table, as `normalise_inputs` finds them."""
-    if isinstance(given, Mapping) and len(given) == 1:
-        ((name, table),) = given.items()
+    if isinstance(original, Mapping) and len(original) == 1:
+        ((name, table),) = original.items()
         return str(name), table
-    if isinstance(given, (list, tuple)) and len(given) == 1 and not isinstance(given[0], (int, float, list)):
-        return "input", given[0]
-    return "input", given
+    if isinstance(original, (list, tuple)) and len(original) == 1:
+        (item,) = original
+        if not isinstance(item, (int, float, list)):
+            return "input", item
+    return "input", original
 
 
 def is_pandas(table: object) -> bool:
@@ -133,16 +135,16 @@ def _is_category(dtype: object) -> bool:
 def _of_sparse(matrix: Any, name: str, framework: str) -> Inputs:
     """Take a sparse matrix apart; formats other than csr and csc become csr, as both libraries do it."""
     form = matrix.format if matrix.format in {"csr", "csc"} else "csr"
-    kept = matrix if matrix.format == form else matrix.tocsr()
-    if kept.ndim != 2 or kept.dtype.kind not in "fiub" or not kept.shape[0]:
+    compressed = matrix if matrix.format == form else matrix.tocsr()
+    if compressed.ndim != 2 or compressed.dtype.kind not in "fiub" or not compressed.shape[0]:
         raise NotArchivable(
-            f"{framework} model takes a table of numbers, not a sparse matrix of {kept.dtype} and of shape"
-            f" {list(kept.shape)}",
+            f"{framework} model takes a table of numbers, not a sparse matrix of {compressed.dtype} and of"
+            f" shape {list(compressed.shape)}",
             advice="give the matrix [rows, columns] of numbers that you give to the model itself",
         )
-    arrays = {f"{name}.{part}": np.array(getattr(kept, part), order="C") for part in SPARSE_PARTS}
-    shape: list[Json] = [int(size) for size in kept.shape]
-    return Inputs(arrays, given=matrix, table=Table(sparse={"format": form, "shape": shape}))
+    arrays = {f"{name}.{part}": np.array(getattr(compressed, part), order="C") for part in SPARSE_PARTS}
+    shape: list[Json] = [int(size) for size in compressed.shape]
+    return Inputs(arrays, original=matrix, table=Table(sparse={"format": form, "shape": shape}))
 
 
 def _of_frame(
@@ -176,8 +178,8 @@ def _of_frame(
 
 def _check_trained(frame: Any, trained: Trained) -> None:
     for k, categories in trained.items():
-        given = frame.iloc[:, k].cat.remove_unused_categories().cat.categories
-        if unseen := [str(category) for category in given if category not in categories]:
+        used = frame.iloc[:, k].cat.remove_unused_categories().cat.categories
+        if unseen := [str(category) for category in used if category not in categories]:
             raise NotArchivable(
                 f"the column {frame.columns[k]!r} has categories that the model was not trained with:"
                 f" {', '.join(unseen[:20])}. Some versions of XGBoost refuse them, others take them for the"
@@ -214,27 +216,27 @@ def plain(value: object) -> Json:
     return value if isinstance(value, (str, bool, int, float)) else str(value)
 
 
-def asked(inputs: Mapping[str, Array], framework: str) -> tuple[Any, Table]:
+def question_of(inputs: Mapping[str, Array], framework: str) -> tuple[Any, Table]:
     """What the model itself is asked with, and what is known of it. Raises NotArchivable for no table."""
     if isinstance(inputs, Inputs) and inputs.table is not None:
-        return inputs.given, inputs.table
+        return inputs.original, inputs.table
     return one_table(inputs, framework), Table()
 
 
-def hyper_parameters(given: Mapping[str, object], notes: list[str]) -> dict[str, Json]:
+def hyper_parameters(parameters: Mapping[str, object], notes: list[str]) -> dict[str, Json]:
     """Give the parameters as JSON values; what has none is left out, with a note."""
-    found: dict[str, Json] = {}
-    for name, value in sorted(given.items()):
+    values: dict[str, Json] = {}
+    for name, value in sorted(parameters.items()):
         if isinstance(value, (float, np.floating)) and not math.isfinite(value):
-            found[name] = None
+            values[name] = None
             if not math.isnan(value) or name != "missing":  # XGBoost's own default, on every wrapper
                 notes.append(f"the parameter {name!r} is stored as null: it was {value}")
             continue
         try:
-            found[name] = json_values(value, f"the parameter {name!r}", notes)
+            values[name] = json_values(value, f"the parameter {name!r}", notes)
         except NotArchivable:
             notes.append(
                 f"the parameter {name!r} is not stored: it is a {type(value).__qualname__}; "
                 "predictions do not need it"
             )
-    return found
+    return values

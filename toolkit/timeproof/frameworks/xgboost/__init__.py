@@ -19,6 +19,7 @@ FRAMEWORK = FrameworkSpec(
     takes="an XGBoost Booster or wrapper",
     files="XGBoost's .json or .ubj",
     sniff="timeproof.frameworks.xgboost.model_file:sniff",
+    imports="timeproof.frameworks.xgboost.importing:IMPORTER",
     needed_for="archiving live XGBoost models",
     margin="margin",
     rank=2,

@@ -22,13 +22,13 @@ def column_name(label: object) -> str:
     return " ".join(str(level) for level in label) if isinstance(label, tuple) else str(label)
 
 
-def predicts_in_place(model: Any, given: object) -> bool:
+def predicts_in_place(model: Any, original: object) -> bool:
     """Say whether the wrapper predicts in place; what it can't take so, it makes a DMatrix of."""
     if getattr(model, "booster", None) == "gblinear":
         return False
-    if comes_from(given, "scipy.sparse"):
-        return comes_from(given, "scipy.sparse", frozenset({"csr_matrix"}))
-    return isinstance(given, (np.ndarray, list, tuple)) or is_frame(given)
+    if comes_from(original, "scipy.sparse"):
+        return comes_from(original, "scipy.sparse", frozenset({"csr_matrix"}))
+    return isinstance(original, (np.ndarray, list, tuple)) or is_frame(original)
 
 
 def categories_of(booster: Any, columns: Sequence[int]) -> Mapping[int, list[Any]]:
@@ -68,7 +68,7 @@ def of_matrix(matrix: Any) -> Inputs:
     features: list[Mapping[str, Json]] = [
         {"name": name, **({"type": types[k]} if types else {})} for k, name in enumerate(names or ())
     ]
-    return Inputs(arrays, given=matrix, table=Table(tuple(features), {"format": "csr", "shape": shape}))
+    return Inputs(arrays, original=matrix, table=Table(tuple(features), {"format": "csr", "shape": shape}))
 
 
 def meaning_of(model: Any, booster: Any) -> Meaning:
@@ -79,23 +79,25 @@ def meaning_of(model: Any, booster: Any) -> Meaning:
     meaning = Meaning()
     if hasattr(model, "predict_proba"):
         if targets > 1:
-            meaning.many("predict_proba", "probability of label", range(targets), scores=False)
+            meaning.add_columns("predict_proba", "probability of label", range(targets), scores=False)
         else:
             meaning.classes = classes_of(model, max(classes, 2))
-            meaning.many("predict_proba", "probability of", meaning.classes, scores=True)
+            meaning.add_columns("predict_proba", "probability of", meaning.classes, scores=True)
     elif objective == "multi:softprob":
-        meaning.many("predict", "probability of", range(classes), scores=True)
+        meaning.add_columns("predict", "probability of", range(classes), scores=True)
     elif targets > 1:
-        meaning.many("predict", "target", range(targets), scores=False)
+        meaning.add_columns("predict", "target", range(targets), scores=False)
     else:
-        meaning.one("predict", _word(objective))
+        meaning.add_single("predict", _word(objective))
     if classes > 1:
         meaning.classes = meaning.classes or classes_of(model, classes)
-        meaning.many("margin", "margin of", meaning.classes, scores=True)
+        meaning.add_columns("margin", "margin of", meaning.classes, scores=True)
     elif targets > 1:
-        meaning.many("margin", "margin of target", range(targets), scores=False)
+        meaning.add_columns("margin", "margin of target", range(targets), scores=False)
     else:
-        meaning.one("margin", f"margin of {meaning.classes[1]}" if len(meaning.classes) == 2 else "margin")
+        meaning.add_single(
+            "margin", f"margin of {meaning.classes[1]}" if len(meaning.classes) == 2 else "margin"
+        )
     return meaning
 
 

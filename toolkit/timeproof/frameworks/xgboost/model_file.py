@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import re
 from pathlib import Path
 
+from timeproof.base.limits import LIMITS
 from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.sniffing import ModelFile
 
@@ -35,14 +37,27 @@ def sniff(file: ModelFile) -> bool | Foreign:
     return _BINARY if binary or file.head.startswith((b"binf", b"bs64")) else False
 
 
+_FEATURES = re.compile(rb'"feature_names"\s*:\s*(\[[^\]]*\])')
+
+
+def feature_names(path: Path) -> tuple[str, ...]:
+    """Read the model's features from its JSON; none where it names none, and none of a binary file."""
+    with path.open("rb") as stream:
+        match = _FEATURES.search(stream.read(LIMITS.import_bytes))
+    try:
+        return tuple(str(name) for name in json.loads(match[1])) if match else ()
+    except ValueError:  # a name that holds a bracket, or is no text
+        return ()
+
+
 def best_iteration(path: Path) -> int | None:
     """Read where the training stopped from the file's bytes; it is not loaded."""
     with path.open("rb") as stream:
         if not os.fstat(stream.fileno()).st_size:
             return None
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = _BEST.search(data)
-            return None if found is None else int(found[1])
+            match = _BEST.search(data)
+            return None if match is None else int(match[1])
 
 
 def format_of(path: Path) -> str:

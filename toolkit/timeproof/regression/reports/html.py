@@ -1,7 +1,7 @@
 """The report for people: one HTML file that holds all it needs, and loads nothing. No IO but our own files.
 
-Every word of a report is somebody's: templates escape it, data goes in as JSON that no HTML parser can
-leave, scripts put it into the page as text, and the page's own policy lets nothing else run.
+The words of a report come from strangers. Templates escape them, data goes in as JSON that can't end its
+element, scripts put it into the page as text, and the page's own policy lets nothing else run.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _visible_value(value: object) -> object:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined  # as late as a report needs it
+    from jinja2 import Environment, StrictUndefined  # only where a page is made
 
     environment = Environment(
         autoescape=True,

@@ -1,8 +1,8 @@
-"""A regression as JUnit XML, the dialect that GitHub's, GitLab's and Jenkins's readers share. No IO here.
+"""A report as JUnit XML, the dialect that GitHub, GitLab and Jenkins all read. No IO here.
 
-A suite an environment, a test case a cell. A suite has its environment's title where no other has it, so that
-a CI's history goes on when a lock changes. Words come from models and loaders: what XML can't hold is spelled
-out, and no word of theirs is taken for a command by a reader.
+Each environment is a suite, each cell a test case. A suite has its environment's title where that is unique,
+so that a CI's history goes on when a lock changes. Words come from models and loaders: what XML can't hold is
+spelled out, and no reader takes a word of theirs for a command.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from timeproof.regression.reports.labels import reproduce, verdict_words
 _LOG = 4_000  # characters of a log that are shown, its end
 _TEXT = 20_000  # characters of any other text
 
-# XML 1.0's Char, the other way round; also what is allowed and nobody sees (C1 controls, non-characters).
+# All but XML 1.0's Char; also characters that it allows and that are invisible (C1 controls, non-characters).
 _UNFIT = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_junit(report: Report) -> bytes:
     """Give `junit.xml`: failing cells are failures, declared breakages are skipped with their reason.
 
-    Equal reports give equal bytes. Environments without cells have no suite; there the report's own
-    notes and the environment's failure are told elsewhere.
+    Equal reports give equal bytes. Environments without cells have no suite. The report's notes and
+    the failures of environments are in the other forms.
     """
     suites: dict[str, list[Cell]] = {e.name: [] for e in report.environments}
     for cell in report.cells:

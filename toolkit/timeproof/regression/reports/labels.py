@@ -49,7 +49,7 @@ def framework_name(framework: str) -> str:
 
 
 def round_trip_sentence(framework: str, versions: Mapping[str, str], round_trip: Mapping[str, Any]) -> str:
-    """Say what became of the model's file when this framework had loaded it, and saved it again."""
+    """Say how the model's file changed when this framework loaded it and saved it again."""
     version = versions.get(module_of(framework), "")
     by = f"saved again by {framework_name(framework)} {version}".rstrip()
     if round_trip["status"] == "identical":
@@ -61,17 +61,17 @@ def round_trip_sentence(framework: str, versions: Mapping[str, str], round_trip:
 
 
 def gravest_first(cells: Iterable[Cell]) -> list[Cell]:
-    """Another answer before a refusal: the one is silent, the other nobody overlooks. Stable otherwise."""
+    """Sort wrong answers before refusals: a wrong answer is silent, a refusal is not. Stable otherwise."""
     return sorted(cells, key=lambda c: (not c.verdict.graded, -c.verdict.severity if c.verdict.graded else 0))
 
 
 def group_of(environment: ReportedEnvironment) -> str:
-    """The framework whose column this is: an environment that holds more than one stands apart."""
+    """The framework of this environment; `SEVERAL` where it holds more than one."""
     return next(iter(environment.frameworks)) if len(environment.frameworks) == 1 else SEVERAL
 
 
 def short_title(environment: ReportedEnvironment) -> str:
-    """The title without the framework's name, which its group says already: `3.3.5`."""
+    """The title without the framework's name, which is its group's: `3.3.5`."""
     group, title = group_of(environment), environment.title
     for prefix in (group, module_of(group)):
         if group != SEVERAL and title.startswith(f"{prefix}-"):
@@ -80,7 +80,7 @@ def short_title(environment: ReportedEnvironment) -> str:
 
 
 def verdict_words(cell: Cell) -> str:
-    """The verdict in words, with what makes it more than a verdict: `broken, fails, worse than identical`."""
+    """The verdict in words, and how it was judged: `broken, fails, worse than identical`."""
     words = [LOOKS[cell.verdict].name]
     if cell.fails:
         words.append("fails")
@@ -99,7 +99,7 @@ def reproduce(report: Report, artifact: str, environment: str) -> str:
     return shlex.join(words)
 
 
-# Colours and cursor moves of terminals; then what is no character that a reader sees, or reorders others.
+# Colours and cursor moves of terminals; then characters that are invisible, or that reorder others.
 _TERMINAL = re.compile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?)")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
@@ -108,7 +108,7 @@ _UNSEEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """Spell out what can't be seen, and what turns the direction of other text round; drop colour codes."""
+    """Spell out invisible characters and those that reverse the direction of text; drop colour codes."""
     if text.isascii() and text.isprintable():
         return text
     text = _TERMINAL.sub("", text).replace("\r\n", "\n")

@@ -1,4 +1,4 @@
-"""A regression as Markdown, for GitHub's step summary and for merge requests. No IO here.
+"""A report as Markdown, for GitHub's step summary and for merge requests. No IO here.
 
 Every word of the report stands in a code span or a code block, where Markdown, HTML, mentions and links
 mean nothing: an archive may be anyone's.
@@ -25,14 +25,14 @@ from timeproof.regression.reports.labels import (
 
 LIMIT = 900_000  # bytes; GitHub drops a step's summary altogether beyond 1 MiB, and others write there too
 _ROWS = 100  # artifacts in the grid
-_CELLS = 50  # cells that are told of one by one, of each kind
+_CELLS = 50  # cells that are listed one by one, of each kind
 _WORDS = 300  # characters of a reason
 
 
 def render_markdown(report: Report, limit: int = LIMIT) -> bytes:
     """Give the summary: the outcome, what fails and how to reproduce it, what changed, the grid.
 
-    At most `limit` bytes in UTF-8: what comes last is cut at a line's end, and that is said.
+    At most `limit` bytes in UTF-8: the rest is cut off after a whole line, with a note.
     """
     parts = (_head, _failing, _changed, _gone, _counted, _grid)
     return _bounded((line for part in parts for line in part(report)), limit)

@@ -15,7 +15,7 @@ from timeproof.regression.reports.labels import gravest_first, round_trip_senten
 
 _WIDE = 12  # columns that a grid in a terminal has at most
 _LONG = 40  # rows; a longer grid is summed up by environment
-_CELLS = 20  # cells that are told of one by one, of each kind
+_CELLS = 20  # cells that are listed one by one, of each kind
 _PLAIN_WIDTH = 200  # characters of a line that goes into a file
 _COLOURS = {
     Verdict.identical: "green",

@@ -29,13 +29,13 @@ def credentials(host: str, environment: Mapping[str, str] = os.environ) -> tuple
     from docker import auth, errors
 
     try:
-        found = auth.load_config().resolve_authconfig(host) or {}
+        entry = auth.load_config().resolve_authconfig(host) or {}
     except (errors.DockerException, ValueError) as error:
         raise AccessDenied(host, f"docker's credentials can't be read: {error}") from error
-    known = {key.lower(): value for key, value in found.items() if value}
-    if "identitytoken" in known:
-        return "<token>", known["identitytoken"]
-    return (known["username"], known.get("password", "")) if "username" in known else None
+    fields = {key.lower(): value for key, value in entry.items() if value}
+    if "identitytoken" in fields:
+        return "<token>", fields["identitytoken"]
+    return (fields["username"], fields.get("password", "")) if "username" in fields else None
 
 
 def basic(login: tuple[str, str]) -> str:
@@ -67,16 +67,16 @@ def authorization(host: str, challenge: str, scope: str, *, plain: bool) -> str:
 
 
 def _token(
-    host: str, asked: Mapping[str, str], login: tuple[str, str] | None, scope: str, plain: bool
+    host: str, challenge: Mapping[str, str], login: tuple[str, str] | None, scope: str, plain: bool
 ) -> str:
     import requests
 
-    realm = asked.get("realm", "")
+    realm = challenge.get("realm", "")
     if urlsplit(realm).scheme != "https" and not (plain and urlsplit(realm).scheme == "http"):
         raise AccessDenied(host, f"its token server {realm[:200]!r} is not reached by TLS")
-    wanted = {"scope": asked.get("scope") or scope}
-    if asked.get("service"):
-        wanted["service"] = asked["service"]
+    wanted = {"scope": challenge.get("scope") or scope}
+    if challenge.get("service"):
+        wanted["service"] = challenge["service"]
     try:
         if login is not None and login[0] == "<token>":
             form = {
@@ -88,10 +88,10 @@ def _token(
             answer = requests.post(realm, data=form, timeout=LIMITS.remote_seconds)
         else:
             answer = requests.get(realm, params=wanted, auth=login, timeout=LIMITS.remote_seconds)
-        told = answer.json() if answer.status_code == 200 else {}
+        reply = answer.json() if answer.status_code == 200 else {}
     except (requests.RequestException, ValueError) as error:
         raise RemoteFailed(realm, f"the registry's token server does not answer: {error}") from error
-    token = told.get("token") or told.get("access_token") if isinstance(told, dict) else None
+    token = reply.get("token") or reply.get("access_token") if isinstance(reply, dict) else None
     if not isinstance(token, str) or not token:
         raise AccessDenied(
             host,

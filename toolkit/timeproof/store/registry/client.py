@@ -105,11 +105,11 @@ class Registry:
         for attempt in range(1, LIMITS.remote_tries + 1):
             try:
                 with atomic.storage(target), beside.open("wb") as sink:
-                    found, count = self._read(path, where, limit if size is None else size, sink)
+                    actual, count = self._read(path, where, limit if size is None else size, sink)
                 if size is not None and count != size:
                     raise SizeMismatch(where, size, count)
-                if found != Digest.parse(digest):
-                    raise DigestMismatch(where, digest, found)
+                if actual != Digest.parse(digest):
+                    raise DigestMismatch(where, digest, actual)
                 beside.rename(target)
                 return
             except _Cut as cut:
@@ -150,9 +150,9 @@ class Registry:
             if blob.status_code != 404:
                 _require(blob, f"{self.repository}@{digest}", 200)
             with open_regular(layout, oci_layout.blob(digest)) as stream:
-                found, size = Digest.of_stream(stream)
-                if found != Digest.parse(digest):
-                    raise DigestMismatch(layout / oci_layout.blob(digest), digest, found)
+                actual, size = Digest.of_stream(stream)
+                if actual != Digest.parse(digest):
+                    raise DigestMismatch(layout / oci_layout.blob(digest), digest, actual)
                 self._upload(digest, stream)
             sent.append(size)
             progress.detail(digest[:19])
@@ -161,9 +161,9 @@ class Registry:
         where = f"{self.repository}:{tag}"
         with open_regular(layout, oci_layout.blob(image.manifest)) as stream:
             kind = {"Content-Type": oci_layout.MANIFEST}
-            told = self._ask("PUT", f"{self.repository.url}/manifests/{tag}", kind, body=stream)
-        _require(told, where, 201)
-        digest = told.headers.get("Docker-Content-Digest", image.manifest)
+            reply = self._ask("PUT", f"{self.repository.url}/manifests/{tag}", kind, body=stream)
+        _require(reply, where, 201)
+        digest = reply.headers.get("Docker-Content-Digest", image.manifest)
         if digest != image.manifest:
             raise DigestMismatch(where, image.manifest, digest)
         reference = f"{self.repository}@{image.manifest}"
@@ -218,8 +218,8 @@ class _Body:
 
     def __init__(self, answer: requests.Response, where: str, limit: int) -> None:
         self._raw, self._where, self._limit, self._count = answer.raw, where, limit, 0
-        told = answer.headers.get("Content-Length", "")
-        self._expected = int(told) if told.isdecimal() and len(told) < 20 else None
+        length = answer.headers.get("Content-Length", "")
+        self._expected = int(length) if length.isdecimal() and len(length) < 20 else None
 
     def readinto(self, buffer: memoryview) -> int:
         from urllib3.exceptions import HTTPError
@@ -253,19 +253,19 @@ def _speaking(where: str) -> Iterator[None]:
 def _require(answer: requests.Response, where: str, status: int) -> None:
     if answer.status_code == status:
         return
-    said = answer.raw.read(2000, decode_content=True).decode("utf-8", "replace") if answer.raw else ""
-    said = said or answer.reason or ""
+    text = answer.raw.read(2000, decode_content=True).decode("utf-8", "replace") if answer.raw else ""
+    text = text or answer.reason or ""
     if answer.status_code in {401, 403}:
         raise AccessDenied(
             where,
             f"the registry refuses our name or password, or may not give this (status {answer.status_code})",
             advice=f"run 'docker login', or set {login.USER} and {login.PASSWORD}",
         )
-    raise RemoteFailed(where, f"the registry answered with status {answer.status_code}: {said[:300]}")
+    raise RemoteFailed(where, f"the registry answered with status {answer.status_code}: {text[:300]}")
 
 
-def _require_same(expected: ImageIdentity, found: ImageIdentity) -> None:
-    if found.platform != expected.platform:
-        raise WrongPlatform(expected.platform, found.platform)
-    if found.diff_ids != expected.diff_ids:
-        raise WrongImage("list of layers (diff_ids)", expected.diff_ids, found.diff_ids)
+def _require_same(expected: ImageIdentity, actual: ImageIdentity) -> None:
+    if actual.platform != expected.platform:
+        raise WrongPlatform(expected.platform, actual.platform)
+    if actual.diff_ids != expected.diff_ids:
+        raise WrongImage("list of layers (diff_ids)", expected.diff_ids, actual.diff_ids)

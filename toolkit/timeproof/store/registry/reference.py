@@ -31,14 +31,14 @@ class Repository:
     @classmethod
     def parse(cls, text: str) -> Repository:
         """Read `HOST/NAME`; `http://` in front, or a loopback host, means no TLS. Raises BadRequest."""
-        found = _NAME.fullmatch(text)
-        if not found or len(text) > 512:
+        match = _NAME.fullmatch(text)
+        if not match or len(text) > 512:
             raise BadRequest(
                 f"{text!r} is no repository of a registry",
                 advice="write HOST[:PORT]/NAME, the name in lower case: registry.example.org/models",
             )
-        scheme = found[1] or ("http://" if _loopback(found[2]) else "https://")
-        return cls(found[2] + (found[3] or ""), found[4], scheme.removesuffix("://"))
+        scheme = match[1] or ("http://" if _loopback(match[2]) else "https://")
+        return cls(match[2] + (match[3] or ""), match[4], scheme.removesuffix("://"))
 
 
 def _loopback(host: str) -> bool:

@@ -8,7 +8,6 @@ documents carry their own, which whoever reads them checks.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timeproof.base import atomic
 from timeproof.base.cachedir import cache_folder
@@ -30,17 +29,15 @@ from timeproof.errors import (
     DigestMismatch,
     Limit,
     Missing,
-    NotFound,
     RemoteFailed,
     SizeMismatch,
     UnsafePath,
     raise_findings,
 )
-from timeproof.store.layout import Archive, Ref, is_address
+from timeproof.store.claims import Claim
+from timeproof.store.layout import Archive, Ref
+from timeproof.store.remote.address import Copy, address_of, folder_name, nothing_there
 from timeproof.store.remote.transfer import Bounded, Sink, reaching, several
-
-if TYPE_CHECKING:
-    from timeproof.store.verify import Claim
 
 _DOCUMENT = re.compile(
     r"grid-size-\d+/[a-z][a-z0-9_]*/metadata_[^/]+\.json|environments/[^/.][^/]*/image\.json"
@@ -48,15 +45,6 @@ _DOCUMENT = re.compile(
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed
 _TELLS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 _BLOCK = 8 * 2**20  # bytes asked for at once, of one file
-
-
-def address_of(text: str | Path) -> str | None:
-    """The remote address that `text` is; None for a folder's path. pathlib halves an address's slashes."""
-    text = os.fspath(text)
-    if not is_address(text):
-        return None
-    kind, _, rest = text.partition(":")
-    return f"{kind}://{'/' if kind == 'file' else ''}{rest.strip('/')}"
 
 
 def open_archive(
@@ -96,8 +84,8 @@ class Mirror(Archive):
 
     def __init__(self, address: str) -> None:
         self.address = address
-        super().__init__(cache_folder("remote", _folder_name(address)))
-        self._seen = False  # whether something lies at the address
+        super().__init__(cache_folder("remote", folder_name(address)))
+        self._exists = False  # whether something lies at the address
         with reaching(address):
             from fsspec.core import url_to_fs  # heavy, and only remote archives need it
 
@@ -108,11 +96,11 @@ class Mirror(Archive):
         return self.address
 
     def require(self) -> None:
-        if not self._seen:
+        if not self._exists:
             with reaching(self.address):
-                self._seen = bool(self._fs.exists(self._base))
-        if not self._seen:
-            raise _nothing(self.address)
+                self._exists = bool(self._fs.exists(self._base))
+        if not self._exists:
+            raise nothing_there(self.address)
 
     # --- documents ----------------------------------------------------------------------------
 
@@ -133,10 +121,10 @@ class Mirror(Archive):
         if changed:
             progress.step(f"Reading {len(changed)} documents from {self.address}")
         self.fetch_documents(changed)
-        kept = {p: [e.size, e.tell] for p, e in wanted.items() if (self.root / p).is_file()}
+        noted = {p: [e.size, e.tell] for p, e in wanted.items() if (self.root / p).is_file()}
         with atomic.storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            atomic.write(self.root / _NOTES, json.dumps(kept, separators=(",", ":")).encode())
+            atomic.write(self.root / _NOTES, json.dumps(noted, separators=(",", ":")).encode())
 
     def fetch_documents(self, paths: Iterable[str]) -> None:
         """Fetch documents as they are now. One that is not there is absent in the mirror, too."""
@@ -153,25 +141,25 @@ class Mirror(Archive):
         """Everything at the address, by its path below it. Raises NotFound where there is nothing."""
         with reaching(self.address):
             try:
-                found = self._fs.find(self._base, detail=True)
+                entries = self._fs.find(self._base, detail=True)
             except FileNotFoundError:
-                found = {}
+                entries = {}
         base = self._base.strip("/") + "/"
         listed = {}
-        for name, facts in found.items():
+        for name, facts in entries.items():
             path = name.lstrip("/").removeprefix(base)
             tell = next((str(facts[t]) for t in _TELLS if facts.get(t)), "")
             listed[path] = _Entry(int(facts.get("size") or 0), tell)
         if not listed:
-            raise _nothing(self.address)
-        self._seen = True
+            raise nothing_there(self.address)
+        self._exists = True
         return listed
 
     def _notes(self) -> dict[str, list[Any]]:
         with suppress(OSError, ValueError):
-            told = json.loads((self.root / _NOTES).read_bytes())
-            if isinstance(told, dict):
-                return told
+            notes = json.loads((self.root / _NOTES).read_bytes())
+            if isinstance(notes, dict):
+                return notes
         return {}
 
     # --- everything else ----------------------------------------------------------------------
@@ -200,11 +188,11 @@ class Mirror(Archive):
             if Digest.of_stream(stream)[0].hex == claim.sha256:
                 return
 
-        def check(found: Digest, size: int) -> None:
+        def check(actual: Digest, size: int) -> None:
             if claim.size is not None and size != claim.size:
                 raise SizeMismatch(self._at(claim.path), claim.size, size)
-            if found.hex != claim.sha256:
-                raise DigestMismatch(self._at(claim.path), Digest(claim.sha256), found)
+            if actual.hex != claim.sha256:
+                raise DigestMismatch(self._at(claim.path), Digest(claim.sha256), actual)
 
         self._copy(claim.path, target, limit=claim.size or LIMITS.json_bytes, check=check)
 
@@ -230,15 +218,15 @@ class Mirror(Archive):
             for attempt in range(1, LIMITS.remote_tries + 1):
                 try:
                     with atomic.storage(target), beside.open("wb") as file:
-                        found, size = self._stream(path, Sink(file, target), limit)
+                        digest, size = self._stream(path, Sink(file, target), limit)
                     break
                 except RemoteFailed as error:
                     if attempt == LIMITS.remote_tries or isinstance(error, AccessDenied):
                         raise
-            check(found, size)
+            check(digest, size)
             with atomic.storage(target):
                 beside.rename(target)
-            return found, size
+            return digest, size
         finally:
             beside.unlink(missing_ok=True)
 
@@ -248,9 +236,9 @@ class Mirror(Archive):
             source = Bounded(remote, limit)
             digest, size = Digest.of_stream(source, sink)  # type: ignore[arg-type]  # it has readinto
             if limit is None or size < limit:
-                told = getattr(remote, "size", None)
-                if isinstance(told, int) and size < told:
-                    raise EOFError(f"the transfer was cut: {size} of {told} bytes came")
+                announced = getattr(remote, "size", None)
+                if isinstance(announced, int) and size < announced:
+                    raise EOFError(f"the transfer was cut: {size} of {announced} bytes came")
         return digest, size
 
     @contextmanager
@@ -277,19 +265,6 @@ class Mirror(Archive):
 
         try:
             several(fetch, wanted)
-            yield Archive(scratch)
+            yield Copy(scratch, self.address)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _nothing(address: str) -> NotFound:
-    return NotFound(
-        f"there is no archive at {address}: no such bucket or folder, or it is empty",
-        advice="check the address, and the endpoint that your configuration names",
-    )
-
-
-def _folder_name(address: str) -> str:
-    """A folder for a mirror, in which people recognise the address."""
-    plain = re.sub(r"[^a-z0-9.-]+", "-", address.lower()).strip("-.")[:60]
-    return f"{plain}-{Digest.of(address.encode()).hex[:12]}"

@@ -23,13 +23,13 @@ class Bounded:
     """A stream that gives no more than one byte beyond a limit: enough to see that it was passed."""
 
     def __init__(self, remote: Any, limit: int | None) -> None:
-        self._remote, self._left = remote, None if limit is None else limit + 1
+        self._remote, self._remaining = remote, None if limit is None else limit + 1
 
     def readinto(self, buffer: memoryview) -> int:
-        size = len(buffer) if self._left is None else min(len(buffer), self._left)
+        size = len(buffer) if self._remaining is None else min(len(buffer), self._remaining)
         data = self._remote.read(size) if size else b""
-        if self._left is not None:
-            self._left -= len(data)
+        if self._remaining is not None:
+            self._remaining -= len(data)
         buffer[: len(data)] = data
         return len(data)
 
@@ -80,9 +80,9 @@ def several(act: Callable[[_T], None], things: Iterable[_T]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         started = [pool.submit(act, thing) for thing in things]
         try:
-            for one in started:
-                one.result()
+            for future in started:
+                future.result()
         except BaseException:
-            for one in started:
-                one.cancel()
+            for future in started:
+                future.cancel()
             raise

@@ -14,8 +14,8 @@ from timeproof.errors import Malformed, NewerSchema
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
-def upgrade(value: object, path: object, *, known: int) -> dict[str, Any]:
-    """Return `value` as a document of schema version `known`.
+def upgrade(value: object, path: object, *, newest: int) -> dict[str, Any]:
+    """Return `value` as a document of schema version `newest`.
 
     Raises Malformed where there is no version, NewerSchema where it is from the future.
     """
@@ -24,9 +24,9 @@ def upgrade(value: object, path: object, *, known: int) -> dict[str, Any]:
     version = value.get("schema")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise Malformed(path, [f"schema: {version!r} is not a schema version"])
-    if version > known:
-        raise NewerSchema(path, version, known)
-    while version < known:
+    if version > newest:
+        raise NewerSchema(path, version, newest)
+    while version < newest:
         value = _STEPS[version](value)
         version += 1
     return value

@@ -1,23 +1,27 @@
 """What stands in `metadata_*.json` and `image.json`: schema version 1. No IO here.
 
-`parse(m.to_bytes()) == m` for every record `m`. Each document carries the SHA-256 of itself (with
-that checksum's digits read as zeros), so that a flipped bit in it is found before it is believed.
-Unknown fields survive a round trip.
+The spelling, the checksum and how unknown fields are kept: see `document`.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from timeproof.base import strictjson
-from timeproof.base.digests import Digest
-from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_collisions, check_relative
-from timeproof.errors import BadArchive, DigestMismatch, Malformed, UnsafePath
-from timeproof.store.schema import migrations
+from timeproof.errors import UnsafePath
+from timeproof.store.package_paths import check_file_name
+from timeproof.store.schema.document import (
+    Count,
+    Document,
+    Instant,
+    JsonObject,
+    Name,
+    OciDigest,
+    Positive,
+    Sha256,
+)
 from timeproof.store.schema.records import (
     ArrayDistance,
     Distance,
@@ -28,16 +32,6 @@ from timeproof.store.schema.records import (
     WitnessOptions,
 )
 
-_ZEROS = "0" * 64
-_CHECKSUM = re.compile(rb'"checksum": "sha256:([0-9a-f]{64})"')
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-OciDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=LIMITS.integer)]
-Positive = Annotated[int, Field(ge=1, le=LIMITS.integer)]
-Instant = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
-Name = Annotated[str, Field(min_length=1, max_length=1024)]
-JsonObject = dict[str, Any]
 Threshold = Literal["rounding", "drift", "drift_16bit", "row", "few", "few_of", "broken"]
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -168,65 +162,6 @@ class Proof(Record):
     seconds: float
 
 
-class Document(Record):
-    """A record that is a whole file, and carries its own checksum."""
-
-    known_schema: ClassVar[int] = 1
-    schema_version: Literal[1] = Field(alias="schema")
-    checksum: OciDigest = f"sha256:{_ZEROS}"
-
-    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)  # and what Record has
-
-    def to_bytes(self) -> bytes:
-        """Spell the document, its checksum filled in."""
-        plain = self.model_dump(mode="json", by_alias=True)
-        blank = strictjson.dumps(plain | {"checksum": f"sha256:{_ZEROS}"})
-        return blank.replace(_ZEROS.encode(), Digest.of(blank).hex.encode(), 1)
-
-    @classmethod
-    def parse(cls, data: bytes, path: object) -> Self:
-        """Read and check a whole document; `path` is for messages.
-
-        Raises:
-            DigestMismatch: its bytes are not those that were sealed.
-            NewerSchema: it was written by a later toolkit.
-            Malformed: wrong types, missing fields; every one is listed, each with its place.
-        """
-        check_checksum(data, path)
-        value = migrations.upgrade(strictjson.loads(data, path), path, known=cls.known_schema)
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            issues = [f"{_place(i['loc'])}: {i['msg']}" for i in error.errors(include_url=False)]
-            raise Malformed(path, issues) from None
-        except BadArchive as error:
-            raise Malformed(path, [error.message]) from error
-
-    @property
-    def digest(self) -> Digest:
-        """The SHA-256 of the document's bytes with blank checksum: the checksum itself."""
-        return Digest.parse(self.checksum)
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".") or "the document"
-
-
-def check_checksum(data: bytes, path: object) -> None:
-    """Raise unless `data` carries the SHA-256 of itself."""
-    found = _CHECKSUM.search(data)
-    if found is None:
-        raise Malformed(path, ["it carries no checksum of itself"])
-    blank = b"".join((data[: found.start(1)], _ZEROS.encode(), memoryview(data)[found.end(1) :]))
-    actual = Digest.of(blank)
-    expected = Digest(found.group(1).decode())
-    if actual != expected:
-        raise DigestMismatch(path, expected, actual)
-
-
 def _check_files(entries: list[FileEntry]) -> None:
     try:
         for entry in entries:
@@ -238,13 +173,15 @@ def _check_files(entries: list[FileEntry]) -> None:
 
 def _check_witness(witness: Witness, where: str, roles: dict[str, str], reference: list[ArraySpec]) -> None:
     """A witness that could not be judged must not look like one."""
-    own = witness.kind != "margin"
-    if roles.get(witness.file) != ("witness" if own else "reference"):
-        raise ValueError(f"{where}: {witness.file!r} is no {'witness' if own else 'reference'} of the files")
+    has_own_file = witness.kind != "margin"
+    if roles.get(witness.file) != ("witness" if has_own_file else "reference"):
+        raise ValueError(
+            f"{where}: {witness.file!r} is no {'witness' if has_own_file else 'reference'} of the files"
+        )
     names = [spec.name for spec in witness.outputs]
-    if own and sorted(names) != sorted(spec.name for spec in reference):
+    if has_own_file and sorted(names) != sorted(spec.name for spec in reference):
         raise ValueError(f"{where}: its outputs are not those of the reference")
-    if not own and (not names or any(spec not in reference for spec in witness.outputs)):
+    if not has_own_file and (not names or any(spec not in reference for spec in witness.outputs)):
         raise ValueError(f"{where}: its outputs are none of the reference's")
 
 
@@ -278,7 +215,7 @@ class Metadata(Document):
     def _consistent(self) -> Self:
         _check_files(self.files)
         for emulator in self.emulators:
-            check_relative(emulator.file)
+            check_file_name(emulator.file)
         if unknown := {p.emulator for p in self.proofs if p.emulator} - {e.sha256 for e in self.emulators}:
             raise ValueError(f"proofs: made by {min(unknown)}, which is no emulator here")
         listed = {e.path for e in self.files}
@@ -332,7 +269,7 @@ class EnvironmentRecord(Document):
     def _consistent(self) -> Self:
         _check_files(self.files)
         for package in self.packages:
-            check_relative(package.file)
+            check_file_name(package.file)
         return self
 
     @property

@@ -33,11 +33,11 @@ def run(
 
     data = tables.assembled(inputs, options, "a LightGBM")
     booster = lightgbm.Booster(model_file=os.path.join(directory, model))
-    given = dict(options.get("predict_parameters") or {})
+    parameters = dict(options.get("predict_parameters") or {})
     if threads is not None:
-        given["num_threads"] = threads
+        parameters["num_threads"] = threads
     trees = options.get("num_iteration")
-    values = booster.predict(data, num_iteration=trees, **given)
+    values = booster.predict(data, num_iteration=trees, **parameters)
     outputs: List[Tuple[str, Any, str]] = []
     for method in options.get("methods", ["predict"]):
         if method not in ("predict", "predict_proba"):
@@ -48,8 +48,10 @@ def run(
             outputs.append((method, numpy.vstack((1.0 - values, values)).transpose(), ""))
         else:
             outputs.append((method, values, ""))
-    outputs.append(("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **given), ""))
-    asked = options.get("outputs")
-    if asked is not None and "leaf" in asked:
-        outputs.append(("leaf", booster.predict(data, num_iteration=trees, pred_leaf=True, **given), ""))
-    return [output for output in outputs if asked is None or output[0] in asked]
+    outputs.append(
+        ("raw_score", booster.predict(data, num_iteration=trees, raw_score=True, **parameters), "")
+    )
+    chosen = options.get("outputs")
+    if chosen is not None and "leaf" in chosen:
+        outputs.append(("leaf", booster.predict(data, num_iteration=trees, pred_leaf=True, **parameters), ""))
+    return [output for output in outputs if chosen is None or output[0] in chosen]

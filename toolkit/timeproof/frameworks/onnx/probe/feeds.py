@@ -16,21 +16,21 @@ from . import elements
 
 def assembled(inputs: List[Tuple[str, Any]], feeds: Any) -> Dict[str, Any]:
     """Put the recorded arrays together as `feeds` says. Raises Refused."""
-    found: Dict[str, Any] = {}
-    left = [array for _, array in inputs]
+    feed_values: Dict[str, Any] = {}
+    remaining = [array for _, array in inputs]
     for feed in feeds:
         kind, count = feed["kind"], feed["count"]
-        taken, left = left[:count], left[count:]
+        taken, remaining = remaining[:count], remaining[count:]
         if len(taken) != count or (kind, count) not in (("tensor", 1), ("none", 0), ("sequence", count)):
             raise Refused("the input {!r} is not what the artifact's arrays make up".format(feed["name"]))
         if feed.get("element"):
             if kind != "tensor":
                 raise Refused("onnxruntime can't be given a sequence of {}".format(feed["element"]))
             taken = [_foreign(taken[0], feed["element"])]
-        found[feed["name"]] = taken if kind == "sequence" else taken[0] if taken else None
-    if left:
-        raise Refused("{} arrays more than the graph's inputs take".format(len(left)))
-    return found
+        feed_values[feed["name"]] = taken if kind == "sequence" else taken[0] if taken else None
+    if remaining:
+        raise Refused("{} arrays more than the graph's inputs take".format(len(remaining)))
+    return feed_values
 
 
 def _foreign(bits: Any, name: str) -> Any:
@@ -65,15 +65,15 @@ def run(session: Any, names: List[str], kinds: List[str], feed: Dict[str, Any]) 
     onnxruntime: Any = importlib.import_module("onnxruntime")
     if not hasattr(session, "run_with_ort_values"):
         raise Refused("onnxruntime {} can't hand out {}".format(onnxruntime.__version__, ", ".join(kinds)))
-    given = {}
+    ort_values = {}
     for name, value in feed.items():
         if value is None or isinstance(value, list):
             raise Refused("sequences and optionals beside outputs of {}".format(", ".join(kinds)))
-        made = isinstance(value, onnxruntime.OrtValue)
-        given[name] = value if made else onnxruntime.OrtValue.ortvalue_from_numpy(value)
-    found = session.run_with_ort_values(names, given)
+        is_ort = isinstance(value, onnxruntime.OrtValue)
+        ort_values[name] = value if is_ort else onnxruntime.OrtValue.ortvalue_from_numpy(value)
+    results = session.run_with_ort_values(names, ort_values)
     outputs = []
-    for value, kind in zip(found, kinds):  # noqa: B905 - Python 3.6
+    for value, kind in zip(results, kinds):  # noqa: B905 - Python 3.6
         element = foreign(kind)
         outputs.append((value.numpy(), "") if element is None else (_values(value, element), element.name))
     return outputs

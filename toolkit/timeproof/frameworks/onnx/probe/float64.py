@@ -28,8 +28,8 @@ def _below(message: Any, name: str) -> Iterator[Any]:
             for part in [value] if hasattr(value, "DESCRIPTOR") else value:
                 if part.DESCRIPTOR.name == name:
                     yield part
-                for found in _below(part, name):
-                    yield found
+                for message_below in _below(part, name):
+                    yield message_below
 
 
 def _widen_constant(onnx: Any, node: Any) -> None:
@@ -74,21 +74,21 @@ def _widen(onnx: Any, model: Any) -> None:
 
 def _kinds(model: Any) -> Dict[str, str]:
     """Give the type that each output has natively. Raises Refused where float64 is nothing new."""
-    found = {}
+    kinds = {}
     for output in model.graph.output:
         kind = output.type
         while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
             kind = getattr(kind, kind.WhichOneof("value")).elem_type
         if kind.WhichOneof("value") == "map_type":  # ZipMap's; its values are float32
-            found[output.name] = "float32"
+            kinds[output.name] = "float32"
             continue
-        told = kind.tensor_type.elem_type
-        if told == _DOUBLE:
+        elem_type = kind.tensor_type.elem_type
+        if elem_type == _DOUBLE:
             raise Refused("an output is of float64 natively: there is nothing wider to round from")
-        if told in (0, _BFLOAT16):
+        if elem_type in (0, _BFLOAT16):
             raise Refused("the type of the output {!r} is not one that can be rounded to".format(output.name))
-        found[output.name] = _KINDS.get(told, "")
-    return found
+        kinds[output.name] = _KINDS.get(elem_type, "")
+    return kinds
 
 
 def _by_onnxruntime(model: Any, names: List[str], feed: Dict[str, Any], threads: Optional[int]) -> List[Any]:
@@ -103,19 +103,19 @@ def _by_onnxruntime(model: Any, names: List[str], feed: Dict[str, Any], threads:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
     )
-    found: List[Any] = session.run(names, feed)
-    return found
+    values: List[Any] = session.run(names, feed)
+    return values
 
 
-def _products(kind: str, given: Tuple[Any, ...], result: Any) -> int:
+def _products(kind: str, arguments: Tuple[Any, ...], result: Any) -> int:
     """Count an operator's multiply-adds, from the sizes of what it takes and gives."""
-    sizes = [int(getattr(value, "size", 0)) for value in given]
+    sizes = [int(getattr(value, "size", 0)) for value in arguments]
     if kind in ("LSTM", "GRU", "RNN"):
-        return sizes[0] // max(1, int(given[0].shape[-1])) * sum(sizes[1:3])
+        return sizes[0] // max(1, int(arguments[0].shape[-1])) * sum(sizes[1:3])
     if kind == "Conv":
-        return int(result.size) * sizes[1] // max(1, int(given[1].shape[0]))
+        return int(result.size) * sizes[1] // max(1, int(arguments[1].shape[0]))
     if kind == "ConvTranspose":
-        return sizes[0] * sizes[1] // max(1, int(given[1].shape[0]))
+        return sizes[0] * sizes[1] // max(1, int(arguments[1].shape[0]))
     if kind in ("MatMul", "Gemm", "Einsum") and len(sizes) > 1:  # M×K by K×N: the root of MK·KN·MN
         return int((float(sizes[0]) * sizes[1] * int(result.size)) ** 0.5)
     return 0
@@ -128,14 +128,14 @@ def _watch(evaluator: Any, work: Work) -> Set[str]:
         set: filled while the evaluator runs: operators of the graph itself with a result below float64.
     """
     narrow: Set[str] = set()
-    waiting, seen = [evaluator], {id(evaluator)}
+    waiting, visited = [evaluator], {id(evaluator)}
     while waiting:
         holder = waiting.pop()
         for node in holder.rt_nodes_:
-            for held in list(vars(node).values()):
-                if hasattr(held, "rt_nodes_") and id(held) not in seen:
-                    seen.add(id(held))
-                    waiting.append(held)
+            for member in list(vars(node).values()):
+                if hasattr(member, "rt_nodes_") and id(member) not in visited:
+                    visited.add(id(member))
+                    waiting.append(member)
             node.run = _watched(node, work, narrow if holder is evaluator else set())
     return narrow
 
@@ -145,15 +145,15 @@ def _watched(node: Any, work: Work, narrow: Set[str]) -> Any:
     kind = node.onnx_node.op_type
     whole = hasattr(node, "impl_")  # a function: its own nodes count
 
-    def run(*given: Any, **more: Any) -> Any:
-        found = plain(*given, **more)
-        arrays = [value for value in found if hasattr(value, "size")]
+    def run(*arguments: Any, **more: Any) -> Any:
+        results = plain(*arguments, **more)
+        arrays = [value for value in results if hasattr(value, "size")]
         if any(str(array.dtype) in ("float32", "float16", "bfloat16") for array in arrays):
             narrow.add(kind)
         if not whole:
-            products = _products(kind, given, arrays[0]) if arrays else 0
+            products = _products(kind, arguments, arrays[0]) if arrays else 0
             work.add(sum(int(array.size) for array in arrays), products)
-        return found
+        return results
 
     return run
 
@@ -168,10 +168,10 @@ def _by_evaluator(model: Any, names: List[str], feed: Dict[str, Any], work: Work
                     attribute.i = _FLOAT
     evaluator = reference.ReferenceEvaluator(model)
     narrow = _watch(evaluator, work)
-    found: List[Any] = evaluator.run(names, feed)
+    values: List[Any] = evaluator.run(names, feed)
     if narrow:
         raise Refused("it computes in less than float64 on the way: {}".format(", ".join(sorted(narrow))))
-    return found
+    return values
 
 
 def run(
@@ -196,8 +196,8 @@ def run(
         raise Refused("the environment holds no onnx package to widen the model with")
     loaded = onnx.load(os.path.join(directory, model))
     kinds = _kinds(loaded)
-    held = {tensor.name for tensor in loaded.graph.initializer}
-    wanted = [item.name for item in loaded.graph.input if item.name not in held]
+    initialised = {tensor.name for tensor in loaded.graph.initializer}
+    wanted = [item.name for item in loaded.graph.input if item.name not in initialised]
     feed = load.feed_of(wanted, inputs, options)
     _widen(onnx, loaded)
     feed = {name: item.astype("float64") if item.dtype.kind == "f" else item for name, item in feed.items()}

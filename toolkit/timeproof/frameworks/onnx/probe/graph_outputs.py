@@ -28,12 +28,12 @@ def flatten(name: str, value: Any) -> List[Tuple[str, Any, str]]:
         return [(name, array, made_from)]
     if not value or not all(isinstance(row, dict) and list(row) == list(value[0]) for row in value):
         return [part for k, item in enumerate(value) for part in flatten("{}[{}]".format(name, k), item)]
-    found = []
+    columns = []
     for key in value[0]:
         # A map's values come as Python floats; in the graph they are float32.
         column = numpy.array([row[key] for row in value])
         narrow = column.astype(numpy.float32) if column.dtype == numpy.float64 else column
         same = numpy.array_equal(narrow.astype(column.dtype), column)
         array, _ = to_plain(narrow if same else column)
-        found.append(("{}_{}".format(name, key), array, "map"))
-    return found
+        columns.append(("{}_{}".format(name, key), array, "map"))
+    return columns

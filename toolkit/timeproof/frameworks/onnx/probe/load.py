@@ -24,7 +24,7 @@ def warm() -> None:
 def check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
     """Refuse external data that isn't wholly inside a listed file, before onnxruntime opens anything."""
     with open(os.path.join(directory, model), "rb") as stream:
-        found = onnxfile.inspect(stream.read())
+        inspected = onnxfile.inspect(stream.read())
     beside = os.path.dirname(model)
     listed = {}
     for path, size in sizes.items():
@@ -32,7 +32,7 @@ def check_external(directory: str, model: str, sizes: Dict[str, int]) -> None:
             listed[os.path.basename(path)] = size
         elif not beside or path.startswith(beside + "/"):
             listed[path[len(beside) + 1 if beside else 0 :]] = size
-    onnxfile.check_external(found, listed)
+    onnxfile.check_external(inspected, listed)
 
 
 def plain_settings(onnxruntime: Any, threads: Optional[int]) -> Any:
@@ -51,12 +51,12 @@ def feed_of(wanted: List[str], inputs: List[Tuple[str, Any]], options: Dict[str,
         if set(feed) != set(wanted):
             raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, list(feed)))
         return feed
-    given = [name for name, _ in inputs]
-    if set(given) != set(wanted):
-        if len(given) != len(wanted) or not options.get("by_position"):
-            raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, given))
-        given = wanted
-    return {name: array for name, (_, array) in zip(given, inputs)}  # noqa: B905 - Python 3.6
+    names = [name for name, _ in inputs]
+    if set(names) != set(wanted):
+        if len(names) != len(wanted) or not options.get("by_position"):
+            raise Refused("the graph's inputs are {}, the recorded ones {}".format(wanted, names))
+        names = wanted
+    return {name: array for name, (_, array) in zip(names, inputs)}  # noqa: B905 - Python 3.6
 
 
 def run(
@@ -92,13 +92,13 @@ def run(
         for item in graph_inputs:
             kind = _TYPES.get(item.type)
             feed[item.name] = feed[item.name] if kind is None else feed[item.name].astype(kind)
-    asked = options.get("outputs")
-    chosen = [item for item in session.get_outputs() if asked is None or item.name in asked]
+    chosen_names = options.get("outputs")
+    chosen = [item for item in session.get_outputs() if chosen_names is None or item.name in chosen_names]
     names, kinds = [item.name for item in chosen], [item.type for item in chosen]
     outputs: List[Tuple[str, Any, str]] = []
     if any(feeds.foreign(kind) for kind in kinds):
-        given = feeds.run(session, names, kinds, feed)
-        for name, (value, made_from) in zip(names, given):  # noqa: B905 - Python 3.6
+        values = feeds.run(session, names, kinds, feed)
+        for name, (value, made_from) in zip(names, values):  # noqa: B905 - Python 3.6
             outputs += [(name, value, made_from)] if made_from else graph_outputs.flatten(name, value)
         return outputs
     for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6

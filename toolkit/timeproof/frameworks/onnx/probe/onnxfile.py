@@ -2,15 +2,16 @@
 
 Finds every tensor whose data lies in another file, wherever it hides, so that it can be checked before
 a runtime opens it. The field numbers are those of onnx.proto (https://github.com/onnx/onnx, IR 13);
-the encoding is https://protobuf.dev/programming-guides/encoding/.
+the encoding is read by `wire_format`.
 """
 
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple, Union
+
+from .wire_format import BYTES, VARINT, BadOnnx, fields, signed, text
 
 Dim = Union[int, str, None]
 
 _DEPTH = 100  # nested messages; protobuf's own parsers stop there, too
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
 
 # Which fields of which message hold which message. Only what may lead to a tensor, or is reported.
@@ -25,10 +26,6 @@ _BELOW: Dict[str, Dict[int, str]] = {
     "opset": {},
     "tensor": {},
 }
-
-
-class BadOnnx(Exception):
-    """The file is not an ONNX model, or refers to data that it may not have."""
 
 
 class Value(NamedTuple):
@@ -58,57 +55,6 @@ class OnnxFile(NamedTuple):
     outputs: Tuple[Value, ...]
     domains: Tuple[str, ...]
     external: Tuple[External, ...]
-
-
-def varint(data: memoryview, at: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise BadOnnx("not an ONNX file: a number is cut off or too long")
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value & 0xFFFFFFFFFFFFFFFF, at
-        shift += 7
-
-
-def fields(data: memoryview) -> Iterator[Tuple[int, int, Any]]:
-    """Give each field's number, wire type and value: an int, or a memoryview for bytes."""
-    at = 0
-    while at < len(data):
-        key, at = varint(data, at)
-        number, wire = key >> 3, key & 7
-        if number == 0:
-            raise BadOnnx("not an ONNX file: field number 0")
-        if wire == VARINT:
-            value, at = varint(data, at)
-            yield number, wire, value
-            continue
-        if wire == BYTES:
-            size, at = varint(data, at)
-        elif wire == FIXED64:
-            size = 8
-        elif wire == FIXED32:
-            size = 4
-        else:
-            raise BadOnnx("not an ONNX file: wire type {}".format(wire))
-        if size > len(data) - at:
-            raise BadOnnx("not an ONNX file: it is cut off")
-        yield number, wire, data[at : at + size]
-        at += size
-
-
-def text(view: memoryview) -> str:
-    """Decode a name. Raises BadOnnx."""
-    try:
-        return bytes(view).decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadOnnx("not an ONNX file: a name is not UTF-8")
-
-
-def signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
 
 
 def _entry(view: memoryview) -> Tuple[str, str]:
@@ -160,32 +106,37 @@ def _external(view: memoryview) -> Optional[External]:
 
 def _value(view: memoryview) -> Value:
     name, elem_type = "", 0
-    dims: Optional[List[Dim]] = None
+    dims: Optional[Tuple[Dim, ...]] = None
     for number, wire, item in fields(view):
-        if wire != BYTES:
-            continue
-        if number == 1:
+        if number == 1 and wire == BYTES:
             name = text(item)
-        elif number == 2:
-            for kind, wire_1, tensor in fields(item):
-                if kind != 1 or wire_1 != BYTES:  # only tensor_type has a shape that we report
-                    continue
-                for field, wire_2, below in fields(tensor):
-                    if field == 1 and wire_2 == VARINT:
-                        elem_type = below
-                    elif field == 2 and wire_2 == BYTES:
-                        dims = [_dim(dim) for one, w, dim in fields(below) if one == 1 and w == BYTES]
-    return Value(name, elem_type, None if dims is None else tuple(dims))
+        elif number == 2 and wire == BYTES:
+            for kind, kind_wire, tensor in fields(item):
+                if kind == 1 and kind_wire == BYTES:  # only tensor_type has a shape that we report
+                    elem_type, dims = _tensor_type(tensor, elem_type, dims)
+    return Value(name, elem_type, dims)
+
+
+def _tensor_type(
+    view: memoryview, elem_type: int, dims: Optional[Tuple[Dim, ...]]
+) -> Tuple[int, Optional[Tuple[Dim, ...]]]:
+    """Read a type's element and shape; each stays as it is where the type does not say it."""
+    for number, wire, item in fields(view):
+        if number == 1 and wire == VARINT:
+            elem_type = item
+        elif number == 2 and wire == BYTES:
+            dims = tuple(_dim(dim) for field, w, dim in fields(item) if field == 1 and w == BYTES)
+    return elem_type, dims
 
 
 def _dim(view: memoryview) -> Dim:
-    found: Dim = None
+    size: Dim = None
     for number, wire, item in fields(view):
         if number == 1 and wire == VARINT:
-            found = signed(item)
+            size = signed(item)
         elif number == 2 and wire == BYTES:
-            found = text(item)
-    return found
+            size = text(item)
+    return size
 
 
 def _tensor_name(view: memoryview) -> str:
@@ -212,59 +163,90 @@ def messages(data: Union[bytes, memoryview]) -> Iterator[Tuple[str, int, memoryv
                 stack.append((_BELOW[kind][number], depth + 1, item))
 
 
+class _Summary:
+    """What the messages of a file say, collected one by one."""
+
+    def __init__(self) -> None:
+        self.ir_version, self.producer, self.graphs = 0, "", 0
+        self.opsets: Dict[str, int] = {}
+        self.inputs: List[Value] = []
+        self.outputs: List[Value] = []
+        self.domains: Set[str] = set()
+        self.initialised: Set[str] = set()
+        self.external: List[External] = []
+
+    def add(self, kind: str, depth: int, view: memoryview) -> None:
+        """Take in one message. All of its fields are walked, so that a broken one is noticed."""
+        if kind == "model":
+            self._add_model(view)
+        elif kind == "graph" and depth == 1:
+            self._add_graph(view)
+        elif kind == "opset":
+            self._add_opset(view, depth)
+        elif kind == "tensor":
+            place = _external(view)
+            self.external += [] if place is None else [place]
+        else:
+            self._add_domain(view, {"node": 7, "function": 10}.get(kind, 0))
+
+    def _add_model(self, view: memoryview) -> None:
+        for number, wire, item in fields(view):
+            if number == 1 and wire == VARINT:
+                self.ir_version = signed(item)
+            elif number == 2 and wire == BYTES:
+                self.producer = text(item)
+            elif number == 7 and wire == BYTES:
+                self.graphs += 1
+
+    def _add_graph(self, view: memoryview) -> None:
+        for number, wire, item in fields(view):
+            if number == 5 and wire == BYTES:
+                self.initialised.add(_tensor_name(item))
+            elif number == 11 and wire == BYTES:
+                self.inputs.append(_value(item))
+            elif number == 12 and wire == BYTES:
+                self.outputs.append(_value(item))
+
+    def _add_opset(self, view: memoryview, depth: int) -> None:
+        domain, version = "", 0
+        for number, wire, item in fields(view):
+            if number == 1 and wire == BYTES:
+                domain = text(item)
+            elif number == 2 and wire == VARINT:
+                version = signed(item)
+        if depth == 1:  # a function has opsets of its own
+            self.opsets["" if domain == "ai.onnx" else domain] = version
+
+    def _add_domain(self, view: memoryview, field: int) -> None:
+        for number, wire, item in fields(view):
+            if number == field and wire == BYTES:
+                self.domains.add(text(item))
+
+    def finish(self) -> OnnxFile:
+        """Raises BadOnnx where it is no model."""
+        if not self.graphs or self.ir_version <= 0:
+            raise BadOnnx("not an ONNX file: it holds no graph or no IR version")
+        return OnnxFile(
+            self.ir_version,
+            self.producer,
+            self.opsets,
+            tuple(value for value in self.inputs if value.name not in self.initialised),
+            tuple(self.outputs),
+            tuple(sorted(self.domains)),
+            tuple(sorted(self.external, key=lambda e: (e.location, e.offset, e.tensor))),
+        )
+
+
 def inspect(data: Union[bytes, memoryview]) -> OnnxFile:
     """Read an ONNX file's bytes. Time is linear, memory is that of the answer, nesting is bounded.
 
     Raises:
         BadOnnx: it isn't one, or external data has no sensible place.
     """
-    ir_version, producer = 0, ""
-    opsets: Dict[str, int] = {}
-    inputs: List[Value] = []
-    outputs: List[Value] = []
-    domains: Set[str] = set()
-    initialised: Set[str] = set()
-    external: List[External] = []
-    graphs = 0
+    summary = _Summary()
     for kind, depth, view in messages(data):
-        if kind == "tensor":
-            place = _external(view)
-            if place is not None:
-                external.append(place)
-            continue
-        domain, version = "", 0
-        for number, wire, item in fields(view):
-            if kind == "model":
-                if number == 1 and wire == VARINT:
-                    ir_version = signed(item)
-                elif number == 2 and wire == BYTES:
-                    producer = text(item)
-                elif number == 7 and wire == BYTES:
-                    graphs += 1
-            elif kind == "graph" and depth == 1 and wire == BYTES:
-                if number == 5:
-                    initialised.add(_tensor_name(item))
-                elif number in (11, 12):
-                    (inputs if number == 11 else outputs).append(_value(item))
-            elif wire == BYTES and (kind, number) in (("node", 7), ("function", 10)):
-                domains.add(text(item))
-            elif kind == "opset" and number == 1 and wire == BYTES:
-                domain = text(item)
-            elif kind == "opset" and number == 2 and wire == VARINT:
-                version = signed(item)
-        if kind == "opset" and depth == 1:
-            opsets["" if domain == "ai.onnx" else domain] = version
-    if not graphs or ir_version <= 0:
-        raise BadOnnx("not an ONNX file: it holds no graph or no IR version")
-    return OnnxFile(
-        ir_version,
-        producer,
-        opsets,
-        tuple(value for value in inputs if value.name not in initialised),
-        tuple(outputs),
-        tuple(sorted(domains)),
-        tuple(sorted(external, key=lambda e: (e.location, e.offset, e.tensor))),
-    )
+        summary.add(kind, depth, view)
+    return summary.finish()
 
 
 def check_location(location: str) -> None:
@@ -274,7 +256,7 @@ def check_location(location: str) -> None:
         raise BadOnnx("external data at {!r}: not a plain relative path".format(location))
 
 
-def check_external(found: OnnxFile, listed: Mapping[str, int]) -> None:
+def check_external(file: OnnxFile, listed: Mapping[str, int]) -> None:
     """Refuse external data that doesn't lie wholly inside one of the `listed` files.
 
     Args:
@@ -283,7 +265,7 @@ def check_external(found: OnnxFile, listed: Mapping[str, int]) -> None:
     Raises:
         BadOnnx: with the tensor's name and place.
     """
-    for item in found.external:
+    for item in file.external:
         check_location(item.location)
         size = listed.get(item.location)
         if size is None:

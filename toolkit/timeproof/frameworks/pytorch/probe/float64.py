@@ -81,9 +81,9 @@ def _watcher(torch: Any, work: Work) -> Any:
             return False  # else torch imports its compiler, 800 modules, to keep that out of here
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
-            found = func(*args, **(kwargs or {}))
+            outcome = func(*args, **(kwargs or {}))
             name = func.overloadpacket.__name__
-            parts = found if isinstance(found, (list, tuple)) else [found]
+            parts = outcome if isinstance(outcome, (list, tuple)) else [outcome]
             results = [part for part in parts if torch.is_tensor(part)]
             work.add(
                 sum(part.numel() for part in results),
@@ -95,7 +95,7 @@ def _watcher(torch: Any, work: Work) -> Any:
                 ]
                 if any(part.dtype not in wide for part in floats):
                     self.narrow.add(name)
-            return found
+            return outcome
 
     return Watch()
 
@@ -116,13 +116,13 @@ def run(
     torch: Any = importlib.import_module("torch")
 
     build = load.prepare(directory, model, options, threads, sizes)
-    given = load.tensors_of(inputs, options)
+    arguments = load.tensors_of(inputs, options)
     with torch.no_grad():
-        kinds = {name: tensor.dtype for name, tensor in load.ask(build(), given, options)}
+        kinds = {name: tensor.dtype for name, tensor in load.ask(build(), arguments, options)}
     if torch.float64 in kinds.values() or torch.complex128 in kinds.values():
         raise Refused("an output is of float64 natively: there is nothing wider to round from")
     module = build().double()
-    wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in given]
+    wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in arguments]
     watch = _watcher(torch, Work(options.get("work")))
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

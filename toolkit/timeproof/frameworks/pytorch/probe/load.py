@@ -50,10 +50,10 @@ def _find(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any
         root = os.path.join(os.path.abspath(directory), options["source"])
         listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
         _serve_source(root, listed)
-    found: Any = importlib.import_module(options["module"])
+    attribute: Any = importlib.import_module(options["module"])
     for part in options["qualname"].split("."):
-        found = getattr(found, part)
-    return found
+        attribute = getattr(attribute, part)
+    return attribute
 
 
 def _load(path: str) -> Any:
@@ -99,7 +99,7 @@ def prepare(
     return build
 
 
-def _restore_types(module: Any, state: Dict[str, Any], others: Dict[str, str]) -> None:
+def _restore_types(module: Any, state: Dict[str, Any], more: Dict[str, str]) -> None:
     """Give parameters and buffers the types of the saved state: loading would cast the state to theirs.
 
     Args:
@@ -107,7 +107,7 @@ def _restore_types(module: Any, state: Dict[str, Any], others: Dict[str, str]) -
     """
     torch: Any = importlib.import_module("torch")
     wanted = {name: value.dtype for name, value in state.items() if torch.is_tensor(value)}
-    wanted.update({name: getattr(torch, kind) for name, kind in others.items()})
+    wanted.update({name: getattr(torch, kind) for name, kind in more.items()})
     for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
         kind = wanted.get(name, tensor.dtype)
         if kind == tensor.dtype or tensor.is_quantized:
@@ -128,7 +128,7 @@ def tensors_of(inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> List[A
     return tensors_
 
 
-def ask(module: Any, given: List[Any], options: Dict[str, Any]) -> List[Tuple[str, Any]]:
+def ask(module: Any, arguments: List[Any], options: Dict[str, Any]) -> List[Tuple[str, Any]]:
     """Give the module's outputs as (name, tensor); the caller has switched gradients off.
 
     Each input goes to the parameter that the artifact's `call` names, or, without one, to its place.
@@ -139,12 +139,12 @@ def ask(module: Any, given: List[Any], options: Dict[str, Any]) -> List[Tuple[st
     random.seed(seed)
     importlib.import_module("numpy").random.seed(seed)
     torch.manual_seed(seed)
-    call = options.get("call") or [{}] * len(given)
-    if len(call) != len(given):
-        raise Refused("the artifact's call names {} inputs, not {}".format(len(call), len(given)))
+    call = options.get("call") or [{}] * len(arguments)
+    if len(call) != len(arguments):
+        raise Refused("the artifact's call names {} inputs, not {}".format(len(call), len(arguments)))
     named = [argument.get("parameter") for argument in call]
-    positional = [tensor for name, tensor in zip(named, given) if name is None]  # noqa: B905 - Python 3.6
-    by_name = {name: tensor for name, tensor in zip(named, given) if name is not None}  # noqa: B905
+    positional = [tensor for name, tensor in zip(named, arguments) if name is None]  # noqa: B905 - Python 3.6
+    by_name = {name: tensor for name, tensor in zip(named, arguments) if name is not None}  # noqa: B905
     return output_names.flatten(module(*positional, **by_name), torch.is_tensor)
 
 

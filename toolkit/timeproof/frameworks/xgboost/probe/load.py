@@ -92,7 +92,7 @@ def run(
         else:
             raise Refused("the method {!r} is not known".format(method))
     outputs.append(("margin", margin, ""))
-    asked = options.get("outputs")
-    if asked is not None and "leaf" in asked:
+    chosen = options.get("outputs")
+    if chosen is not None and "leaf" in chosen:
         outputs.append(("leaf", booster.predict(matrix(table), pred_leaf=True, iteration_range=trees), ""))
-    return [output for output in outputs if asked is None or output[0] in asked]
+    return [output for output in outputs if chosen is None or output[0] in chosen]

@@ -59,7 +59,7 @@ class Connection:
         return str(self._client.status) == "running"
 
     def reconnect(self, patience: float, progress: Progress) -> None:
-        """Connect anew, trying for `patience` seconds. Raises EngineLost."""
+        """Connect again; try for `patience` seconds. Raises EngineLost."""
         progress.note(f"the connection to {self.scheduler} is lost; trying to connect again")
         end = time.monotonic() + patience
         self.close()

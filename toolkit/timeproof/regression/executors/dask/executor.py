@@ -134,7 +134,7 @@ class _Run:
                 forget(assignment.future)
 
     def _reconnect(self) -> None:
-        """The scheduler has dropped our tasks: their workers give up, and the batches go out anew."""
+        """Connect again. The scheduler dropped our tasks: workers stop, and batches are assigned again."""
         for assignment in self._assignments.values():
             self._queue.returned(assignment.batch)
         self._assignments.clear()

@@ -26,9 +26,9 @@ from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell
 from timeproof.runs import image_provider
 from timeproof.store.layout import Ref
+from timeproof.store.read import read_environment
 from timeproof.store.remote.mirror import open_archive
 from timeproof.store.schema.v1 import ProfileRecord
-from timeproof.store.verify import read_environment
 from timeproof.version import VERSION
 
 _LOOK = 0.5  # seconds between looks at who our parent is, and between signs of life
@@ -38,9 +38,9 @@ Say = Callable[[Mapping[str, Any]], None]
 
 
 def run_request(request: Mapping[str, Any], engine: Engine, say: Say) -> None:
-    """Run one request: provide the image, run the batch, say each cell.
+    """Run one request: provide the image, run the batch, write each cell.
 
-    What is said: `{"provided": …}`, `{"cell": …, "machine": …}`; and where it ends early, `{"failed": …}`
+    It says `{"provided": …}`, `{"cell": …, "machine": …}`, and where it ends early `{"failed": …}`
     with `at`: `image` (the environment can't be had here), `engine`, or `batch`.
     """
     at = "batch"

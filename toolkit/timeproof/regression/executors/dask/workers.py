@@ -34,7 +34,7 @@ class Worker:
         return self.address.rpartition("://")[2].rpartition(":")[0]
 
     def back_off(self) -> None:
-        """Give it no work before it has been greeted anew, some seconds from now."""
+        """Give it no work before its next greeting, some seconds from now."""
         self.ready, self.not_before = False, time.monotonic() + _BACK_OFF
 
 
@@ -44,7 +44,7 @@ class Workers:
     def __init__(
         self, connection: Connection, greeting: Mapping[str, Any], name: str, progress: Progress
     ) -> None:
-        """Know no worker yet.
+        """Begin without any worker.
 
         Args:
             greeting: what a greeting asks for: see `worker_tasks.greet`.

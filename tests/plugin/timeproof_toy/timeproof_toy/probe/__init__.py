@@ -1,0 +1,1 @@
+"""What runs toy models inside the container."""
