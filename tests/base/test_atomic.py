@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.waiting import HANG_SECONDS
 
 from timeproof.base import atomic
 from timeproof.errors import Exists, StorageFailed
@@ -155,9 +156,9 @@ def holding(script: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-LOCK = "with atomic.lock(Path(sys.argv[1])): print('ready', flush=True); time.sleep(60)"
+LOCK = "with atomic.lock(Path(sys.argv[1])): print('ready', flush=True); time.sleep(3000)"
 STAGE = "s = atomic.Staging(Path(sys.argv[1]), 'v1'); (s.path / 'x').write_bytes(b'half')\n"
-STAGE += "print('ready', flush=True); time.sleep(60)"
+STAGE += "print('ready', flush=True); time.sleep(3000)"
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         thread.start()
         assert not taken.wait(0.3)
         child.send_signal(signal.SIGKILL)
-        assert taken.wait(10)
+        assert taken.wait(HANG_SECONDS)
         thread.join()
 
 

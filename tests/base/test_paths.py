@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import check_collisions, check_relative, list_tree, open_regular
@@ -165,7 +166,7 @@ def test_a_pipe_without_a_writer_does_not_block(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(HANG_SECONDS)
     assert not thread.is_alive()
     assert [type(e) for e in outcome] == [NotRegular]
 

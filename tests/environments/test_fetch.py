@@ -14,6 +14,8 @@ from timeproof.environments.lock.document import Lock, Package
 from timeproof.errors import DigestMismatch, FetchFailed
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def six(tmp_path: Path) -> Path:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support.archive_making import copy_archive
 from support.grafting import graft
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.limits import LIMITS
 from timeproof.replaying.flow import Replayed, replay
@@ -231,7 +232,7 @@ assert not loaded, loaded
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
 

@@ -23,7 +23,6 @@ CHECKED = ("toolkit", "tests/support", "tests/lint", "tests/conftest.py")
 UNCLEAN: tuple[str, ...] = (
     "toolkit/timeproof/cli",
     "toolkit/timeproof/frameworks",
-    "toolkit/timeproof/images",
     "toolkit/timeproof/importing",
     "toolkit/timeproof/runs",
     "toolkit/timeproof/sealing",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.waiting import HANG_SECONDS
 
 from timeproof.testing import probe_folder, probing
 from timeproof_probe import wire
@@ -57,7 +58,7 @@ def run_bare(python: str, frameworks: tuple[str, ...], folder: Path, probe: Path
         [program, "-S", *words],
         capture_output=True,
         env=probe_folder.environment(),
-        timeout=60,
+        timeout=HANG_SECONDS,
         check=False,
     )
     assert process.returncode == 0, process.stderr

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.waiting import HANG_SECONDS
 
 from timeproof.testing import probe_folder, probing
 
@@ -58,7 +59,7 @@ def ask(folder: Path, told: Any, **env: str) -> tuple[int, dict[str, bytes], str
         probe_folder.command("--artifact", str(path)),
         capture_output=True,
         env=probe_folder.environment(env),
-        timeout=120,
+        timeout=HANG_SECONDS,
         check=False,
     )
     found = {}
@@ -112,13 +113,13 @@ def test_a_probe_whose_host_is_gone_ends_by_itself(tmp_path):
     """The host's own time limit is told in the job; nothing else ends this model."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source/net.py").write_text(
-        "import time, torch\nclass Net(torch.nn.Module):\n    def forward(self, x): time.sleep(600)\n"
+        "import time, torch\nclass Net(torch.nn.Module):\n    def forward(self, x): time.sleep(3000)\n"
     )
     import torch
 
     torch.save({"model_state": {}}, tmp_path / "model.pth")
     probing.write_inputs(tmp_path, [np.zeros(1, np.float32)])
     options = {"source": "source", "module": "net", "qualname": "Net", "init_args": {}}
-    artifact = probing.artifact(tmp_path, "pytorch", "model.pth", options=options, timeout=600.0)
+    artifact = probing.artifact(tmp_path, "pytorch", "model.pth", options=options, timeout=HANG_SECONDS)
     job = {"contract": 1, "threads": 1, "seconds": 3.0, "artifacts": [artifact]}
     assert probing.run_raw(job, tmp_path).returncode == 124

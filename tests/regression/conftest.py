@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.browsing import Opened
 from support.example_report import example, hostile, large
+from support.waiting import HANG_SECONDS
 
 from timeproof.regression.reports.html import render_html
 
@@ -33,7 +34,9 @@ def chromium() -> Iterator[Any]:
         if os.environ.get("TIMEPROOF_TESTS_WITHOUT_BROWSER") == "1":
             pytest.skip("TIMEPROOF_TESTS_WITHOUT_BROWSER=1, and there is no Chromium")
         pytest.fail("there is no Chromium: sh tests/system-packages.sh installs one")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=HANG_SECONDS * 1000)
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
@@ -49,6 +52,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Opened]]:
 
     def open_(path: Path, hash: str = "", *, width: int = 1400, height: int = 900, **more: Any) -> Opened:
         context = chromium.new_context(viewport={"width": width, "height": height}, **more)
+        context.set_default_timeout(HANG_SECONDS * 1000)
         contexts.append(context)
         page = context.new_page()
         opened = Opened(page)

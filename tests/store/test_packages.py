@@ -13,8 +13,6 @@ from timeproof.base.digests import Digest
 from timeproof.errors import DigestMismatch, Missing, NotRegular, UnsafePath
 from timeproof.store.packages import PackageStore
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> PackageStore:

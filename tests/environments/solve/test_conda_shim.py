@@ -13,6 +13,8 @@ import pytest
 from timeproof.environments.interpreter.package import InterpreterPackage
 from timeproof.environments.solve import conda_shim
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     code = "from timeproof.environments.solve.conda_shim import main; main()"

@@ -11,6 +11,8 @@ from timeproof.environments.solve.from_interpreter import lock_from_interpreter
 from timeproof.errors import LockFailed, NotFound
 from timeproof.store.packages import PackageStore
 
+pytestmark = pytest.mark.slow
+
 MINOR = ".".join(map(str, sys.version_info[:2]))
 
 

@@ -12,6 +12,7 @@ from support.regress_making import (
     verdicts_of,
     years,
 )
+from support.waiting import HANG_SECONDS
 
 from timeproof.errors import EngineFailed, EngineLost
 from timeproof.regression import judging
@@ -93,7 +94,7 @@ def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
 
     def die(name: str) -> None:
         if name in theirs:
-            assert begun.wait(30)
+            assert begun.wait(HANG_SECONDS)
             raise EngineLost("it went away")
 
     given: list[str] = []
@@ -102,7 +103,7 @@ def test_once_nobody_waits_the_other_containers_are_given_up(tmp_path):
     def deliver(cell: Cell, _: object) -> None:
         given.append(cell.artifact)
         begun.set()
-        assert local._stop.wait(30)
+        assert local._stop.wait(HANG_SECONDS)
 
     with pytest.raises(EngineLost):
         local.run(batches, {column.record.folder: column.record}, deliver, lambda *_: None)

@@ -311,7 +311,7 @@ def _stays_responsive(one: Opened, rows: int) -> None:
     page.keyboard.press("Escape")
     assert one.focused().startswith(f"grid-size-1/onnx/v{rows}, onnxruntime-1.7.0")
     page.locator("#search").fill("test_case_00123")
-    expect(page.locator(".body [role=row]")).to_have_count(1, timeout=20_000)
+    expect(page.locator(".body [role=row]")).to_have_count(1)
     assert (
         page.locator(".body [role=rowheader]")
         .inner_text()

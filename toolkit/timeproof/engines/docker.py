@@ -214,7 +214,7 @@ class DockerEngine:
 
 
 class _Killer:
-    """Ends a container: when its time is over, or when whoever reads from it gives up."""
+    """Ends a container: when its time is over, or when its reader raises."""
 
     def __init__(self, api: Any, container: str) -> None:
         self._api, self._container = api, container

@@ -54,7 +54,7 @@ def labels(timeout: float) -> dict[str, str]:
 
 
 def is_stray(labels: Mapping[str, str], now: float | None = None) -> bool:
-    """Whether nobody attends to a container with these labels any more.
+    """Whether the owner of a container with these labels is gone.
 
     Its owner is gone; or it can't be seen from here, and the container's time was over an hour ago. What
     an owner that lives has started is never a stray, and neither is what carries no labels of ours.

@@ -26,7 +26,7 @@ def emulated(engine: str, platform: str) -> bool:
 
 
 def note(platform: str) -> str:
-    """What a result says of answers that an emulator gave."""
+    """The note in a result whose outputs an emulator computed."""
     return f"run by the engine's emulation of {platform}"
 
 

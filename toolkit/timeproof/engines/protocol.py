@@ -70,7 +70,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the engine says of an image that it holds."""
+    """An image that the engine holds."""
 
     id: str  # `sha256:…`, what `RunSpec.image` takes
     diff_ids: tuple[str, ...]

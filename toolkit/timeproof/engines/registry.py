@@ -1,4 +1,4 @@
-"""Which engine a command uses. Imports each one only when it is asked for."""
+"""Which engine a command uses. Imports an engine only when it is named."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def engine_named(name: str | None = None) -> Engine:
 def confining_engine(purpose: str) -> Engine:
     """The engine in which strangers' programs are confined: TIMEPROOF_ENGINE, else Docker, else podman.
 
-    The kernel's own sandbox confines less, and is taken only where it is asked for.
+    The kernel's own sandbox confines less, and is taken only where the user names it.
 
     Args:
         purpose: what is confined, as a sentence, for the message.

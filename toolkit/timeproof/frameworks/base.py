@@ -108,6 +108,9 @@ class AdapterDefaults:
     name: str
     exports = ""
 
+    def load_file(self, path: Path) -> Any:
+        return path
+
     def wants_export(self, options: SaveOptions) -> bool:  # noqa: ARG002 - every adapter is called alike
         return bool(self.exports)
 
@@ -186,6 +189,9 @@ class Adapter(Protocol):
 
         Called once the environment is known to hold what runs the copy, which measures its distance.
         """
+
+    def load_file(self, path: Path) -> Any:
+        """Open an existing model file in this process, so that `answers` can ask it; or give `path` back."""
 
     def wants_export(self, options: SaveOptions) -> bool:
         """Say whether the user wants the copies that `interchange` makes."""

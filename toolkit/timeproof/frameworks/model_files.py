@@ -73,7 +73,7 @@ def _answer(framework: str) -> None:
     registry: Any = importlib.import_module("timeproof.frameworks.registry")
     inputs: Any = importlib.import_module("timeproof.frameworks.inputs")
     adapter = registry.adapter_named(framework)
-    model = path if framework == "onnx" else importlib.import_module(framework).Booster(model_file=path)
+    model = adapter.load_file(Path(path))
     arrays = inputs.read_inputs(adapter, model, original)
     outputs: Mapping[str, Array] = adapter.answers(model, arrays, SimpleNamespace(options=options))
     with os.fdopen(stdout, "wb") as stream:

@@ -29,7 +29,7 @@ PLATFORMS = {"linux-64": "linux/amd64", "linux-aarch64": "linux/arm64"}
 
 
 def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRecord | None:
-    """The newest environment of that name whose lock differs from `lock` by no package.
+    """The newest environment of that name whose lock has the same packages as `lock`.
 
     One with an older probe is another: what is archived from now on may need the present one.
     """

@@ -1,6 +1,6 @@
 """The profiles that have a name: their variables, and how a recipe spells them. Values only, no IO.
 
-Thread counts stand beside the variables, because each framework is told its own by its own call.
+Thread counts stand beside the variables, because each framework takes its number by its own call.
 """
 
 from __future__ import annotations

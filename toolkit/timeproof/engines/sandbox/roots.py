@@ -74,7 +74,7 @@ class Roots:
     def locate(self, image: str) -> Root | None:
         """The root whose manifest or config has that digest, checked once a process.
 
-        One whose files are not those that were unpacked is removed, and None.
+        A root whose files were changed since it was unpacked is removed, and counts as missing.
         """
         for name in self._names():
             match = self._read(name)

@@ -1,4 +1,4 @@
-"""Which capture belongs to an environment that has not changed since: so that a second model costs none.
+"""Notes which lock an unchanged environment was captured to, so that a second model needs no capture.
 
 A fingerprint looks at sizes and times of files, not at their bytes. It decides only whether a *known*
 lock is used again; what a lock says was proved when it was made, and a seal proves it once more.

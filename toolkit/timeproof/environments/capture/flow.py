@@ -134,7 +134,7 @@ def _differences(
     store: PackageStore,
     conda_files: Iterable[str],
 ) -> list[str]:
-    """One line for each distribution that is not its wheel's, and for code that no distribution brought."""
+    """One line for each distribution that differs from its wheel, and for code of no distribution."""
     rows = [(w.dist, w.sha256, w.file_name) for w in wheels]
     differences, stray = prove(inspection, rows, store, accounted=conda_files)
     lines = [

@@ -20,7 +20,7 @@ def main(root: str, name_in_image: str) -> None:
             if not file.endswith(".py"):
                 continue
             path = os.path.join(parent, file)
-            # Templates and examples of errors don't compile; nobody imports them.
+            # Templates and examples of errors don't compile; no program imports them.
             with contextlib.suppress(py_compile.PyCompileError, UnicodeError, ValueError):
                 py_compile.compile(
                     path, dfile=name_in_image + path[len(root) :], doraise=True, optimize=0, **options

@@ -69,7 +69,7 @@ def _tidy_metadata(prefix: Path) -> None:
 
 
 def _compile(prefix: Path, subdir: str, target_prefix: str) -> None:
-    """Replace whatever .pyc the packages brought: theirs carry the times of files that we give another."""
+    """Replace the .pyc files of the packages: they hold the times of the sources, which become other ones."""
     for cache in sorted(prefix.glob("lib*/python*/**/__pycache__")):
         shutil.rmtree(cache)
     python = prefix / "bin" / "python3"

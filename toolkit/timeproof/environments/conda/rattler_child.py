@@ -138,7 +138,7 @@ async def _coroutine(answer: Callable[[Request], Awaitable[Answer]], request: Re
 
 
 def run(answer: Callable[[Request], Awaitable[Answer]], *, read: bool = True) -> None:
-    """Read a request (unless told not to), print the answer, and end the process at once. Never returns."""
+    """Read a request (where `read`), print the answer, and end the process at once. Never returns."""
     code = 1
     try:
         result: Answer = asyncio.run(_coroutine(answer, json.load(sys.stdin) if read else {}))

@@ -242,7 +242,7 @@ def _prove(entries: list[Entry], folder: Path, name: str) -> tuple[Library, ...]
         raise NotCapturable([f"the interpreter does not run from another folder: {error.tail}"]) from error
     if done.stdout.decode().strip() != os.path.realpath(folder):
         raise NotCapturable(
-            [f"the interpreter, run from {folder}, believes to be in {done.stdout.decode().strip()}"]
+            [f"the interpreter, run from {folder}, says that it is in {done.stdout.decode().strip()}"]
         )
     return libraries_of([folder / e.path for e in entries if elf.is_elf(e.data)], inside=folder)
 

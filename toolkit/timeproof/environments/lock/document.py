@@ -50,7 +50,7 @@ class Package:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What may stand only once in a lock."""
+        """What identifies a package in a lock: no two have the same."""
         return self.platform, self.manager, self.name
 
     @classmethod
@@ -212,7 +212,7 @@ class Lock:
 
     @property
     def dated(self) -> str | None:
-        """From when the environment is at the earliest (ISO 8601 date), as far as its packages tell."""
+        """The date of the environment's youngest package (ISO 8601), as far as they have dates."""
         return dict(self.custom).get(DATED_KEY)
 
     def with_date(self, date: str | None) -> Lock:
@@ -222,13 +222,13 @@ class Lock:
 
     @property
     def sizes(self) -> dict[Digest, int]:
-        """How many bytes each package has, of those whose size the lock tells: a hint, for plans alone."""
+        """The bytes of each package whose size the lock names: a hint, only for plans."""
         sizes = dict(pair.split("=") for pair in dict(self.custom).get(SIZES_KEY, "").split())
         short = {p.sha256: p.sha256.hex[:_SHORT] for p in self.packages}
         return {digest: int(sizes[key]) for digest, key in short.items() if key in sizes}
 
     def with_sizes(self, sizes: Mapping[Digest, int]) -> Lock:
-        """The same packages with these sizes; of a package that isn't among them nothing is told."""
+        """The same packages with these sizes; the other packages have none."""
         wanted = {p.sha256 for p in self.packages}
         text = " ".join(f"{d.hex[:_SHORT]}={n}" for d, n in sorted(sizes.items(), key=_hex) if d in wanted)
         custom = {k: v for k, v in self.custom if k != SIZES_KEY} | ({SIZES_KEY: text} if text else {})

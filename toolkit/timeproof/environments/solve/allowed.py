@@ -1,7 +1,7 @@
-"""What an `environment.yml` may ask for, when it is a stranger's: packages by name, and channels. No IO here.
+"""What a stranger's `environment.yml` may ask for: packages by name, and channels. No IO here.
 
-A requirement that is an address is built where it is solved, a variable in an address is sent to whoever
-answers there, and a package repository of the file's own serves what it likes. Each must be allowed by name.
+A requirement that is an address is built where it is solved. A variable in an address is sent to the server
+of that address. A package repository that the file names can serve any code. Each must be allowed by name.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ NOTHING = Allowed()
 
 
 def read_environment(data: bytes, path: Path, allowed: Allowed = NOTHING) -> dict[str, Any]:
-    """Parse an environment.yml whose every wish is plain or allowed.
+    """Parse an environment.yml that asks only for what is plain or allowed.
 
-    Raises LockFailed naming each wish that is not, with the option that allows it; Malformed, Limit.
+    Raises LockFailed, which names each line that is not, with the option that allows it; Malformed, Limit.
     """
     value = load_yaml(data, path)
     if not isinstance(value, dict) or not isinstance(value.get("dependencies"), list):

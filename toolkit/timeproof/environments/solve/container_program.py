@@ -80,7 +80,7 @@ def pip(request: dict[str, Any]) -> bytes:
 
 
 def work(request: dict[str, Any], out: BinaryIO) -> None:
-    """Do what is asked; send the file that came of it."""
+    """Run the solver of the request, and send the file that it wrote."""
     os.makedirs(_WORK)
     answer = {"conda-lock": conda_lock, "pip": pip}[request["do"]](request)
     frames.put(out, frames.ANSWER, content=answer)

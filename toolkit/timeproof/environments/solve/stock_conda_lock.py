@@ -115,7 +115,7 @@ def run_conda_lock(
     """Run the stock command in a container; return what it wrote, parsed.
 
     Args:
-        data: the bytes of `source`, which were checked; `wanted` is what they say.
+        data: the bytes of `source`, which were checked; `wanted` are their fields.
 
     Raises LockFailed with its own words, and what `solve_in_container` raises.
     """

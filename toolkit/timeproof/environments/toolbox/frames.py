@@ -1,7 +1,7 @@
 """Where a container finds what the host gave it, and the frames in which it answers. Standard library only.
 
 A frame is one letter, two lengths, a name and a content. There is no way to spell a device, a hard link, an
-owner or a time. The host believes none of it: see `tree_reading`.
+owner or a time. The host checks all of it: see `tree_reading`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,11 @@ import numpy as np
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks import model_files
 from timeproof.frameworks.base import (
-    AdapterDefaults,
     Array,
     Saved,
     SavedFile,
     SaveOptions,
-    answering,
     comes_from,
     copy_bytes,
 )
@@ -29,8 +25,8 @@ from timeproof.frameworks.lightgbm import FRAMEWORK
 from timeproof.frameworks.lightgbm.model import categories_of, facts_of, meaning_of
 from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.trees import overrides
-from timeproof.frameworks.trees.meanings import features_of, signature_of
+from timeproof.frameworks.trees.adapter import TreesAdapter, saved_file
+from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import (
     categorical_columns,
     hyper_parameters,
@@ -40,8 +36,6 @@ from timeproof.frameworks.trees.tables import (
 )
 
 _FORMATS = ("text", "txt", "json")
-# What decides on the answer of a wrapper, or of a Booster.
-_METHODS = ("predict", "predict_proba", "booster_", "_process_params")
 # Parameters of a wrapper that its predict hands on.
 _PREDICTING = (
     "pred_early_stop",
@@ -60,24 +54,33 @@ _LINEAR_COPY = (
 )
 
 
-class LightGBM(AdapterDefaults):
+class LightGBM(TreesAdapter):
     name = FRAMEWORK.name
+    library = "lightgbm"
+    article = "a LightGBM"
+    methods = ("predict", "predict_proba", "booster_", "_process_params")
+    margin, margin_option = FRAMEWORK.margin, "raw_score"
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "lightgbm", frozenset({"Booster", "LGBMModel"}))
 
-    def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
-        return None
+    def booster_of(self, model: Any) -> Any:
+        return _booster(model)
 
-    def inputs(self, model: Any, original: object) -> Inputs:
-        """Read the one table, and ask the model with it as its user does: what it refuses, is refused here.
+    def wrapper_class(self, model: Any) -> Any:
+        return next(kind for kind in type(model).__mro__ if kind.__name__ == "LGBMModel")
 
-        Raises NotArchivable, in LightGBM's words where they are LightGBM's.
-        """
-        inputs = read_table(original, "a LightGBM", lambda frame: _trained(model, frame))
-        if not isinstance(model, Path):
-            self._ask(model, inputs)
-        return inputs
+    def read_question(self, model: Any, original: object) -> Inputs:
+        return read_table(original, self.article, lambda frame: _trained(model, frame))
+
+    def labels_of(self, model: Any, values: Any) -> Array:
+        return _labels(model, values)
+
+    def ask_booster(self, booster: Any, table: Any) -> dict[str, Array]:
+        return {
+            "predict": np.asarray(booster.predict(table)),
+            "raw_score": np.asarray(booster.predict(table, raw_score=True)),
+        }
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
@@ -85,7 +88,7 @@ class LightGBM(AdapterDefaults):
         """Write `model_<tag>.txt`, and beside it `.json` on request. Raises NotArchivable and BadRequest."""
         form = options_of(LightGBMOptions, options.framework).format
         _check_format(form)
-        _, table = question_of(inputs, "a LightGBM")
+        _, table = question_of(inputs, self.article)
         booster = _booster(model)
         notes: list[str] = []
         file = f"model_{tag}.txt"
@@ -121,49 +124,11 @@ class LightGBM(AdapterDefaults):
             signature=meaning.signature(features_of(table, _names(booster))),
         )
 
-    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
-        """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, raw scores.
-
-        A classifier whose `predict` is the user's own gives its labels, too, where they are others than
-        LightGBM's: no container can give those. A file is asked where this process has the library in use.
-
-        Raises NotArchivable.
-        """
-        if isinstance(model, Path):
-            return model_files.answers(self.name, model, question_of(inputs, "a LightGBM")[0], saved.options)
-        return self._ask(model, inputs)
-
-    def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
-        """Say why the container may answer otherwise than the user's own object."""
-        return overrides.differences(model, "lightgbm", _METHODS)
-
-    def _ask(self, model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        table, _ = question_of(inputs, "a LightGBM")
-        booster = _booster(model)
-        with answering(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a wrapper that was fitted on a table with names
-            if booster is model:
-                return {
-                    "predict": np.asarray(model.predict(table)),
-                    "raw_score": np.asarray(model.predict(table, raw_score=True)),
-                }
-            outputs: dict[str, Array] = {}
-            classifies = hasattr(model, "predict_proba")
-            method = "predict_proba" if classifies else "predict"
-            outputs[method] = np.asarray(getattr(model, method)(table))
-            library: Any = next(kind for kind in type(model).__mro__ if kind.__name__ == "LGBMModel")
-            if classifies and overrides.replaced(model, "lightgbm", "predict"):
-                labels = np.asarray(model.predict(table))
-                if not np.array_equal(labels, _labels(model, library.predict(model, table))):
-                    outputs["predict"] = labels
-            outputs["raw_score"] = np.asarray(library.predict(model, table, raw_score=True))
-            return outputs
-
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a text model file."""
-        _, table = question_of(inputs, "a LightGBM")
+        _, table = question_of(inputs, self.article)
         if options_of(LightGBMOptions, options.framework).format not in {None, "text", "txt"}:
             raise BadRequest(
                 f"{path} is kept as it is, as text",
@@ -172,28 +137,22 @@ class LightGBM(AdapterDefaults):
         file = f"model_{tag}.txt"
         copy_bytes(path, folder / file)
         linear = facts_of(folder / file).linear
-        return Saved(
-            framework=self.name,
-            framework_version=None,
-            files=(SavedFile(file, "model", "lightgbm-text"),),
-            model=file,
-            class_module=None,
-            class_name=None,
-            init_args={},
-            options={
-                "num_iteration": None,
-                "methods": ["predict"],
-                "two_columns": False,
-                "linear_tree": linear,
-                "trees": None,
-                **_of_table(table),
-            },
-            copies=(),
-            source_files=(),
-            notes=(_LINEAR_NOTE,) if linear else (),
+        settings: dict[str, Json] = {
+            "num_iteration": None,
+            "methods": ["predict"],
+            "two_columns": False,
+            "linear_tree": linear,
+            "trees": None,
+            **_of_table(table),
+        }
+        return saved_file(
+            self.name,
+            SavedFile(file, "model", "lightgbm-text"),
+            inputs,
+            table,
+            settings,
+            (_LINEAR_NOTE,) if linear else (),
             misconverted=_LINEAR_COPY if linear else "",
-            input_names=tuple(inputs),
-            signature=signature_of(table),
         )
 
 

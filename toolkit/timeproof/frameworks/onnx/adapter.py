@@ -85,6 +85,9 @@ class Onnx(AdapterDefaults):
             writer.write(data)
         return inspection.saved((SavedFile(file, "model", "onnx"),), inputs, options, ())
 
+    def load_file(self, path: Path) -> str:
+        return str(path)  # a `Path` would be asked in a process of its own again
+
     def add_copy(
         self,
         copy: Any,

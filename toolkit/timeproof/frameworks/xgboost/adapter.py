@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,18 @@ import numpy as np
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
-from timeproof.frameworks import model_files
 from timeproof.frameworks.base import (
-    AdapterDefaults,
     Array,
     Saved,
     SavedFile,
     SaveOptions,
-    answering,
     comes_from,
     copy_bytes,
 )
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.trees import overrides
-from timeproof.frameworks.trees.meanings import features_of, signature_of
+from timeproof.frameworks.trees.adapter import TreesAdapter, saved_file
+from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import (
     categorical_columns,
     hyper_parameters,
@@ -49,44 +45,44 @@ from timeproof.frameworks.xgboost.model_file import best_iteration, format_of
 from timeproof.frameworks.xgboost.options import XGBoostOptions
 
 _FORMATS = ("json", "ubj")
-# What decides on the answer of a wrapper, or of a Booster.
-_METHODS = ("predict", "predict_proba", "get_booster", "inplace_predict", "_get_iteration_range")
 
 
-class XGBoost(AdapterDefaults):
+class XGBoost(TreesAdapter):
     name = FRAMEWORK.name
+    library = "xgboost"
+    article = "an XGBoost"
+    methods = ("predict", "predict_proba", "get_booster", "inplace_predict", "_get_iteration_range")
+    margin, margin_option = FRAMEWORK.margin, "output_margin"
 
     def recognises(self, model: object) -> bool:
         return comes_from(model, "xgboost", frozenset({"Booster", "XGBModel"}))
 
-    def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
-        return None
+    def booster_of(self, model: Any) -> Any:
+        return _booster(model)
 
-    def inputs(self, model: Any, original: object) -> Inputs:
-        """Read the one table, and ask the model with it as its user does: what it refuses, is refused here.
+    def wrapper_class(self, model: Any) -> Any:
+        return next(kind for kind in type(model).__mro__ if kind.__module__ == "xgboost.sklearn")
 
-        Raises NotArchivable, in XGBoost's words where they are XGBoost's.
-        """
+    def read_question(self, model: Any, original: object) -> Inputs:
         if comes_from(original, "xgboost", frozenset({"DMatrix"})):
-            inputs = of_matrix(original)
-        else:
-            inputs = read_table(
-                original,
-                "an XGBoost",
-                lambda frame: _trained(model, frame),
-                column_name=column_name,
-                only_trained=True,
-            )
-        if not isinstance(model, Path):
-            self._ask(model, inputs)
-        return inputs
+            return of_matrix(original)
+        return read_table(
+            original,
+            self.article,
+            lambda frame: _trained(model, frame),
+            column_name=column_name,
+            only_trained=True,
+        )
+
+    def ask_booster(self, booster: Any, table: Any) -> dict[str, Array]:
+        return _ask_booster(booster, table)
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Write `model_<tag>.json`, or `.ubj` on request. Raises NotArchivable and BadRequest."""
         chosen = _format(options_of(XGBoostOptions, options.framework).format)
-        original, table = question_of(inputs, "an XGBoost")
+        original, table = question_of(inputs, self.article)
         notes: list[str] = []
         booster = _booster(model)
         wrapper = None if booster is model else type(model).__name__
@@ -116,46 +112,11 @@ class XGBoost(AdapterDefaults):
             signature=meaning.signature(features_of(table, booster.feature_names, booster.feature_types)),
         )
 
-    def answers(self, model: Any, inputs: Mapping[str, Array], saved: Saved) -> dict[str, Array]:
-        """Ask the user's own object, with the user's own table: `predict_proba` or `predict`, then `margin`.
-
-        A classifier whose `predict` is the user's own gives its labels, too, where they are others than
-        XGBoost's: no container can give those. A file is asked where this process has the library in use.
-
-        Raises NotArchivable.
-        """
-        if isinstance(model, Path):
-            return model_files.answers(self.name, model, question_of(inputs, "an XGBoost")[0], saved.options)
-        return self._ask(model, inputs)
-
-    def differences(self, model: object, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike
-        """Say why the container may answer otherwise than the user's own object."""
-        return overrides.differences(model, "xgboost", _METHODS)
-
-    def _ask(self, model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        original, _ = question_of(inputs, "an XGBoost")
-        booster = _booster(model)
-        with answering(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what XGBoost warns of, the user has seen in training
-            if booster is model:
-                return _ask_booster(booster, original)
-            outputs: dict[str, Array] = {}
-            classifies = hasattr(model, "predict_proba")
-            method = "predict_proba" if classifies else "predict"
-            outputs[method] = np.asarray(getattr(model, method)(original))
-            library: Any = next(kind for kind in type(model).__mro__ if kind.__module__ == "xgboost.sklearn")
-            if classifies and overrides.replaced(model, "xgboost", "predict"):
-                labels = np.asarray(model.predict(original))
-                if not np.array_equal(labels, np.asarray(library.predict(model, original))):
-                    outputs["predict"] = labels
-            outputs["margin"] = np.asarray(library.predict(model, original, output_margin=True))
-            return outputs
-
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
         """Copy a model file, JSON or UBJSON by its bytes; it is replayed as a plain Booster."""
-        _, table = question_of(inputs, "an XGBoost")
+        _, table = question_of(inputs, self.article)
         chosen = format_of(path)
         if options_of(XGBoostOptions, options.framework).format not in {None, chosen}:
             raise BadRequest(
@@ -167,33 +128,21 @@ class XGBoost(AdapterDefaults):
         notes = ["answers are the plain Booster's, with all its trees"]
         if (best := best_iteration(path)) is not None:
             notes.append(_stopped(best) + " all of them. Archive the wrapper itself to have its answer")
-        return Saved(
-            framework=self.name,
-            framework_version=None,
-            files=(SavedFile(file, "model", f"xgboost-{chosen}"),),
-            model=file,
-            class_module=None,
-            class_name=None,
-            init_args={},
-            options={
-                "wrapper": None,
-                "methods": ["predict"],
-                "feature_names": None,
-                "feature_types": None,
-                "best_iteration": best,
-                "iteration_range": None,
-                "trees": None,
-                "missing": None,
-                "in_place": False,
-                "probability": None,
-                **_of_table(table, ()),
-            },
-            copies=(),
-            source_files=(),
-            notes=tuple(notes),
-            input_names=tuple(inputs),
-            signature=signature_of(table),
-        )
+        settings: dict[str, Json] = {
+            "wrapper": None,
+            "methods": ["predict"],
+            "feature_names": None,
+            "feature_types": None,
+            "best_iteration": best,
+            "iteration_range": None,
+            "trees": None,
+            "missing": None,
+            "in_place": False,
+            "probability": None,
+            **_of_table(table, ()),
+        }
+        form = SavedFile(file, "model", f"xgboost-{chosen}")
+        return saved_file(self.name, form, inputs, table, settings, tuple(notes))
 
 
 def _trained(model: Any, frame: Any) -> Mapping[int, list[Any]]:

@@ -1,8 +1,8 @@
-"""A program: runs one command in namespaces of its own, as nobody, and tells how it ended.
+"""A program: runs one command in namespaces of its own, as nobody, and reports how it ended.
 
 Started by `sandbox.engine` as a child (this folder, by any Python from 3.11), with a JSON object on stdin;
-standard library only. It unpacks nothing and decides nothing: what to run, and within which bounds, it
-is told. It needs root, or a kernel that lets users make user namespaces.
+standard library only. It unpacks nothing and decides nothing: the request says what to run, and within
+which bounds. It needs root, or a kernel that lets users make user namespaces.
 
 The command inherits stdout and stderr. Its first process is number 1 of its own PID namespace: when that
 one ends, or this program does, or whoever started it, the kernel ends all of them.
@@ -31,7 +31,7 @@ else:
 
 _BROKEN = 125  # the sandbox could not be made
 
-_FAILED, _REFUSED = b"f", b"r"  # how the sandbox's first process begins what it says of an error
+_FAILED, _REFUSED = b"f", b"r"  # the first letter of an error that the sandbox's first process reports
 
 Spec = dict[str, Any]
 
@@ -96,7 +96,7 @@ def _inside(spec: Spec, group: groups.Group, errors: int, alive: int) -> None:
         kernel.become_nobody(spec["user"])
         kernel.die_with_parent()
         if select.select([alive], [], [], 0)[0]:
-            os._exit(_BROKEN)  # whoever started us has gone meanwhile
+            os._exit(_BROKEN)  # the process that started us has ended
         if spec["argv"]:
             _execute(spec["argv"], spec["env"])
         os._exit(0)

@@ -88,7 +88,7 @@ class Group:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove old groups that nobody removed. The kernel refuses where a process is in one."""
+    """Remove old groups of killed processes. The kernel refuses where a process is in one."""
     for folder in parent.glob(f"{_NAME}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _OLD:

@@ -28,7 +28,7 @@ def lay_out(spec: dict[str, Any], group: groups.Group) -> None:
     Raises kernel.Failed, kernel.Refused and OSError.
     """
     new = spec["scratch"]
-    kernel.unshare(kernel.NEWNS)  # now: a pivot takes along whoever shares the mounts
+    kernel.unshare(kernel.NEWNS)  # now: a pivot affects every process that shares the mounts
     kernel.mount(None, "/", None, kernel.REC | kernel.PRIVATE)
     kernel.mount("root", new, "tmpfs", _PLAIN, "mode=755")
     _image_folders(spec["root"], new)
@@ -40,7 +40,7 @@ def lay_out(spec: dict[str, Any], group: groups.Group) -> None:
     for source, target in spec["mounts"]:
         _mount(source, target, spec["root"], new)
     _kernel_files(new)
-    if not spec["network"]:  # who shares the machine's network may not mount its devices' files
+    if not spec["network"]:  # a process in the machine's network namespace may not mount sysfs
         _devices_files(new, group)
     kernel.mount(None, new, None, kernel.REMOUNT | kernel.BIND | kernel.RDONLY | _PLAIN)
     kernel.enter(new)

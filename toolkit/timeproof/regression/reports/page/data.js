@@ -1,16 +1,16 @@
-// What the report says, and small helpers. Text goes into the page as text alone: nothing here parses HTML.
+// The report's data, and small helpers. Text goes into the page as text alone: nothing in this file parses HTML.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
 /** Make an element: properties by name, attributes where the name has a dash or is `role`. */
-function el(tag, given = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(given)) {
-    if (key.includes("-") || key === "role" || key === "scope") made.setAttribute(key, value);
-    else made[key] = value;
+function el(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.includes("-") || key === "role" || key === "scope") element.setAttribute(key, value);
+    else element[key] = value;
   }
-  made.append(...children.filter((c) => c !== null && c !== undefined && c !== ""));
-  return made;
+  element.append(...children.filter((c) => c !== null && c !== undefined && c !== ""));
+  return element;
 }
 
 // A cell of the grid, by artifact (r) and environment (c). The payload has a row of
@@ -31,7 +31,7 @@ function detailsOf(cell) {
   return DETAILS.get(cell.r)[cell.at] ?? {};
 }
 
-const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+const plural = (n, singular, many = `${singular}s`) => `${count(n)} ${n === 1 ? singular : many}`;
 const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 function figure(value) {
   if (typeof value !== "number") return value === null || value === undefined ? "–" : String(value);
@@ -39,15 +39,15 @@ function figure(value) {
   return value.toExponential(2);
 }
 
-/** Everything that a mark says, in words. */
+/** Everything that a cell's mark means, in words. */
 function words(cell) {
-  const said = [DATA.verdicts[cell.verdict].name];
-  if (cell.flags & FAILS) said.push("fails");
-  if (cell.flags & EXPECTED) said.push("declared to be expected");
-  if (cell.flags & WORSE) said.push(`worse than the baseline, ${DATA.verdicts[cell.baseline].name}`);
-  if (cell.flags & BETTER) said.push(`better than the baseline, ${DATA.verdicts[cell.baseline].name}`);
-  if (cell.flags & NEW) said.push("not in the baseline");
-  if (cell.flags & OWN) said.push("its own environment");
-  return said.join(", ");
+  const phrases = [DATA.verdicts[cell.verdict].name];
+  if (cell.flags & FAILS) phrases.push("fails");
+  if (cell.flags & EXPECTED) phrases.push("declared to be expected");
+  if (cell.flags & WORSE) phrases.push(`worse than the baseline, ${DATA.verdicts[cell.baseline].name}`);
+  if (cell.flags & BETTER) phrases.push(`better than the baseline, ${DATA.verdicts[cell.baseline].name}`);
+  if (cell.flags & NEW) phrases.push("not in the baseline");
+  if (cell.flags & OWN) phrases.push("its own environment");
+  return phrases.join(", ");
 }
 const changeMark = (cell) => (cell.flags & WORSE ? "▼" : cell.flags & BETTER ? "▲" : cell.flags & NEW ? "+" : "");

@@ -30,9 +30,9 @@ function groupRow() {
     let end = at + 1;
     while (end < view.columns.length && !startsGroup(end)) end++;
     const name = DATA.groups[DATA.sites[view.columns[at]].group];
-    const made = el("div", { className: "group first-of-group", role: "columnheader", "aria-colspan": end - at, "aria-colindex": at + 2, title: name }, name);
-    made.style.gridColumn = `span ${end - at}`;
-    row.append(made);
+    const group = el("div", { className: "group first-of-group", role: "columnheader", "aria-colspan": end - at, "aria-colindex": at + 2, title: name }, name);
+    group.style.gridColumn = `span ${end - at}`;
+    row.append(group);
     at = end;
   }
   return row;
@@ -42,10 +42,10 @@ function columnRow() {
   const row = el("div", { role: "row", "aria-rowindex": 2 }, el("div", { className: "corner", role: "columnheader", "aria-colindex": 1 }, "model"));
   view.columns.forEach((c, at) => {
     const site = DATA.sites[c];
-    const said = `${site.title}${site.dated ? `, not before ${site.dated}` : ""}${site.failure ? `, could not be had: ${site.failure}` : ""}`;
+    const label = `${site.title}${site.dated ? `, not before ${site.dated}` : ""}${site.failure ? `, could not be had: ${site.failure}` : ""}`;
     row.append(el("div", {
       className: `column${startsGroup(at) ? " first-of-group" : ""}${site.failure ? " failure" : ""}`,
-      role: "columnheader", "aria-colindex": at + 2, "aria-label": said, title: said,
+      role: "columnheader", "aria-colindex": at + 2, "aria-label": label, title: label,
     }, el("b", {}, `${site.failure ? "! " : ""}${site.short}`), el("span", {}, (site.dated ?? "").slice(0, 7))));
   });
   return row;
@@ -58,9 +58,9 @@ function drawRows(all = false) {
   for (let at = all ? 0 : top; at < end; at++) wanted.add(at);
   for (const [at, row] of drawn) if (!wanted.has(at)) { row.remove(); drawn.delete(at); }
   const missing = [...wanted].filter((at) => !drawn.has(at)).sort((a, b) => a - b);
-  const made = document.createDocumentFragment();
-  for (const at of missing) { const row = drawRow(at); drawn.set(at, row); made.append(row); }
-  body.append(made);
+  const rows = document.createDocumentFragment();
+  for (const at of missing) { const row = drawRow(at); drawn.set(at, row); rows.append(row); }
+  body.append(rows);
 }
 
 function drawRow(at) {
@@ -91,7 +91,7 @@ function drawCell(at, place, r, c, artifact) {
   }
   const verdict = DATA.verdicts[cell.verdict];
   const kinds = [cell.flags & FAILS && "fails", cell.flags & EXPECTED && "expected", view.hits && !view.hits.has(cell) && "dim", cell === opened && "opened"];
-  const made = el("div", {
+  const element = el("div", {
     ...common,
     className: `cell${edge} ${kinds.filter(Boolean).join(" ")}`,
     "aria-label": `${artifact.ref}, ${DATA.sites[c].title}: ${words(cell)}`,
@@ -99,7 +99,7 @@ function drawCell(at, place, r, c, artifact) {
   }, el("i", { className: `v-${verdict.id}`, "aria-hidden": "true" }, verdict.glyph,
     cell.flags & OWN ? el("span", { className: "own" }) : null,
     changeMark(cell) ? el("span", { className: "change" }, changeMark(cell)) : null));
-  return made;
+  return element;
 }
 
 const elementAt = (row, column) => drawn.get(row)?.children[column + 1];
@@ -115,12 +115,12 @@ function moveFocus(row, column, take = true) {
   const now = elementAt(focus.row, focus.column);
   now.tabIndex = 0;
   if (take) now.focus({ preventScroll: true });
-  const left = grid.querySelector(".corner").offsetWidth;
+  const headWidth = grid.querySelector(".corner").offsetWidth;
   const y = focus.row * rowHeight, sight = grid.clientHeight - head.offsetHeight;
   if (y < grid.scrollTop) grid.scrollTop = y;
   else if (y + rowHeight > grid.scrollTop + sight) grid.scrollTop = y + rowHeight - sight;
   const x = now.offsetLeft;
-  if (x - left < grid.scrollLeft) grid.scrollLeft = x - left;
+  if (x - headWidth < grid.scrollLeft) grid.scrollLeft = x - headWidth;
   else if (x + now.offsetWidth > grid.scrollLeft + grid.clientWidth) grid.scrollLeft = x + now.offsetWidth - grid.clientWidth;
 }
 

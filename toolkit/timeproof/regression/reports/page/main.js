@@ -12,9 +12,9 @@ function apply() {
   grid.hidden = none;
   byId("nothing").hidden = !none;
   drawGrid();
-  const narrowed = filtering() || asked.framework;
+  const narrowed = filtering() || filters.framework;
   byId("reset").hidden = !narrowed;
-  byId("shown").textContent = narrowed ? `${plural(view.shown, "cell")} of ${plural(view.rows.length, "model")}` : "";
+  byId("shown").textContent = narrowed ? `${plural(view.hitCount, "cell")} of ${plural(view.rows.length, "model")}` : "";
 }
 const cellOfPlaceOrNull = () => (view.rows.length ? [view.rows[focus.row], view.columns[focus.column]] : null);
 
@@ -22,31 +22,31 @@ function press(button, on) { button.setAttribute("aria-pressed", String(on)); }
 
 document.querySelectorAll(".chip").forEach((chip) => chip.addEventListener("click", () => {
   const verdict = Number(chip.dataset.verdict);
-  if (!asked.verdicts.delete(verdict)) asked.verdicts.add(verdict);
-  press(chip, asked.verdicts.has(verdict));
+  if (!filters.verdicts.delete(verdict)) filters.verdicts.add(verdict);
+  press(chip, filters.verdicts.has(verdict));
   apply();
 }));
 const segments = document.querySelectorAll("[data-framework]");
 segments.forEach((button) => button.addEventListener("click", () => {
-  asked.framework = button.dataset.framework;
+  filters.framework = button.dataset.framework;
   segments.forEach((b) => press(b, b === button));
   apply();
 }));
 for (const name of ["failing", "changed"]) {
-  byId(name)?.addEventListener("change", (event) => { asked[name] = event.target.checked; apply(); });
+  byId(name)?.addEventListener("change", (event) => { filters[name] = event.target.checked; apply(); });
 }
-byId("sort").addEventListener("change", (event) => { asked.sort = event.target.value; apply(); });
+byId("sort").addEventListener("change", (event) => { filters.sort = event.target.value; apply(); });
 let waiting = 0;
 byId("search").addEventListener("input", (event) => {
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    asked.words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean).slice(0, 12);
+    filters.words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean).slice(0, 12);
     apply();
   }, 60);
 });
 function reset() {
-  asked.verdicts.clear();
-  Object.assign(asked, { framework: "", failing: false, changed: false, words: [] });
+  filters.verdicts.clear();
+  Object.assign(filters, { framework: "", failing: false, changed: false, words: [] });
   document.querySelectorAll(".chip").forEach((chip) => press(chip, false));
   segments.forEach((b) => press(b, b.dataset.framework === ""));
   for (const name of ["failing", "changed"]) if (byId(name)) byId(name).checked = false;

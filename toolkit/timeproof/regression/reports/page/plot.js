@@ -1,10 +1,10 @@
 // The distribution of |difference|: a bar a power of two of sULP, drawn as SVG.
 const SVG = "http://www.w3.org/2000/svg";
-function svg(tag, given, ...children) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(given)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
+function svg(tag, attributes, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
 }
 
 const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
@@ -17,19 +17,19 @@ function binName(bin) {
 }
 
 /** In sULP: where rounding ends, and where drift does. */
-function limitsOf(found) {
-  const narrow = { float16: 13, ">f2": 13, bfloat16: 16 }[found.dtype] ?? 0; // they count in float32's steps
+function limitsOf(output) {
+  const narrow = { float16: 13, ">f2": 13, bfloat16: 16 }[output.dtype] ?? 0; // they count in float32's steps
   const rounding = DATA.thresholds.rounding * 2 ** -narrow;
-  const unit = number(found.max_abs) && number(found.sulp) ? found.max_abs / found.sulp : null;
+  const unit = number(output.max_abs) && number(output.sulp) ? output.max_abs / output.sulp : null;
   const share = narrow ? DATA.thresholds.drift_16bit : DATA.thresholds.drift;
-  return { rounding, drift: unit && number(found.scale) ? Math.max(rounding, (found.scale * share) / unit) : null };
+  return { rounding, drift: unit && number(output.scale) ? Math.max(rounding, (output.scale * share) / unit) : null };
 }
 
-function plotOf(found) {
-  const bins = Array.isArray(found.histogram) ? found.histogram.slice(0, 65).map((n) => (number(n) > 0 ? n : 0)) : [];
+function plotOf(output) {
+  const bins = Array.isArray(output.histogram) ? output.histogram.slice(0, 65).map((n) => (number(n) > 0 ? n : 0)) : [];
   const total = bins.reduce((a, b) => a + b, 0);
   if (!total) return null;
-  const limits = limitsOf({ ...found, dtype: String(found.dtype) });
+  const limits = limitsOf({ ...output, dtype: String(output.dtype) });
   const first = Math.min(bins.findIndex((n, k) => k && n) < 0 ? 1 : bins.findIndex((n, k) => k && n), Math.max(2, 2 - LEAST - 4));
   const last = Math.max(bins.length - 1, first + 1, Math.ceil(Math.log2(limits.rounding)) + 3 - LEAST);
   const bars = [0, ...Array.from({ length: last - first + 1 }, (_, k) => first + k)];
@@ -68,6 +68,6 @@ function plotOf(found) {
 }
 
 function plotWords(bins, total) {
-  const told = bins.map((n, bin) => (n ? `${binName(bin)}: ${n}` : "")).filter(Boolean);
-  return `Distribution of ${total} differences. ${told.join("; ")}.`;
+  const phrases = bins.map((n, bin) => (n ? `${binName(bin)}: ${n}` : "")).filter(Boolean);
+  return `Distribution of ${total} differences. ${phrases.join("; ")}.`;
 }
