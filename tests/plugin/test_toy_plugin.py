@@ -23,7 +23,8 @@ from timeproof.errors import BadRequest
 from timeproof.frameworks.registry import require_spec, spec_named
 from timeproof.replaying.flow import replay
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 from timeproof.testing import archives
 
 TOY = Path(__file__).parent / "timeproof_toy"
