@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 import timeproof
 from timeproof.cli.main import make_app
 from timeproof.errors import BadRequest
-from timeproof.frameworks.registry import require_spec, spec_named
+from timeproof.frameworks.registry import frameworks_in, require_spec, spec_named
+from timeproof.regression.plan import make_plan
 from timeproof.replaying.flow import replay
 from timeproof.store.layout import Archive
 from timeproof.store.verify import read_metadata, verify
@@ -131,6 +132,13 @@ def test_without_the_plugin_an_image_with_its_loader_replays_it(
     assert [str(one.verdict) for one in result.replayed] == ["identical"]
 
 
+def test_without_the_plugin_a_regression_finds_the_environments_that_fit(archived: Archive) -> None:
+    (ref,) = archived.refs()
+    more = {NAME: read_metadata(archived, ref).framework.distributions}
+    assert frameworks_in({"numpy": "2.0"}, more) == {NAME: "2.0"}
+    assert frameworks_in({"numpy": "2.0"}) == {}
+
+
 def test_without_the_plugin_saving_says_what_to_install() -> None:
     with pytest.raises(BadRequest) as caught:
         require_spec(NAME)
@@ -164,3 +172,5 @@ def test_the_plugin_archives_replays_and_regresses_with_a_real_engine(
     # From here on without the plugin: this process does not hold it.
     assert verify(archive).ok
     assert timeproof.replay(str(ref), root=archive.root).passes()
+    plan = make_plan(archive, [environment], [str(ref)])
+    assert [cell[0].ref for cell in plan.cells()] == [ref]

@@ -47,7 +47,7 @@ class Request:
     environment: str | Path
     inputs: Path | None = None  # with a model file: .npy, .npz, .csv or .tsv, as are the answers
     expected: Path | None = None
-    trees: int | None = None  # of XGBoost and LightGBM: the boosting rounds that gave the answers
+    trees: int | None = None  # of models of trees: the boosting rounds that gave the answers
     scores: Sequence[str] = ()  # names of answers that hold class scores
     origin: str = ""  # what the metadata says that it comes from; the source's own name by default
     profile: str = "portable"
