@@ -25,12 +25,9 @@ UNCLEAN: tuple[str, ...] = (
     "toolkit/timeproof/cli",
     "toolkit/timeproof/compare",
     "toolkit/timeproof/errors.py",
-    "toolkit/timeproof/frameworks",
-    "toolkit/timeproof/importing",
     "toolkit/timeproof/runs",
     "toolkit/timeproof/sealing",
     "toolkit/timeproof/store",
-    "toolkit/timeproof/testing",
     "toolkit/timeproof_probe",
 )
 

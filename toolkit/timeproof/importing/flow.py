@@ -112,8 +112,8 @@ def _environment(
         return by_name(archive, str(named))
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
-    if there := locate_environment(archive, folder.name, lock):
-        return there
+    if record := locate_environment(archive, folder.name, lock):
+        return record
     version = connect().version()["version"]
     return from_lock_folder(archive, folder, engine_version=version, progress=progress)
 
@@ -167,7 +167,7 @@ def _fill(
     before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
     for key, ref, metadata in _before(archive, draft.ref.grid_size, draft.ref.framework):
         before.setdefault(key, []).append((ref, metadata))
-    there: list[Ref] = []
+    existing: list[Ref] = []
     problems: list[tuple[str, str]] = []
     notes: list[str] = []
     unseen = set(request.scores)
@@ -186,7 +186,7 @@ def _fill(
             key = _key(entries, tags, environment.lock_sha256, dict(saved.options))
             alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
             if alike:
-                there.append(alike[0])
+                existing.append(alike[0])
                 draft.discard()
                 continue
             draft.add(
@@ -234,14 +234,14 @@ def _fill(
         except (BadData, BadModel, BadArchive) as error:
             problems.append((item.name, str(error)))
             draft.discard()
-    if problems and not (request.skip_bad and (draft.count or there)):
+    if problems and not (request.skip_bad and (draft.count or existing)):
         raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
     if unseen and not problems:
         raise BadRequest(
             f"--scores {min(unseen)}: no answer that is imported has this name",
             advice="name the answers as the reference names them",
         )
-    return Imported((), tuple(there), tuple(problems), tuple(dict.fromkeys(notes)))
+    return Imported((), tuple(existing), tuple(problems), tuple(dict.fromkeys(notes)))
 
 
 def _marks(metadata: Metadata) -> set[str]:
@@ -268,9 +268,10 @@ def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[
     for version, tag in archive.tags(grid_size, framework).items():
         ref = Ref(grid_size, framework, version, tag)
         try:
-            told = read_metadata(archive, ref)
+            metadata = read_metadata(archive, ref)
         except BadArchive:  # `verify` says so; here it is no one's double
             continue
-        if told.reference.origin == "imported":
-            key = _key(told.files, told.tags, told.environment.lock_sha256, told.model.options)
-            yield key, ref, told
+        if metadata.reference.origin == "imported":
+            lock = metadata.environment.lock_sha256
+            key = _key(metadata.files, metadata.tags, lock, metadata.model.options)
+            yield key, ref, metadata
