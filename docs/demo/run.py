@@ -14,7 +14,7 @@ import typer
 
 import timeproof
 from timeproof.cli.console import TerminalProgress, err, out, telling_errors
-from timeproof.cli.render.tables import replay_table
+from timeproof.cli.render.replays import replay_table
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import connect
 from timeproof.frameworks.pytorch import PyTorchOptions

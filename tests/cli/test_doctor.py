@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from timeproof.cli import doctor_cmd
+from timeproof.cli import machine_checks
 from timeproof.cli.main import make_app
 from timeproof.engines import platforms
 from timeproof.engines import registry as choosing
@@ -47,10 +47,10 @@ def test_engines_that_do_not_work_are_named_with_the_reason_and_a_way_out(monkey
 )
 def test_what_an_engine_can_do_with_images_of_amd64(monkeypatch, arch, kernel, buildkit, ok, says):
     monkeypatch.setattr(platforms, "emulators", lambda: kernel)
-    monkeypatch.setattr(doctor_cmd, "_buildkit_runs", lambda _: buildkit)
-    check = doctor_cmd._platform("docker", arch)
+    monkeypatch.setattr(machine_checks, "_buildkit_runs", lambda _: buildkit)
+    check = machine_checks._platform("docker", arch)
     assert check.ok is ok
-    assert says in check.found
+    assert says in check.finding
     assert ok or "qemu-user-static" in check.advice
 
 

@@ -163,7 +163,7 @@ def test_class_scores_are_what_the_graph_says_and_what_is_said_by_name(small, tm
     own = run(small, **model_file(tmp_path, softmax, X, X))
     assert read_metadata(small, own.refs[0]).outputs[0].scores is True
     before = snapshot(small)
-    with pytest.raises(BadRequest, match="--scores z: no answer that is imported has this name"):
+    with pytest.raises(BadRequest, match="--scores z: no imported answer has this name"):
         run(small, **model_file(tmp_path, relu(), X, X), scores=["z"])
     assert snapshot(small) == before
 

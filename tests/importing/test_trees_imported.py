@@ -118,7 +118,7 @@ def test_the_file_itself_is_kept_to_the_byte(small, tmp_path):
     assert kept.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize(("trees", "why"), [(0, "--trees 0: it is a number of boosting rounds, 1 or more")])
+@pytest.mark.parametrize(("trees", "why"), [(0, "the number of boosting rounds must be 1 or more")])
 def test_a_number_of_trees_that_is_none_is_refused(small, tmp_path, trees, why):
     model, rows = tiny_models.leaves()
     model.booster_.save_model(tmp_path / "m.txt")

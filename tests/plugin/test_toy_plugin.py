@@ -114,6 +114,8 @@ def test_without_the_plugin_its_artifacts_are_listed_and_verified(archived: Arch
     assert metadata.framework.title == "Toy Linear"
     assert metadata.framework.distributions == ["numpy"]
     assert metadata.model.options == {"scale": 2.0}
+    assert metadata.profile.variables["TOY_ROUNDING"] == "nearest"
+    assert metadata.profile.variables["OMP_NUM_THREADS"] == "1"
     assert verify(archived).ok
     for words in (["ls"], ["show", str(ref)], ["verify"], ["verify", str(ref)]):
         result = CliRunner().invoke(make_app(), [*words, "--archive", str(archived.root)])

@@ -219,7 +219,7 @@ def test_an_output_that_is_none_condemns_its_artifact_alone(tasks, lie):
     found = run(tasks, stream(LIES[lie], end, answer(A, Y)))
     assert found.outcomes[A].failure is None
     assert found.outcomes[B].failure is Verdict.crashed
-    assert "no output" in found.outcomes[B].reason
+    assert "it gave an invalid output" in found.outcomes[B].reason
 
 
 ODD_RESULTS = {

@@ -15,7 +15,7 @@ from timeproof.engines.protocol import RunSpec
 from timeproof.errors import BadArchive, BadRequest, DigestMismatch, Missing, ToolMissing
 from timeproof.runs import cpu_emulator
 from timeproof.runs.container_run import Task, run_probe
-from timeproof.runs.cpu_emulator import Simulated, emulated
+from timeproof.runs.cpu_emulator import Simulated, emulate
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
 from timeproof.testing.fake_engine import FakeEngine, answering
@@ -23,7 +23,7 @@ from timeproof.testing.fake_engine import FakeEngine, answering
 
 def test_the_image_stays_and_the_emulator_is_mounted_and_runs_its_entry_point(tmp_path):
     spec = RunSpec("sha256:x", ("/job/job.json",), {"A": "1"})
-    made = emulated(spec, Simulated(emulator(tmp_path), "Nehalem"), _folder(tmp_path))
+    made = emulate(spec, Simulated(emulator(tmp_path), "Nehalem"), _folder(tmp_path))
     assert made.image == spec.image
     assert made.argv == spec.argv
     assert made.env == spec.env
@@ -51,13 +51,13 @@ def _folder(tmp_path: Path) -> Path:
 def test_an_emulator_with_other_bytes_is_not_run(tmp_path):
     altered = Simulated(emulator(tmp_path, STATIC + b"!"), "Nehalem")
     with pytest.raises(DigestMismatch):
-        emulated(RunSpec("sha256:x"), altered, _folder(tmp_path))
+        emulate(RunSpec("sha256:x"), altered, _folder(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["", "-version", "Haswell,+avx", "a b", "a" * 65, "Haswell\n"])
 def test_a_name_that_no_cpu_has_is_refused(tmp_path, name):
     with pytest.raises(BadRequest):
-        emulated(RunSpec("sha256:x"), Simulated(emulator(tmp_path), name), _folder(tmp_path))
+        emulate(RunSpec("sha256:x"), Simulated(emulator(tmp_path), name), _folder(tmp_path))
 
 
 def test_a_probe_can_be_run_on_a_simulated_cpu(tmp_path):
@@ -78,24 +78,24 @@ def test_a_probe_can_be_run_on_a_simulated_cpu(tmp_path):
 
 def test_the_archive_keeps_the_emulator_by_its_hash(tmp_path):
     archive = Archive(tmp_path / "archive")
-    told = cpu_emulator.keep(archive, emulator(tmp_path))
-    assert cpu_emulator.keep(archive, emulator(tmp_path)) == told
-    kept = cpu_emulator.kept(archive, told)
+    told = cpu_emulator.store_in_archive(archive, emulator(tmp_path))
+    assert cpu_emulator.store_in_archive(archive, emulator(tmp_path)) == told
+    kept = cpu_emulator.read_from_archive(archive, told)
     assert kept.path == archive.packages / f"sha256/{told.sha256[:2]}/{told.sha256}/qemu-x86_64"
     assert kept.path.read_bytes() == STATIC
     kept.path.write_bytes(b"another one")
     with pytest.raises(DigestMismatch):
-        cpu_emulator.kept(archive, told)
+        cpu_emulator.read_from_archive(archive, told)
     kept.path.unlink()
     with pytest.raises(Missing):
-        cpu_emulator.kept(archive, told)
+        cpu_emulator.read_from_archive(archive, told)
 
 
 def test_an_emulator_for_another_machine_is_named_and_not_run(tmp_path):
     archive = Archive(tmp_path / "archive")
-    told = cpu_emulator.keep(archive, emulator(tmp_path, machine="s390x"))
+    told = cpu_emulator.store_in_archive(archive, emulator(tmp_path, machine="s390x"))
     with pytest.raises(ToolMissing, match=platform.machine()) as caught:
-        cpu_emulator.kept(archive, told)
+        cpu_emulator.read_from_archive(archive, told)
     assert "s390x" in caught.value.advice
 
 
@@ -145,11 +145,11 @@ def test_what_documents_say_of_an_emulator_is_checked(small):
 
     from timeproof.store.verify import verify
 
-    told = cpu_emulator.keep(small, emulator(small.root.parent))
+    told = cpu_emulator.store_in_archive(small, emulator(small.root.parent))
     ref = publish(small, "lightgbm", emulators=[told])
     report = verify(small)
     assert report.ok, [f.message for f in report.findings]
-    cpu_emulator.kept(small, told).path.write_bytes(b"x" * len(STATIC))
+    cpu_emulator.read_from_archive(small, told).path.write_bytes(b"x" * len(STATIC))
     (finding,) = verify(small).findings
     assert finding.path.endswith(told.file)
     assert verify(small, [ref]).findings, "also where one artifact is asked for"

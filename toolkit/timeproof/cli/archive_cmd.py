@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from timeproof.cli.console import (
     ArchiveOption,
@@ -16,7 +15,6 @@ from timeproof.cli.console import (
     JsonOption,
     TerminalProgress,
     interpreter,
-    out,
     print_json,
     run_command,
 )
@@ -27,8 +25,11 @@ if TYPE_CHECKING:
     from timeproof.frameworks.options import FrameworkOptions
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
+if TYPE_CHECKING:
+    from timeproof.frameworks.options import FrameworkOptions
+
 NAME = "archive"
-HELP = "Archive a model with its answers and its environment; seal it by replaying it twice."
+HELP = "Archive a model with its outputs and its environment, and seal it by replaying it twice."
 EXAMPLES = """\
 timeproof archive train.py --grid-size 8                     calls model_and_inputs() in train.py
 
@@ -36,15 +37,15 @@ timeproof archive train.py:cnn --grid-size 12                calls cnn(): it ret
 
 timeproof archive mypackage.train:forest -n 8 --tag run=42
 
-timeproof archive train.py --grid-size 8 --prove-portable    says whether the answer holds on other CPUs
+timeproof archive train.py --grid-size 8 --prove-portable    records which outputs hold on other CPUs
 
 timeproof archive train.py:net -n 8 --threshold rounding=64
 
-timeproof archive model.onnx --inputs x.npy --grid-size 8    an existing model file, never loaded here
+timeproof archive model.onnx --inputs x.npy --grid-size 8    a model file; only the container loads it
 
-timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused where it answers otherwise
+timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused if the model gives other outputs
 
-timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    how far is the conversion?
+timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    measures your conversion
 """
 
 
@@ -58,16 +59,18 @@ def command(
         typer.Option("--env", help="An environment of the archive, or a folder with a conda-lock.yml."),
     ] = None,
     python: Annotated[
-        Path | None, typer.Option(help="Capture this interpreter instead (for a model file).")
+        Path | None,
+        typer.Option(help="For a model file: capture this interpreter instead of the running one."),
     ] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="Leave this distribution out of a capture.")
+        list[str] | None, typer.Option(help="Leave this distribution out of the capture. Repeatable.")
     ] = None,
-    profile: Annotated[str, typer.Option(help="portable, native, or a .toml file of your own.")] = "portable",
+    profile: Annotated[str, typer.Option(help="portable, native, or your own .toml file.")] = "portable",
     prove_portable: Annotated[
         bool,
         typer.Option(
-            "--prove-portable", help="Also run it on simulated CPUs (slow), and record what moves there."
+            "--prove-portable",
+            help="Also run the model on simulated CPUs (slow), and record what changes there.",
         ),
     ] = False,
     format: Annotated[
@@ -78,54 +81,69 @@ def command(
     ] = "basic",
     onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
     witness: Annotated[
-        str, typer.Option(help="A second reference, for other CPUs: auto, float64, emulated or none.")
+        str, typer.Option(help="A second reference for other CPUs: auto, float64, emulated or none.")
     ] = "auto",
     threshold: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=NUMBER: a figure of the verdicts' scale, for this artifact."),
+        typer.Option(help="NAME=NUMBER: another threshold between verdicts, for this artifact."),
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept in the metadata.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE, stored in the metadata. Repeatable.")
+    ] = None,
     copy: Annotated[
         list[str] | None,
-        typer.Option(help="onnx=PATH: a conversion of the model, kept with its distance from it."),
+        typer.Option(
+            help="onnx=PATH: your conversion of the model, stored with its distance from the model."
+        ),
     ] = None,
     expected: Annotated[
-        Path | None, typer.Option(help="The answer that you know: .npy, .npz, .csv or .tsv.")
+        Path | None, typer.Option(help="The outputs that you expect: .npy, .npz, .csv or .tsv.")
     ] = None,
     scores: Annotated[
         list[str] | None,
-        typer.Option(help="An output that holds class scores: there another argmax is another answer."),
+        typer.Option(help="An output that holds class scores: a changed argmax counts as another class."),
     ] = None,
     keep_different: Annotated[
         bool,
         typer.Option(
-            "--keep-different", help="Keep a model whose container answers otherwise than your process."
+            "--keep-different",
+            help="Keep a model that gives other outputs in the container than in your process.",
         ),
     ] = False,
     keep_inexact: Annotated[
         bool, typer.Option("--keep-inexact", help="Keep a copy that is further than rounding from the model.")
     ] = False,
     keep_random: Annotated[
-        bool, typer.Option("--keep-random", help="Keep a model that draws random numbers: one seed's answer.")
+        bool,
+        typer.Option(
+            "--keep-random", help="Keep a model that draws random numbers, with the outputs of one seed."
+        ),
     ] = False,
     keep_saturating: Annotated[
-        bool, typer.Option("--keep-saturating", help="Keep int8 weights that saturate on a CPU without VNNI.")
+        bool,
+        typer.Option(
+            "--keep-saturating", help="Keep int8 weights whose sums saturate on a CPU without VNNI."
+        ),
     ] = False,
     engine: EngineOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
+        from timeproof.cli.render.archived import archived_json, print_archived
         from timeproof.engines.registry import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.sealing.flow import Request, archive_model
         from timeproof.store.layout import Archive, check_grid_size
-        from timeproof.store.portability import promise
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        model, arrays, more = load(target, inputs)
+        copies = key_values(copy, "copy", "onnx=PATH")
+        thresholds = dict(_threshold(t) for t in threshold or ())
+        known_outputs = None if expected is None else read_arrays(expected)
+        model, arrays, extras = load(target, inputs)
         flags = {"format": format, "onnx": onnx, "graph_optimization": graph_optimization}
-        options = framework_options(target, model, flags, {k: v for k, v in more.items() if k != "tags"})
+        own_options = {key: value for key, value in extras.items() if key != "tags"}
+        options = framework_options(target, model, flags, own_options)
         request = Request(
             model=model,
             inputs=arrays,
@@ -136,91 +154,68 @@ def command(
             profile=profile,
             prove_portable=prove_portable,
             witness=witness,
-            thresholds=dict(_threshold(t) for t in threshold or ()),
-            tags={**more.get("tags", {}), **tags},
+            thresholds=thresholds,
+            tags={**extras.get("tags", {}), **tags},
             options=SaveOptions(options, keep_saturating=keep_saturating),
-            copies=key_values(copy, "copy", "onnx=PATH"),
-            expected=None if expected is None else read_arrays(expected),
+            copies=copies,
+            expected=known_outputs,
             scores=scores or (),
             keep_different=keep_different,
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        done = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        archived = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
         if json:
-            print_json(
-                {
-                    "artifact": str(done.ref),
-                    "path": str(done.path),
-                    "own": None if done.own is None else str(done.own.verdict),
-                    "remarks": list(done.remarks),
-                    "metadata": done.metadata.model_dump(mode="json", by_alias=True),
-                }
-            )
-            return 0
-        out.print(f"[bold green]sealed[/bold green] {done.ref}  [dim]{escape(str(done.path))}[/dim]")
-        if done.own is not None and not done.remarks:
-            whose = "the expected answer" if expected is not None else "your process's own answer"
-            out.print(f"  {whose}: identical")
-        if done.own is None and not done.remarks:
-            out.print("  [dim]no answer of your own was compared: hand one in with --expected[/dim]")
-        for remark in done.remarks:
-            out.print(f"  [yellow]{escape(remark)}[/yellow]")
-        for record in done.metadata.copies:
-            distance = f"{record.distance.verdict}: {record.distance.sentence}"
-            out.print(f"  {escape(record.name)} copy: {escape(distance)}")
-        if done.metadata.proofs:
-            out.print(f"  {escape(done.metadata.profile.name)}: {escape(promise(done.metadata))}")
-        for second in done.metadata.witnesses:
-            measured = second.facts.distance
-            summary = f": the answer {measured.summary}" if measured else ""
-            out.print(f"  {second.kind} witness{escape(summary)}")
-        for kept in done.metadata.kept:
-            out.print(f"  [yellow]kept on request:[/yellow] {escape(kept)}")
-        for note in [n for n in done.metadata.notes if n not in done.remarks]:
-            out.print(f"  [yellow]note:[/yellow] {escape(note)}")
+            print_json(archived_json(archived))
+        else:
+            print_archived(archived, expected=expected is not None)
         return 0
 
     run_command(json, work)
 
 
 def framework_options(
-    target: str, model: object, flags: Mapping[str, object], named: Mapping[str, object]
+    target: str, model: object, flags: Mapping[str, object], extras: Mapping[str, object]
 ) -> FrameworkOptions:
     """Build the options record of the model's framework.
 
     Args:
-        flags: of the command line; those that the framework's record does not have say nothing to it.
-        named: what the user's function gives beside the model, which goes before the flags: fields of the
-            record, or the whole record as `options`.
+        flags: the command line's options; those that the framework's record does not have are ignored.
+        extras: what the user's function returns beside the model: fields of the record, or the whole record
+            as `options`. They take precedence over the flags.
 
     Raises BadRequest.
     """
     from timeproof.frameworks.choose import spec_for_either
     from timeproof.frameworks.options import FrameworkOptions
 
-    if isinstance(whole := named.get("options"), FrameworkOptions):
-        flags, named = dict(whole), {name: value for name, value in named.items() if name != "options"}
+    if isinstance(record := extras.get("options"), FrameworkOptions):
+        flags, extras = dict(record), {name: value for name, value in extras.items() if name != "options"}
     spec = spec_for_either(model)
     fields = spec.options.model_fields
-    if unknown := sorted(set(named) - set(fields)):
+    if unknown := sorted(set(extras) - set(fields)):
         raise BadRequest(
-            f"{target} gives {', '.join(unknown)}, which is no option of {spec.title} models",
-            advice=f"beside the model, the inputs and tags it gives any of: {', '.join(fields)}",
+            f"{target} returns unknown keys with its {spec.title} model: {', '.join(unknown)}",
+            advice=f"beside the model, the inputs and tags it may return: {', '.join(fields)}",
         )
-    values: dict[str, Any] = {name: flags[name] for name in fields if name in flags} | dict(named)
+    values: dict[str, Any] = {name: flags[name] for name in fields if name in flags} | dict(extras)
     return spec.options(**values)
 
 
-def key_values(given: list[str] | None, what: str, form: str) -> dict[str, str]:
-    """Read options of the form KEY=VALUE. Raises BadRequest."""
-    found = {}
-    for text in given or ():
+def key_values(options: list[str] | None, title: str, form: str) -> dict[str, str]:
+    """Read options of the form KEY=VALUE. Raises BadRequest.
+
+    Args:
+        title: the name of such an option, for messages.
+        form: the form that it should have, for messages.
+    """
+    pairs = {}
+    for text in options or ():
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise BadRequest(f"the {what} {text!r} is not {form}")
-        found[key] = value
-    return found
+            raise BadRequest(f"the {title} {text!r} is not {form}")
+        pairs[key] = value
+    return pairs
 
 
 def _threshold(text: str) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""What every command shares: where output goes, how progress looks, how an error is told."""
+"""What every command shares: the console, the progress on it, the options, and the form of an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,25 +18,28 @@ from rich.markup import escape
 from timeproof.base import strictjson
 from timeproof.errors import StorageFailed, TimeproofError
 
+if TYPE_CHECKING:
+    from timeproof.store.layout import Archive
+
 ArchiveOption = Annotated[
     Path,
     typer.Option(
         "--archive",
         "-a",
-        help="The archive's folder; to read, also an address: s3://bucket/models.",
+        help="The archive's folder. Commands that only read also take an address: s3://bucket/models.",
         envvar="TIMEPROOF_ARCHIVE",
         show_default=True,
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
+    bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")
 ]
 ReportOption = Annotated[
     list[str] | None,
     typer.Option(
         "--report",
         metavar="FORMAT[:PATH]",
-        help="Write this report: json, html, junit, markdown or terminal; several. PATH - is stdout;"
+        help="Write this report: json, html, junit, markdown or terminal. Repeatable. PATH - is stdout;"
         " without PATH it is the format's own file.",
     ),
 ]
@@ -44,7 +47,7 @@ RegistryOption = Annotated[
     str,
     typer.Option(
         "--registry",
-        help="HOST/NAME in an OCI registry; images are pulled from it by digest.",
+        help="HOST/NAME in an OCI registry, from which images are pulled by digest.",
         envvar="TIMEPROOF_REGISTRY",
         show_default=False,
     ),
@@ -60,7 +63,7 @@ EngineOption = Annotated[
 
 
 def _console(stderr: bool) -> Console:
-    """A console that wraps nothing where its output is not a terminal: logs and pipes keep whole lines."""
+    """Make a console. It wraps lines on a terminal only: logs and pipes keep whole lines."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, highlight=False, soft_wrap=not terminal, width=None if terminal else 200)
 
@@ -70,36 +73,36 @@ err = _console(stderr=True)
 
 
 class TerminalProgress:
-    """Steps on stderr: a spinner on a terminal, plain lines elsewhere. Only steps over 2 s leave a line."""
+    """Shows steps on stderr: a spinner on a terminal, else plain lines. A step over 2 s leaves a line."""
 
     def __init__(self) -> None:
         self._live = err.is_terminal
         self._status = err.status("", spinner="dots") if self._live else None
-        self._what = ""
+        self._step = ""
         self._begun = 0.0
 
     def _end(self) -> None:
         took = time.monotonic() - self._begun
-        if self._what and took > 2.0:
-            err.print(f"[dim]{escape(self._what)} ({took:.0f} s)[/dim]")
-        self._what = ""
+        if self._step and took > 2.0:
+            err.print(f"[dim]{escape(self._step)} ({took:.0f} s)[/dim]")
+        self._step = ""
 
-    def step(self, what: str) -> None:
+    def step(self, title: str) -> None:
         self._end()
-        self._what, self._begun = what, time.monotonic()
+        self._step, self._begun = title, time.monotonic()
         if self._status is not None:
-            self._status.update(escape(what))
+            self._status.update(escape(title))
             self._status.start()
         elif not self._live:
-            err.print(f"[dim]{escape(what)} …[/dim]")
+            err.print(f"[dim]{escape(title)} …[/dim]")
 
-    def detail(self, what: str) -> None:
+    def detail(self, words: str) -> None:
         if self._status is not None:
             took = time.monotonic() - self._begun
-            self._status.update(f"{escape(self._what)} [dim]{took:.0f} s  {escape(what[:60])}[/dim]")
+            self._status.update(f"{escape(self._step)} [dim]{took:.0f} s  {escape(words[:60])}[/dim]")
 
-    def note(self, what: str) -> None:
-        err.print(f"[yellow]note:[/yellow] {escape(what)}")
+    def note(self, message: str) -> None:
+        err.print(f"[yellow]note:[/yellow] {escape(message)}")
 
     def close(self) -> None:
         self._end()
@@ -109,29 +112,38 @@ class TerminalProgress:
 
 @contextmanager
 def progress() -> Iterator[TerminalProgress]:
-    shown = TerminalProgress()
+    terminal = TerminalProgress()
     try:
-        yield shown
+        yield terminal
     finally:
-        shown.close()
+        terminal.close()
 
 
-def interpreter(named: Path | None) -> Path | None:
-    """The interpreter that `--python` names: a path, or a command found on PATH."""
-    if named is None or named.exists() or len(named.parts) != 1:
-        return named
-    return Path(shutil.which(str(named)) or named)
+def interpreter(path: Path | None) -> Path | None:
+    """Return the interpreter that `--python` names: a path, or a command that is on PATH."""
+    if path is None or path.exists() or len(path.parts) != 1:
+        return path
+    return Path(shutil.which(str(path)) or path)
+
+
+def open_existing(address: Path, progress: TerminalProgress) -> Archive:
+    """Open an archive to read it, wherever it is. Raises NotFound where it is not there."""
+    from timeproof.store.remote.mirror import open_archive
+
+    archive = open_archive(address, progress=progress)
+    archive.require()
+    return archive
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to stdout, as the archive spells JSON."""
+    """Write one JSON document to stdout, in the archive's own form of JSON."""
     sys.stdout.write(strictjson.dumps(value).decode())
     sys.stdout.flush()
 
 
 @contextmanager
-def telling_errors(as_json: bool) -> Iterator[None]:
-    """Turn a typed error into a message (or a JSON document) and its exit code."""
+def reporting_errors(as_json: bool) -> Iterator[None]:
+    """Turn an error into a message (or a JSON document) and its exit code."""
     try:
         yield
     except TimeproofError as error:
@@ -151,9 +163,9 @@ def telling_errors(as_json: bool) -> Iterator[None]:
 
 
 def run_command(as_json: bool, work: Callable[[TerminalProgress], int]) -> None:
-    """Do a command's work, and exit with its code."""
-    with telling_errors(as_json), progress() as shown:
-        code = work(shown)
+    """Do a command's work, report its errors, and exit with its code."""
+    with reporting_errors(as_json), progress() as terminal:
+        code = work(terminal)
     raise typer.Exit(code)
 
 

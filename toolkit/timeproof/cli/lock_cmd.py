@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from timeproof.cli.console import (
     ArchiveOption,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from timeproof.environments.lock.document import Lock
 
 NAME = "lock"
-HELP = "Solve an environment.yml into a conda-lock.yml, with conda-lock itself; show what it changes."
+HELP = "Solve an environment.yml into a conda-lock.yml with conda-lock, and show the changes."
 EXAMPLES = """\
 timeproof lock lockfiles/digits
 
@@ -33,14 +32,14 @@ timeproof lock lockfiles/digits --platform linux-64 --platform osx-arm64
 
 timeproof lock lockfiles/digits --python python3.11      takes the interpreter from this machine
 
-timeproof lock lockfiles/digits --python python3.11 --check    only shows what would change
+timeproof lock lockfiles/digits --python python3.11 --check    only shows the changes
 
-timeproof lock foreign --allow-url mypackage          trusts one requirement that is an address
+timeproof lock foreign --allow-url mypackage          accepts the address of one requirement
 """
 
 
-def _there(path: Path) -> Lock | None:
-    """The lock that is there; one that can't be read is as good as none, since it is made anew."""
+def _read_earlier(path: Path) -> Lock | None:
+    """Read the lock that will be replaced; None where it is absent or can't be read."""
     from timeproof.environments.lock.reading import read_lock
     from timeproof.errors import BadArchive, BadEnvironment
 
@@ -50,41 +49,46 @@ def _there(path: Path) -> Lock | None:
         return None
 
 
-def _table(changes: tuple[Change, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("package", "change", "was", "is now"):
-        table.add_column(heading, overflow="fold")
+def _print_changes(changes: tuple[Change, ...]) -> None:
+    from timeproof.cli.render.shapes import rows_under
+
+    table = rows_under("package", "change", "was", "is now", fold=True)
     for change in changes:
         was, now = change.labels()
         colour = {"added": "green", "removed": "red"}.get(change.kind, "yellow")
         name = f"{change.package.name} [dim]{escape(change.package.platform)}[/dim]"
         table.add_row(name, f"[{colour}]{change.kind}[/{colour}]", escape(was), escape(now))
-    return table
+    out.print(table)
 
 
 def command(
     folder: Annotated[Path, typer.Argument(help="A folder with environment.yml.")],
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     platform: Annotated[
-        list[str] | None, typer.Option(help="conda's name of a platform; several are one lock.")
+        list[str] | None,
+        typer.Option(help="conda's name of a platform. Repeatable: one lock then holds all of them."),
     ] = None,
     python: Annotated[
-        Path | None, typer.Option(help="Take Python from this interpreter, and solve only the pip part.")
+        Path | None,
+        typer.Option(help="Take this interpreter as the environment's Python, and solve only the pip part."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write no lock: exit 1 if it would differ from the one there.")
+        bool,
+        typer.Option("--check", help="Write no lock; exit with 1 if it would differ from the existing one."),
     ] = False,
     allow_url: Annotated[
         list[str] | None,
-        typer.Option(help="A distribution whose requirement may be an address; it may be built. Repeatable."),
+        typer.Option(
+            help="A distribution whose requirement may be an address, from which it may be built. Repeatable."
+        ),
     ] = None,
     allow_repository: Annotated[
         list[str] | None,
-        typer.Option(help="A package repository that the file may name, as written there. Repeatable."),
+        typer.Option(help="A package repository that the file may name, spelled as in the file. Repeatable."),
     ] = None,
     allow_variable: Annotated[
         list[str] | None,
-        typer.Option(help="An environment variable that addresses in the file may hold. Repeatable."),
+        typer.Option(help="An environment variable that addresses in the file may contain. Repeatable."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -98,10 +102,10 @@ def command(
         from timeproof.store.layout import Archive
         from timeproof.store.packages import PackageStore
 
-        asked, path = folder / "environment.yml", folder / "conda-lock.yml"
-        if not asked.is_file():
-            raise NotFound(f"there is no {asked}", advice="write one: name, channels, dependencies")
-        before = _there(path)
+        request, path = folder / "environment.yml", folder / "conda-lock.yml"
+        if not request.is_file():
+            raise NotFound(f"there is no {request}", advice="write it, with name, channels and dependencies")
+        before = _read_earlier(path)
         allowed = Allowed(
             frozenset(allow_url or ()), frozenset(allow_repository or ()), frozenset(allow_variable or ())
         )
@@ -110,7 +114,7 @@ def command(
             if platform:
                 raise BadRequest("--python locks this machine's platform only", advice="leave --platform out")
             lock = lock_from_interpreter(
-                asked, interpreter(python) or python, store, progress, allowed=allowed
+                request, interpreter(python) or python, store, progress, allowed=allowed
             )
         else:
             lock = solve(folder, store, platform or ["linux-64"], progress, allowed=allowed)
@@ -120,20 +124,21 @@ def command(
                 atomic.write(path, lock.to_bytes())
         progress.close()
         exit_code = int(check and changes != ())
-        told = {
-            "lock": str(path),
-            "lock_sha256": lock.digest.hex,
-            "dated": lock.dated,
-            "platforms": list(lock.platforms),
-            "packages": len(lock.packages),
-            "written": not check,
-            "changes": None if changes is None else [change.to_json() for change in changes],
-        }
         if json:
-            print_json(told)
+            print_json(
+                {
+                    "lock": str(path),
+                    "lock_sha256": lock.digest.hex,
+                    "dated": lock.dated,
+                    "platforms": list(lock.platforms),
+                    "packages": len(lock.packages),
+                    "written": not check,
+                    "changes": None if changes is None else [change.to_json() for change in changes],
+                }
+            )
             return exit_code
         if changes:
-            out.print(_table(changes))
+            _print_changes(changes)
         same = "" if changes is None else f", {len(changes)} changed" if changes else ", the same as before"
         word = "would lock" if check else "locked"
         out.print(

@@ -11,6 +11,7 @@ from timeproof.cli.console import (
     JsonOption,
     RegistryOption,
     TerminalProgress,
+    open_existing,
     out,
     print_json,
     run_command,
@@ -20,13 +21,13 @@ from timeproof.errors import BadRequest
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 NAME = "push"
-HELP = "Send the images of environments to an OCI registry, from which replays pull them by digest."
+HELP = "Push the images of environments to an OCI registry. Replays pull them from there by digest."
 EXAMPLES = """\
 timeproof push captured-0123456789ab --registry registry.example.org/models
 
-timeproof push --all --registry 127.0.0.1:5000/models      a loopback registry is spoken to without TLS
+timeproof push --all --registry 127.0.0.1:5000/models      a registry on this machine needs no TLS
 
-Who you are is told by 'docker login', or by TIMEPROOF_REGISTRY_USER and TIMEPROOF_REGISTRY_PASSWORD.
+The credentials are those of 'docker login', or TIMEPROOF_REGISTRY_USER and TIMEPROOF_REGISTRY_PASSWORD.
 """
 
 
@@ -44,26 +45,24 @@ def command(
         from timeproof.store.read import fetch_image, read_environment
         from timeproof.store.registry.client import Registry
         from timeproof.store.registry.reference import Repository
-        from timeproof.store.remote.mirror import open_archive
 
         if not registry:
             raise BadRequest("no registry is named", advice="give its address: --registry HOST/NAME")
         if bool(environments) == all_:
             raise BadRequest("name environments, or give --all", advice="'timeproof ls' lists them")
         repository = Repository.parse(registry)
-        there = open_archive(archive, progress=progress)
-        there.require()
+        source = open_existing(archive, progress)
         if all_:
-            records = [read_environment(there, name) for name in there.environment_names()]
+            records = [read_environment(source, name) for name in source.environment_names()]
         else:
-            records = [by_name(there, name) for name in environments or ()]
+            records = [by_name(source, name) for name in environments or ()]
         if not records:
             raise BadRequest(f"{archive} holds no environments")
         rows = []
         with Registry(repository) as remote:
             for record in records:
-                fetch_image(there, record.image)
-                pushed = remote.push(there.images, record.image, record.folder, progress=progress)
+                fetch_image(source, record.image)
+                pushed = remote.push(source.images, record.image, record.folder, progress=progress)
                 rows.append(
                     {
                         "environment": record.folder,
@@ -81,7 +80,7 @@ def command(
         for row in rows:
             out.print(
                 f"[bold green]pushed[/bold green] {row['tag']}: {row['sent']} blobs sent"
-                f" ({size(int(row['bytes']))}), {row['already_there']} were there"  # type: ignore[call-overload]
+                f" ({size(int(row['bytes']))}), the registry had {row['already_there']}"  # type: ignore[call-overload]
             )
             out.print(f"  by digest: {row['image']}")
         return 0

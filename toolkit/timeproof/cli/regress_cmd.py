@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from timeproof.regression.reports.registry import Target
 
 NAME = "regress"
-HELP = "Run old models in other environments, and say which upgrade breaks which model."
+HELP = "Run old models in other environments, and report which upgrade breaks which model."
 EXAMPLES = """\
 timeproof regress                                        every artifact in every environment
 
@@ -66,37 +66,35 @@ def command(
         typer.Option(
             "--env",
             "-e",
-            help="A folder with a conda-lock.yml, a folder of such, or a name in the archive; several."
-            " By default all of the archive's and those in lockfiles/.",
+            help="A folder with a conda-lock.yml, a folder of such folders, or an environment of the archive."
+            " Repeatable. By default all of the archive's and all in lockfiles/.",
         ),
     ] = None,
     artifact: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these: grid-size-N/FRAMEWORK/vN, without the version the newest; or a pattern with *."
+            help="Only these: grid-size-N/FRAMEWORK/vN, without /vN the newest version; or a pattern with *."
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done, and do nothing.")] = False,
-    out: Annotated[Path, typer.Option(help="Where the reports and the journal go.")] = _OUT,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan, and run nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the reports and the journal.")] = _OUT,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep every finished cell; run only what is missing.")
+        bool, typer.Option("--resume", help="Keep every finished cell, and run only the missing ones.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Begin anew, also where an interrupted run lies.")
+        bool, typer.Option("--again", help="Start anew, even where the folder holds an interrupted run.")
     ] = False,
     baseline: Annotated[
         Path | None, typer.Option(help="Compare with this baseline.json, or an earlier report.json.")
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write what was found into the baseline.")
+        bool, typer.Option("--update-baseline", help="Write this run's verdicts into the baseline.")
     ] = False,
     fail_on: Annotated[
         str | None,
-        typer.Option(
-            help="The verdict from which on a cell fails that nothing was promised of; drift by default."
-        ),
+        typer.Option(help="A cell without a promise fails at this verdict or a worse one; by default drift."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Containers side by side.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many containers run at once.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="MiB for one container.")] = None,
     scheduler: Annotated[
@@ -111,7 +109,10 @@ def command(
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="No witness makes good for a native answer on another CPU.")
+        bool,
+        typer.Option(
+            "--strict", help="Judge by the native outputs only, also on another CPU; ignore witnesses."
+        ),
     ] = False,
     registry: RegistryOption = "",
     engine: EngineOption = None,
@@ -128,7 +129,7 @@ def command(
         from timeproof.store.remote.mirror import open_archive
 
         if resume and again:
-            raise BadRequest("--resume and --again were both given", advice="give one of them")
+            raise BadRequest("--resume and --again exclude each other", advice="give one of them")
         limit = check_fail_on(fail_on) if fail_on is not None else None
         targets = _targets(report, out, json)
         before = _read_baseline(baseline, update_baseline)
@@ -156,13 +157,13 @@ def command(
 
 
 def _targets(words: list[str] | None, out: Path, json: bool) -> list[Target]:
-    """Where the reports go: those that are named, or by default one of each form in `out`."""
+    """The targets of the reports: the named ones, or by default one of each form in `out`."""
     from timeproof.regression.reports.registry import takes_stdout, targets_of
     from timeproof.regression.reports.writing import targets_by_default
 
     targets = targets_of(words, out) if words else targets_by_default(out)
     if json and takes_stdout(targets):
-        raise BadRequest("--json and a report to stdout were both given", advice="give one of them")
+        raise BadRequest("--json and a report to stdout exclude each other", advice="give one of them")
     return targets
 
 
@@ -187,7 +188,7 @@ def _show_report(report: Report, written: Sequence[Path], json: bool, *, quiet: 
 
 
 def _is_unknown(report: Report) -> bool:
-    """Whether something was found that no baseline can accept."""
+    """Whether a cell has a verdict that no baseline can accept."""
     from timeproof.replaying.policy import NEVER_ACCEPTED
 
     return any(c.verdict in NEVER_ACCEPTED for c in report.cells)
@@ -207,7 +208,7 @@ def _read_baseline(path: Path | None, updating: bool) -> Baseline | None:
 
 
 def _update_baseline(path: Path | None, before: Baseline | None, report: Report) -> Path:
-    """Write what was found into the baseline; give its path."""
+    """Write the report's verdicts into the baseline, and return its path."""
     from timeproof.base import atomic
     from timeproof.regression.baseline import Baseline, updated
 

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from timeproof.store.layout import Archive, Ref
 
 NAME = "replay"
-HELP = "Run artifacts again in their own container, without a network, and compare bit for bit."
+HELP = "Run artifacts again in their own environment, without a network, and compare the outputs bit for bit."
 EXAMPLES = """\
 timeproof replay grid-size-8/pytorch/v1
 
 timeproof replay grid-size-8/xgboost          the newest version
 
-timeproof replay --all --image rebuild        insists on rebuilding each image to the same digest
+timeproof replay --all --image rebuild        rebuilds each image, to the same digest
 
 timeproof replay --all --registry registry.example.org/models     pulls images by digest
 
@@ -39,7 +39,7 @@ timeproof replay --all --allow rounding --json
 
 timeproof replay --all --engine none          without Docker, from the stored copy of the image
 
-timeproof replay --all --explain              tries what differs in further ways
+timeproof replay --all --explain              runs what differs in other ways too
 
 timeproof replay --all --report junit:replay.xml --report html:replay.html
 """
@@ -47,19 +47,19 @@ timeproof replay --all --report junit:replay.xml --report html:replay.html
 
 def command(
     refs: Annotated[
-        list[str] | None, typer.Argument(help="grid-size-N/FRAMEWORK/vN …; without /vN the newest.")
+        list[str] | None, typer.Argument(help="grid-size-N/FRAMEWORK/vN; without /vN the newest version.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every artifact of the archive.")] = False,
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     image: Annotated[
         str,
         typer.Option(
-            help="auto: the engine's, else pulled from --registry, else rebuilt, else the stored copy;"
-            " ready: the same, and builds nothing; registry, rebuild, stored insist."
+            help="auto: the engine's image, else pull it from --registry, else rebuild it, else load the"
+            " stored copy; ready: the same, but never rebuild; registry, rebuild, stored: that source only."
         ),
     ] = "auto",
     registry: RegistryOption = "",
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="A rebuild runs every step again.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step of a rebuild again.")] = False,
     allow: Annotated[
         str,
         typer.Option(
@@ -67,17 +67,18 @@ def command(
         ),
     ] = "identical",
     strict: Annotated[
-        bool, typer.Option("--strict", help="No witness makes good for a native answer on another CPU.")
+        bool,
+        typer.Option(
+            "--strict", help="Judge by the native outputs only, also on another CPU; ignore witnesses."
+        ),
     ] = False,
     tries: Annotated[
         bool,
         typer.Option(
-            "--explain", help="Run what differs natively, portably and emulated, too: what restores it?"
+            "--explain", help="Run what differs natively, portably and emulated too, to see what restores it."
         ),
     ] = False,
-    profile: Annotated[
-        str | None, typer.Option(help="Other numeric settings than the recorded ones.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Use another profile than the recorded one.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one artifact.")] = None,
     memory: Annotated[int | None, typer.Option(min=64, help="MiB for the container.")] = None,
     engine: EngineOption = None,
@@ -98,7 +99,7 @@ def command(
         allowed = check_allowed(allow)
         targets = targets_of(report or (), Path())
         if json and takes_stdout(targets):
-            raise BadRequest("--json and a report to stdout were both given", advice="give one of them")
+            raise BadRequest("--json and a report to stdout exclude each other", advice="give one of them")
         if bool(refs) == all_:
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
         source = open_archive(archive, progress=progress)
@@ -121,7 +122,7 @@ def command(
         if json:
             print_json({**result.to_json(), "allow": allow, "strict": strict, "passed": passed})
         elif not takes_stdout(targets):
-            from timeproof.cli.render.tables import replay_table
+            from timeproof.cli.render.replays import replay_table
 
             replay_table(result, allowed, strict=strict)
         return result.exit_code or (0 if passed else 1)
@@ -130,7 +131,7 @@ def command(
 
 
 def _chosen(source: Archive, names: Sequence[str], archive: Path) -> list[Ref]:
-    """The artifacts that are named, or all of them where none is. Raises NotFound / BadRequest."""
+    """The named artifacts, or all of them where none is named. Raises NotFound / BadRequest."""
     source.require()
     refs = [source.locate(name) for name in names] or list(source.refs())
     if not refs:

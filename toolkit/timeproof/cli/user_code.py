@@ -1,4 +1,4 @@
-"""The user's own code and files, as `timeproof archive` is given them: functions, and arrays in files."""
+"""Load the user's own code and files for `timeproof archive`: functions, and arrays in files."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from timeproof.errors import BadRequest, NotArchivable, NotFound, NotImportable, TimeproofError
 
 _FUNCTION = "model_and_inputs"
-_OURS = (__file__, importlib.__file__, "<frozen importlib")
+_PROGRAM = (__file__, importlib.__file__, "<frozen importlib")
 
 
 def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]:
-    """The model, its inputs, and whatever else the user's function returns by name."""
+    """Return the model, its inputs, and the other values that the user's function returns by name."""
     place, colon, function = target.partition(":")
     path = Path(place)
     if path.suffix == ".py" or (colon and not path.exists()):
         if inputs is not None:
-            raise BadRequest("--inputs goes with a model file", advice=f"{target} returns its own inputs")
+            raise BadRequest(
+                "--inputs goes with a model file only", advice=f"{target} returns its own inputs"
+            )
         return _call(path, place, function or _FUNCTION)
     path = Path(target)
     if not path.exists():
@@ -47,11 +50,12 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
 
 
 @contextmanager
-def _their_code(what: str, *, absent: bool = True) -> Iterator[None]:
-    """Tell what the user's own code raises with its own traceback, without our frames.
+def _users_code(action: str, *, absent: bool = True) -> Iterator[None]:
+    """Report an error of the user's own code with its traceback, without this program's frames.
 
     Args:
-        absent: let ModuleNotFoundError pass where it comes from the import itself.
+        action: what the code was doing, for messages.
+        absent: let a ModuleNotFoundError of the import itself pass.
     """
     try:
         yield
@@ -59,56 +63,59 @@ def _their_code(what: str, *, absent: bool = True) -> Iterator[None]:
         raise
     except Exception as error:
         trace = error.__traceback__
-        while trace and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        while trace and trace.tb_frame.f_code.co_filename.startswith(_PROGRAM):
             trace = trace.tb_next
         if absent and trace is None and isinstance(error, ModuleNotFoundError):
             raise
         traceback.print_exception(type(error), error, trace)
         raise NotArchivable(
-            f"{what} raised {type(error).__name__}: {error}",
-            advice="its traceback stands above; nothing was archived",
+            f"{action} raised {type(error).__name__}: {error}",
+            advice="the traceback is above; nothing was archived",
         ) from error
 
 
 def _call(path: Path, place: str, function: str) -> tuple[Any, Any, Mapping[str, Any]]:
-    if path.suffix == ".py":
-        if not path.is_file():
-            raise NotFound(f"there is no file {path}")
-        name = path.stem
-        sys.path.insert(0, str(path.resolve().parent))
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None or not name.isidentifier():
-            raise BadRequest(f"{path} can't be imported", advice="its name must be a Python identifier")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        with _their_code(f"importing {path}"):
-            spec.loader.exec_module(module)
-    else:
-        if not all(part.isidentifier() for part in place.split(".")):
-            raise BadRequest(f"{place!r} is not a module's name", advice="give FILE.py or MODULE:FUNCTION")
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            with _their_code(f"importing {place}"):
-                module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise NotFound(f"there is no module {place}") from error
-    made = getattr(module, function, None)
-    if not callable(made):
+    module = _import_file(path) if path.suffix == ".py" else _import_module(place)
+    model_function = getattr(module, function, None)
+    if not callable(model_function):
         raise NotFound(
             f"{place} has no function {function}()",
-            advice=f"write {place}:FUNCTION; it returns (model, inputs), or a dict with both",
+            advice=f"name one: {place}:FUNCTION; it returns (model, inputs), or a dict with both",
         )
-    with _their_code(f"{place}:{function}()", absent=False):
-        value = made()
+    with _users_code(f"{place}:{function}()", absent=False):
+        value = model_function()
     if isinstance(value, Mapping) and {"model", "inputs"} <= set(value):
-        return (
-            value["model"],
-            value["inputs"],
-            {k: v for k, v in value.items() if k not in {"model", "inputs"}},
-        )
+        extras = {k: v for k, v in value.items() if k not in {"model", "inputs"}}
+        return value["model"], value["inputs"], extras
     if isinstance(value, tuple) and len(value) == 2:
         return value[0], value[1], {}
     raise BadRequest(f"{function}() returns neither (model, inputs) nor a dict with both")
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    name = path.stem
+    sys.path.insert(0, str(path.resolve().parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not name.isidentifier():
+        raise BadRequest(f"{path} can't be imported", advice="its name must be a Python identifier")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with _users_code(f"importing {path}"):
+        spec.loader.exec_module(module)
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise BadRequest(f"{name!r} is not the name of a module", advice="give FILE.py or MODULE:FUNCTION")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        with _users_code(f"importing {name}"):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise NotFound(f"there is no module {name}") from error
 
 
 def read_arrays(path: Path) -> Any:
@@ -139,5 +146,7 @@ def _read_numpy(path: Path) -> Any:
         with path.open("rb") as stream:
             loaded = np.load(stream, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # whatever NumPy, zipfile and zlib end in; an EOFError would abort typer
+    except (
+        Exception
+    ) as error:  # NumPy and its decompressors raise many classes; an EOFError would make typer abort
         raise BadRequest(f"{path} can't be read as .npy or .npz: {error}") from error

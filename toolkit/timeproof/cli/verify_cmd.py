@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +14,7 @@ from timeproof.cli.console import (
     ArchiveOption,
     JsonOption,
     TerminalProgress,
+    open_existing,
     out,
     print_json,
     run_command,
@@ -19,8 +22,11 @@ from timeproof.cli.console import (
 )
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
+if TYPE_CHECKING:
+    from timeproof.store.verify import Report
+
 NAME = "verify"
-HELP = "Check every byte of the archive, and tell all findings in one run. Loads nothing."
+HELP = "Check every byte of the archive, and report all findings in one run. Loads no model."
 EXAMPLES = """\
 timeproof verify                            the whole archive: artifacts, environments, packages, images
 
@@ -29,20 +35,13 @@ timeproof verify grid-size-8/pytorch/v1     one artifact's own files
 
 
 def command(
-    refs: Annotated[list[str] | None, typer.Argument(help="Only these artifacts' own files.")] = None,
+    refs: Annotated[list[str] | None, typer.Argument(help="Check only the files of these artifacts.")] = None,
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.store.remote.mirror import open_archive
-        from timeproof.store.verify import verify
-
-        there = open_archive(archive, progress=progress)
-        there.require()
         begun = time.monotonic()
-        chosen = [there.locate(r) for r in refs] if refs else None
-        with there.whole(chosen, progress) as every:
-            report = verify(every, chosen, progress=progress)
+        report = _verify(archive, refs or (), progress)
         took = time.monotonic() - begun
         progress.close()
         if json:
@@ -57,22 +56,36 @@ def command(
                     "leftovers": report.leftovers,
                 }
             )
-            return 0 if report.ok else 3
-        for finding in report.findings:
-            out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
-        if report.leftovers:
-            out.print(
-                f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, harmless: of interrupted writers,"
-                " which the next writer removes, or packages and images that no environment names yet"
-            )
-        told = (
-            f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"
-            f" {size(report.bytes)} in {took:.1f} s"
-        )
-        if report.ok:
-            out.print(f"[bold green]every byte is as recorded[/bold green]: {told}")
-            return 0
-        out.print(f"[bold red]{len(report.findings)} findings[/bold red] in {told}")
-        return 3
+        else:
+            _print(report, took)
+        return 0 if report.ok else 3
 
     run_command(json, work)
+
+
+def _verify(place: Path, names: Sequence[str], progress: TerminalProgress) -> Report:
+    """Verify the whole archive, or the named artifacts. Findings name the archive's own address."""
+    from timeproof.store.verify import verify
+
+    source = open_existing(place, progress)
+    refs = [source.locate(name) for name in names] or None
+    with source.whole(refs, progress) as copy:
+        return verify(copy, refs, progress=progress)
+
+
+def _print(report: Report, seconds: float) -> None:
+    for finding in report.findings:
+        out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
+    if report.leftovers:
+        out.print(
+            f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, which do no harm: files of interrupted"
+            " writers (the next writer removes them), or packages and images that no environment names yet"
+        )
+    totals = (
+        f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"
+        f" {size(report.bytes)} in {seconds:.1f} s"
+    )
+    if report.ok:
+        out.print(f"[bold green]every byte is as recorded[/bold green]: {totals}")
+    else:
+        out.print(f"[bold red]{len(report.findings)} findings[/bold red] in {totals}")

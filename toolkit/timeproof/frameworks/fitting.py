@@ -1,4 +1,4 @@
-"""Arrays that somebody hands over, in the dtypes of their model: only where no value is lost. No IO here."""
+"""Convert a user's arrays to the dtypes of their model, only where no value is lost. No IO here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from timeproof.store.reference import Array
 _NUMBERS = frozenset("biufc")
 
 
-def exact(array: Array, dtype: str) -> Array | None:
-    """Give `array` in that dtype; None where a value would be another one."""
+def cast_exactly(array: Array, dtype: str) -> Array | None:
+    """Return `array` in that dtype; None where a value would change."""
     wanted = np.dtype(dtype)
     if array.dtype == wanted:
         return array
@@ -25,14 +25,14 @@ def exact(array: Array, dtype: str) -> Array | None:
 
 
 def fit_input(name: str, array: Array, dtype: str) -> tuple[Array, tuple[str, ...]]:
-    """Give an input in the dtype that the model takes, and a note where that is another one.
+    """Return an input in the dtype that the model takes, and a note where the dtype changed.
 
-    Raises BadData where values would be lost: which values the answers belong to, only their author knows.
+    Raises BadData where values would be lost: only the author knows which values the answers belong to.
     """
     if array.dtype == np.dtype(dtype):
         return array, ()
     wanted = np.dtype(dtype)
-    if (cast := exact(array, dtype)) is None:
+    if (cast := cast_exactly(array, dtype)) is None:
         raise BadData(
             f"{name}: the array is {array.dtype}, the model takes {wanted}, and not all of its values are"
             f" {wanted} numbers; give the array as the model took it: .astype(np.{wanted})"
@@ -41,13 +41,13 @@ def fit_input(name: str, array: Array, dtype: str) -> tuple[Array, tuple[str, ..
 
 
 def fit_answer(name: str, array: Array, dtype: str) -> tuple[Array, tuple[str, ...]]:
-    """Give an answer in the dtype that the model gives; as it is, with a note, where values would be lost."""
+    """Return an answer in the model's dtype; unchanged, with a note, where values would be lost."""
     wanted = np.dtype(dtype)
     if array.dtype == wanted:
         return array, ()
-    if (cast := exact(array, dtype)) is not None:
+    if (cast := cast_exactly(array, dtype)) is not None:
         return cast, (f"the answer {name} is kept as {wanted}, not {array.dtype}: every value is the same",)
     return array, (
-        f"the answer {name} is {array.dtype}, and the model gives {wanted}, which does not hold all of its"
-        " values: it is graded by value, and never identical",
+        f"the answer {name} is {array.dtype}, and the model gives {wanted}, which cannot hold all of its"
+        " values: it is graded by value, and its verdict is never identical",
     )

@@ -1,12 +1,11 @@
-"""Importing: a third party's models and answers become artifacts. Nothing runs, and nothing is sealed."""
+"""Import: a third party's models and answers become artifacts. Nothing runs, and nothing is sealed."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
 
 from timeproof.base.clock import utc_now
 from timeproof.base.progress import SILENT, Progress
@@ -15,12 +14,13 @@ from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.base import Saved
 from timeproof.frameworks.choose import spec_for_file
 from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, importer_of
+from timeproof.frameworks.options import GraphOptimization
 from timeproof.frameworks.registry import require_spec, specs
 from timeproof.images.build import locate_environment
 from timeproof.importing.model_files import entries_of
 from timeproof.replaying.scores import marked, scores_of
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
-from timeproof.runs.profiles import profile_named
+from timeproof.runs.profiles import profile_for
 from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
@@ -45,30 +45,30 @@ class Request:
     source: Path
     grid_size: object
     environment: str | Path
-    inputs: Path | None = None  # with a model file: .npy, .npz, .csv or .tsv, as are the answers
+    inputs: Path | None = None  # with a model file, as `expected`: .npy, .npz, .csv or .tsv
     expected: Path | None = None
-    trees: int | None = None  # of models of trees: the boosting rounds that gave the answers
+    trees: int | None = None  # for XGBoost and LightGBM: the boosting rounds that gave the answers
     scores: Sequence[str] = ()  # names of answers that hold class scores
-    origin: str = ""  # what the metadata says that it comes from; the source's own name by default
+    origin: str = ""  # the origin that the metadata records; by default the source's own name
     profile: str = "portable"
-    graph_optimization: Literal["disable", "basic", "extended", "all"] = "basic"
+    graph_optimization: GraphOptimization = "basic"
     tags: Mapping[str, str] = field(default_factory=dict)
     skip_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was published; what was there already, the same; and what was left out, with the reason."""
+    """What was published, what the archive had already (`there`), and what was left out, with reasons."""
 
     refs: tuple[Ref, ...]
     there: tuple[Ref, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()  # what was done to the arrays that were handed over
+    notes: tuple[str, ...] = ()  # changes of the dtypes of the user's arrays
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One artifact to be: what to write, and what it is called."""
+    """One case that becomes an artifact: its name, its tags, and the function that copies its files."""
 
     name: str
     tags: Mapping[str, str]
@@ -80,11 +80,11 @@ def import_models(
 ) -> Imported:
     """Publish a model file, or every case of a tree, with the third party's own answers as reference.
 
-    What is there already, the same to the byte, is not imported again: after an interruption the same
-    request brings the rest.
+    An artifact that the archive holds already, the same to the byte, is not imported again: after an
+    interruption the same request imports the rest.
 
     Args:
-        connect: gives the engine, which is asked for only where the environment is not there yet.
+        connect: returns the engine; called only where the environment is not in the archive yet.
 
     Raises:
         BadGridSize / BadRequest / NotImportable: nothing was published.
@@ -93,23 +93,27 @@ def import_models(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    profile = profile_named(request.profile)
     framework, items = _items(request)
+    spec = require_spec(framework)
+    profile = profile_for(request.profile, spec.profile)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    tag = require_spec(framework).tag
-    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
-        done = _fill(archive, draft, items, request, environment, profile, progress)
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=spec.tag) as draft:
+        filling = _Filling(archive, draft, request, environment, profile)
+        for item in items:
+            progress.detail(item.name)
+            filling.add(item)
+        imported = filling.finish()
         progress.step("Publishing")
-        return replace(done, refs=tuple(draft.publish()))
+        return replace(imported, refs=tuple(draft.publish()))
 
 
 def _environment(
-    archive: Archive, named: str | Path, connect: Callable[[], Engine], progress: Progress
+    archive: Archive, name: str | Path, connect: Callable[[], Engine], progress: Progress
 ) -> EnvironmentRecord:
-    folder = Path(named)
+    folder = Path(name)
     if not folder.is_dir():
-        return by_name(archive, str(named))
+        return by_name(archive, str(name))
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     if record := locate_environment(archive, folder.name, lock):
@@ -123,7 +127,7 @@ def _items(request: Request) -> tuple[str, list[_Item]]:
         return _cases(request)
     if request.inputs is None or request.expected is None:
         raise BadRequest(
-            f"{request.source} is no folder of cases, so its inputs and its answers are needed",
+            f"{request.source} is not a folder of cases, so its inputs and its answers are needed",
             advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
         )
     spec = spec_for_file(request.source)
@@ -155,101 +159,121 @@ def _saver(case: ModelCase, request: Request) -> Callable[[publish.Draft], tuple
     return lambda draft: case.save(draft.folder, draft.ref.tag, request.graph_optimization)
 
 
-def _fill(
-    archive: Archive,
-    draft: publish.Draft,
-    items: Iterable[_Item],
-    request: Request,
-    environment: EnvironmentRecord,
-    profile: ProfileRecord,
-    progress: Progress,
-) -> Imported:
-    before: dict[_Key, list[tuple[Ref, Metadata]]] = {}
-    for key, ref, metadata in _before(archive, draft.ref.grid_size, draft.ref.framework):
-        before.setdefault(key, []).append((ref, metadata))
-    existing: list[Ref] = []
-    problems: list[tuple[str, str]] = []
-    notes: list[str] = []
-    unseen = set(request.scores)
-    origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
-    python = versions_of(environment).get("python", "")
-    for item in items:
-        progress.detail(item.name)
+class _Filling:
+    """A batch that is being filled: what its cases share, and what became of each."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        draft: publish.Draft,
+        request: Request,
+        environment: EnvironmentRecord,
+        profile: ProfileRecord,
+    ) -> None:
+        self.draft, self.request, self.environment, self.profile = draft, request, environment, profile
+        self.origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
+        self.python = versions_of(environment).get("python", "")
+        self.earlier: dict[_Key, list[tuple[Ref, Metadata]]] = {}
+        for key, ref, metadata in _earlier_imports(archive, draft.ref.grid_size, draft.ref.framework):
+            self.earlier.setdefault(key, []).append((ref, metadata))
+        self.duplicates: list[Ref] = []
+        self.problems: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.unused_scores = set(request.scores)
+
+    def add(self, item: _Item) -> None:
+        """Add one case to the batch; what is wrong with it goes to `problems`."""
         try:
-            saved, answers = item.save(draft)
-            entries = [*entries_of(saved, draft.folder), _reference(draft, answers)]
-            tags = {**{k: str(v) for k, v in request.tags.items()}, **item.tags}
-            named = [name for name in request.scores if name in answers.outputs.arrays]
-            unseen.difference_update(named)
-            scores = marked(named, answers.outputs.arrays, saved.scores)
-            notes += answers.notes
-            key = _key(entries, tags, environment.lock_sha256, dict(saved.options))
-            alike = [ref for ref, metadata in before.get(key, ()) if _marks(metadata).issuperset(named)]
-            if alike:
-                existing.append(alike[0])
-                draft.discard()
-                continue
-            draft.add(
-                Metadata(
-                    schema=1,
-                    created=utc_now(),
-                    grid_size=draft.ref.grid_size,
-                    version=draft.ref.version,
-                    framework=Framework(
-                        name=draft.ref.framework,
-                        version=None,
-                        python=python,
-                        **require_spec(draft.ref.framework).described(),
-                    ),
-                    model=Model(
-                        file=saved.model,
-                        module=None,
-                        qualname=None,
-                        init_args={},
-                        options=dict(saved.options),
-                        source=[],
-                        signature=dict(saved.signature),
-                    ),
-                    files=entries,
-                    inputs=reference.specs_of("input", answers.inputs.arrays, answers.inputs.elements),
-                    outputs=reference.specs_of(
-                        "output", answers.outputs.arrays, answers.outputs.elements, scores
-                    ),
-                    copies=[],
-                    environment=EnvironmentRef(
-                        name=environment.folder,
-                        lock_sha256=environment.lock_sha256,
-                        image=environment.image,
-                    ),
-                    profile=profile,
-                    training=None,
-                    machine=Machine(),
-                    seal=SealFacts(),
-                    tags=tags,
-                    notes=[*answers.notes, *saved.notes],
-                    kept=list(saved.kept),
-                    reference=origin,
-                )
-            )
+            saved, answers = item.save(self.draft)
+            entries = [*entries_of(saved, self.draft.folder), _write_reference(self.draft, answers)]
+            scores = [name for name in self.request.scores if name in answers.outputs.arrays]
+            self.unused_scores.difference_update(scores)
+            self.notes += answers.notes
+            metadata = self._metadata(item, saved, answers, entries, scores)
+            duplicate = self._duplicate(metadata, scores)
+            if duplicate is not None:
+                self.duplicates.append(duplicate)
+                self.draft.discard()
+            else:
+                self.draft.add(metadata)
         except (BadData, BadModel, BadArchive) as error:
-            problems.append((item.name, str(error)))
-            draft.discard()
-    if problems and not (request.skip_bad and (draft.count or existing)):
-        raise NotImportable(request.source, [f"{name}: {why}" for name, why in problems])
-    if unseen and not problems:
-        raise BadRequest(
-            f"--scores {min(unseen)}: no answer that is imported has this name",
-            advice="name the answers as the reference names them",
+            self.problems.append((item.name, str(error)))
+            self.draft.discard()
+
+    def _duplicate(self, metadata: Metadata, scores: Sequence[str]) -> Ref | None:
+        """The artifact that was imported before, is the same, and has at least these scores marked."""
+        for ref, earlier in self.earlier.get(_key(metadata), ()):
+            if _marked_scores(earlier).issuperset(scores):
+                return ref
+        return None
+
+    def _metadata(
+        self,
+        item: _Item,
+        saved: Saved,
+        answers: KnownAnswers,
+        entries: list[FileEntry],
+        scores: Sequence[str],
+    ) -> Metadata:
+        inputs, outputs, environment = answers.inputs, answers.outputs, self.environment
+        return Metadata(
+            schema=1,
+            created=utc_now(),
+            grid_size=self.draft.ref.grid_size,
+            version=self.draft.ref.version,
+            framework=Framework(
+                name=self.draft.ref.framework,
+                version=None,
+                python=self.python,
+                **require_spec(self.draft.ref.framework).described(),
+            ),
+            model=Model(
+                file=saved.model,
+                module=None,
+                qualname=None,
+                init_args={},
+                options=dict(saved.options),
+                source=[],
+                signature=dict(saved.signature),
+            ),
+            files=entries,
+            inputs=reference.specs_of("input", inputs.arrays, inputs.elements),
+            outputs=reference.specs_of(
+                "output", outputs.arrays, outputs.elements, marked(scores, outputs.arrays, saved.scores)
+            ),
+            copies=[],
+            environment=EnvironmentRef(
+                name=environment.folder, lock_sha256=environment.lock_sha256, image=environment.image
+            ),
+            profile=self.profile,
+            training=None,
+            machine=Machine(),
+            seal=SealFacts(),
+            tags={**{k: str(v) for k, v in self.request.tags.items()}, **item.tags},
+            notes=[*answers.notes, *saved.notes],
+            kept=list(saved.kept),
+            reference=self.origin,
         )
-    return Imported((), tuple(existing), tuple(problems), tuple(dict.fromkeys(notes)))
+
+    def finish(self) -> Imported:
+        """Report what became of the cases, before any is published. Raises NotImportable and BadRequest."""
+        request, problems = self.request, self.problems
+        if problems and not (request.skip_bad and (self.draft.count or self.duplicates)):
+            raise NotImportable(request.source, [f"{name}: {reason}" for name, reason in problems])
+        if self.unused_scores and not problems:
+            raise BadRequest(
+                f"--scores {min(self.unused_scores)}: no imported answer has this name",
+                advice="name the answers as the reference names them",
+            )
+        return Imported((), tuple(self.duplicates), tuple(problems), tuple(dict.fromkeys(self.notes)))
 
 
-def _marks(metadata: Metadata) -> set[str]:
+def _marked_scores(metadata: Metadata) -> set[str]:
     """The outputs that an artifact has marked as class scores."""
     return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
 
 
-def _reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
+def _write_reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
     stream = io.BytesIO()
     reference.write(stream, input=answers.inputs.arrays, output=answers.outputs.arrays)
     return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
@@ -258,20 +282,24 @@ def _reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
 _Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]
 
 
-def _key(files: Iterable[FileEntry], tags: Mapping[str, str], lock: str, options: Mapping[str, Any]) -> _Key:
-    """What makes an import the same as another: bytes, tags, environment, and what the loader is told."""
-    return frozenset((f.role, f.sha256) for f in files), frozenset(tags.items()), lock, repr(dict(options))
+def _key(metadata: Metadata) -> _Key:
+    """What two imports of the same case share: the files' bytes, tags, environment, the loader's options."""
+    return (
+        frozenset((f.role, f.sha256) for f in metadata.files),
+        frozenset(metadata.tags.items()),
+        metadata.environment.lock_sha256,
+        repr(dict(metadata.model.options)),
+    )
 
 
-def _before(archive: Archive, grid_size: int, framework: str) -> Iterator[tuple[_Key, Ref, Metadata]]:
-    """What was imported before."""
+def _earlier_imports(
+    archive: Archive, grid_size: int, framework: str
+) -> Iterator[tuple[_Key, Ref, Metadata]]:
     for version, tag in archive.tags(grid_size, framework).items():
         ref = Ref(grid_size, framework, version, tag)
         try:
             metadata = read_metadata(archive, ref)
-        except BadArchive:  # `verify` says so; here it is no one's double
+        except BadArchive:  # `verify` reports it; such an artifact is never a duplicate
             continue
         if metadata.reference.origin == "imported":
-            lock = metadata.environment.lock_sha256
-            key = _key(metadata.files, metadata.tags, lock, metadata.model.options)
-            yield key, ref, metadata
+            yield _key(metadata), ref, metadata

@@ -18,7 +18,7 @@ from timeproof.replaying.run_context import JudgedArtifact, RunContext
 from timeproof.replaying.witnesses import any_witness_is_open, ask_witnesses
 from timeproof.runs import image_provider
 from timeproof.runs.image_provider import Provided
-from timeproof.runs.parallel import Shares
+from timeproof.runs.parallel import ContainerGroups
 from timeproof.runs.probe_stream import Outcome
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.read import read_artifact, read_environment
@@ -125,7 +125,7 @@ class _Group:
 
     def replay(self, result: Result, choice: ImageChoice, done: OnReplayed) -> None:
         tasks = [task_of(self.archive, ref, metadata) for ref, metadata in self.members]
-        with Shares(tasks) as shares:
+        with ContainerGroups(tasks) as shares:
             altered = shares.take_altered()
             for ref, _ in self.members:
                 if (error := altered.get(str(ref))) is not None:
@@ -165,7 +165,7 @@ class _Group:
             result.notes.append(f"{self.name}: {_HOW[provided.source]}; {provided.note}")
         return provided
 
-    def run(self, shares: Shares, provided: Provided, done: OnReplayed) -> None:
+    def run(self, shares: ContainerGroups, provided: Provided, done: OnReplayed) -> None:
         """Run the members, and ask the witnesses of those whose answers are not settled."""
         members = {str(ref): (ref, metadata) for ref, metadata in self.members}
         unsettled: list[JudgedArtifact] = []

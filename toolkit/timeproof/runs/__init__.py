@@ -1,1 +1,1 @@
-"""Artifacts run in containers: the image and the folder they get, and what the probe says of them."""
+"""Run artifacts in containers: provide the image and the files, and read what the probe sends back."""

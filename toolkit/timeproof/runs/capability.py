@@ -1,6 +1,6 @@
-"""What a machine's CPU can promise of a replay. Facts in, findings out; nothing is read here.
+"""What a replay on a machine's CPU can be expected to give. Facts in, findings out; no IO here.
 
-The facts are those that the probe tells of its machine, and an artifact's metadata records.
+The facts are those that the probe reports of its machine and that an artifact's metadata records.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# In the order of their age: what the kernel calls them, what people do.
+# Oldest first: the kernel's name of an instruction set, and its common name.
 _SETS = (
     ("sse4_2", "SSE4.2"),
     ("avx", "AVX"),
@@ -24,50 +24,58 @@ _SETS = (
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One finding. `advice` says what to do where it is not `kept`."""
+    """One finding. `advice` says what to do where `holds` is False."""
 
     name: str
-    kept: bool
-    found: str
+    holds: bool
+    finding: str
     advice: str = ""
 
 
-def promises(machine: Mapping[str, Any]) -> list[Promise]:
-    """What answers may be expected to be the same here.
+def assess_machine(machine: Mapping[str, Any]) -> list[Promise]:
+    """Say which outputs can be expected to be the same on this machine.
 
     Args:
-        machine: `cpu`, `arch` and `flags`, as the probe tells them.
+        machine: `cpu`, `arch` and `flags`, as the probe reports them.
     """
     arch, cpu = str(machine.get("arch", "?")), str(machine.get("cpu", "?"))
     flags = set(machine.get("flags") or ())
     if arch not in {"x86_64", "amd64"}:
         return [
             Promise(
-                "CPU", False, f"{cpu} ({arch})", "images are linux/amd64: they run here only if emulated"
+                "CPU", False, f"{cpu} ({arch})", "images are linux/amd64: here they run only by emulation"
             ),
             Promise(
                 "portable profile",
                 False,
-                f"its kernels are x86-64 ones, and this is {arch}",
-                "an engine that emulates x86-64 has them; natively, expect float64 and emulated witnesses to"
-                " hold, and little else",
+                f"its kernels are for x86-64, and this machine is {arch}",
+                "an engine that emulates x86-64 can run them; natively, expect only float64 and emulated"
+                " witnesses to be identical",
             ),
         ]
-    known = [said for flag, said in _SETS if flag in flags]
+    sets = [title for flag, title in _SETS if flag in flags]
     if "sse4_2" not in flags:
-        advice = "NumPy 2.4 needs SSE4.2: an environment with it does not run here"
+        advice = "NumPy 2.4 needs SSE4.2: an environment with NumPy 2.4 does not run here"
         return [
             Promise("CPU", False, f"{cpu}, without SSE4.2", advice),
             Promise("portable profile", False, "its kernels need SSE4.1 and SSE4.2", advice),
         ]
-    found = Promise("CPU", True, f"{cpu} ({', '.join(known)})")
+    processor = Promise("CPU", True, f"{cpu} ({', '.join(sets)})")
     if "avx2" not in flags:
-        told = "its kernels are here, but for int8 in torch, whose need AVX2"
         return [
-            found,
+            processor,
             Promise(
-                "portable profile", False, told, "expect quantized torch models to crash or to differ here"
+                "portable profile",
+                False,
+                "this CPU runs its kernels, except torch's int8 kernels, which need AVX2",
+                "expect quantized torch models to crash or to differ here",
             ),
         ]
-    told = "its kernels are here: what was proved portable replays to the same bits"
-    return [found, Promise("portable profile", True, told)]
+    return [
+        processor,
+        Promise(
+            "portable profile",
+            True,
+            "this CPU runs its kernels: an artifact that was proved portable replays to the same bits",
+        ),
+    ]

@@ -1,12 +1,13 @@
-"""One container of the probe, from the host's side: a job in, each artifact's outcome out.
+"""Run the probe in one container: a job goes in, each artifact's outcome comes out.
 
-What comes back is heard by `outcome.Reader`, which believes none of it.
+`probe_stream.Reader` reads the container's output, and trusts none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from timeproof.base import atomic, strictjson
@@ -15,7 +16,7 @@ from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
 from timeproof.runs.private_folder import INSIDE, PrivateFolder
 from timeproof.runs.probe_stream import Outcome, ProbeRun, ProtocolViolation, Reader
-from timeproof.runs.task import Task as Task  # whoever runs the probe makes one
+from timeproof.runs.task import Task as Task  # callers of run_probe import it from here
 from timeproof.store.schema.v1 import ProfileRecord
 from timeproof_probe import wire
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from timeproof.runs.cpu_emulator import Simulated
 
 _NO_DIGEST = "0" * 64
-_LATER = 30.0  # seconds after which a probe ends by itself that its host has not ended
+_LATER = 30.0  # seconds after the container's time limit, when a probe that still runs ends by itself
 
 
 def run_probe(
@@ -40,16 +41,16 @@ def run_probe(
 ) -> ProbeRun:
     """Run every task in one fresh container of `image`, which sees a private folder and nothing else.
 
-    A crash, a refusal, a timeout of one artifact is its outcome, and the others go on. Where the
-    container itself ends early, the artifacts without a result are lost, timed out or out of memory. An
-    artifact whose files are not the recorded ones is `altered`, and nothing of it enters the container.
+    A crash, a refusal or a timeout of one artifact is that artifact's outcome; the others go on. Where the
+    container itself ends early, the artifacts without a result have crashed, timed out or run out of memory.
+    An artifact whose files are not the recorded ones is `altered`; none of its files enters the container.
 
     Args:
-        image: an id that the engine holds.
+        image: the id of an image that the engine holds.
         on_outcome: called as soon as an artifact is done, in the probe's order.
-        hello: filled with what the probe says of itself and its machine, before the first outcome.
-        simulated: the CPU on which the probe shall believe to run; it takes 5 to 90 times longer.
-        folder: the copies of the tasks' files, where they are made already; removed at the end.
+        hello: filled, before the first outcome, with the probe's facts of itself and its machine.
+        simulated: the CPU that the probe shall see; a run on it takes 5 to 90 times longer.
+        folder: copies of the tasks' files that were made before; removed at the end.
 
     Raises EngineLost / EngineFailed; NoSpace / StorageFailed where the files can't be copied.
     """
@@ -64,68 +65,77 @@ def run_probe(
             outcome = run.outcomes[id_]
             outcome.failure, outcome.reason, outcome.error = Verdict.altered, error.message, error
             on_outcome(outcome)
-        well = [t for t in tasks if t.id in private.handed]
-        if well:
-            _run_container(engine, image, well, profile, run, private, limits, on_outcome, simulated)
+        intact = [t for t in tasks if t.id in private.handed]
+        if intact:
+            container = _Container(engine, image, profile, limits, simulated, private)
+            container.run(intact, run, on_outcome)
     return run
 
 
-def _run_container(
-    engine: Engine,
-    image: str,
-    tasks: Sequence[Task],
-    profile: ProfileRecord,
-    run: ProbeRun,
-    private: PrivateFolder,
-    limits: Limits,
-    on_outcome: Callable[[Outcome], None],
-    simulated: Simulated | None,
-) -> None:
-    seconds = min(limits.container_seconds, 60.0 + limits.artifact_seconds * len(tasks))
-    job = private.path / "job.json"
-    with atomic.storage(job):
-        job.write_bytes(strictjson.dumps(_job(tasks, private, profile, limits, seconds + _LATER)))
-        job.chmod(0o644)
-    spec = RunSpec(
-        image=image,
-        argv=("/job/job.json",),
-        env=profile.variables,
-        mounts=(Mount(job, "/job/job.json"), Mount(private.path / "in", INSIDE)),
-        memory=limits.container_memory,
-        pids=limits.container_pids,
-        timeout=seconds,
-    )
-    if simulated is not None:
-        from timeproof.runs.cpu_emulator import emulated  # only a simulation needs it
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """A container to run: its image and bounds, and the private folder that it sees."""
 
-        spec = emulated(spec, simulated, private.path)
-    runners = {t.id: {"native", *(str(c["name"]) for c in t.copies)} for t in tasks}
-    reader = Reader(run, runners, limits, on_outcome)
-    distrust = ""
+    engine: Engine
+    image: str
+    profile: ProfileRecord
+    limits: Limits
+    simulated: Simulated | None
+    private: PrivateFolder
 
-    def consume(read: ReadExactly) -> None:
-        nonlocal distrust
-        try:
-            reader(read)
-        except (ProtocolViolation, wire.WireError) as error:
-            distrust = f"the container wrote what no probe writes: {error}"
+    def run(self, tasks: Sequence[Task], run: ProbeRun, on_outcome: Callable[[Outcome], None]) -> None:
+        """Run the tasks, whose files are in the private folder, and complete their outcomes in `run`."""
+        spec = self._spec(tasks)
+        runners = {t.id: {"native", *(str(c["name"]) for c in t.copies)} for t in tasks}
+        reader = Reader(run, runners, self.limits, on_outcome)
+        violation = ""
 
-    run.result = engine.run(spec, consume)
-    for task in tasks:
-        if task.id not in reader.finished:
-            _explain_missing(run.outcomes[task.id], run.result, distrust)
-            on_outcome(run.outcomes[task.id])
+        def consume(read: ReadExactly) -> None:
+            nonlocal violation
+            try:
+                reader(read)
+            except (ProtocolViolation, wire.WireError) as error:
+                violation = f"the container wrote what no probe writes: {error}"
+
+        run.result = self.engine.run(spec, consume)
+        for task in tasks:
+            if task.id not in reader.finished:
+                _explain_missing(run.outcomes[task.id], run.result, violation)
+                on_outcome(run.outcomes[task.id])
+
+    def _spec(self, tasks: Sequence[Task]) -> RunSpec:
+        limits, private = self.limits, self.private
+        seconds = min(limits.container_seconds, 60.0 + limits.artifact_seconds * len(tasks))
+        job = private.path / "job.json"
+        with atomic.storage(job):
+            job.write_bytes(strictjson.dumps(_job(tasks, private, self.profile, limits, seconds + _LATER)))
+            job.chmod(0o644)
+        spec = RunSpec(
+            image=self.image,
+            argv=("/job/job.json",),
+            env=self.profile.variables,
+            mounts=(Mount(job, "/job/job.json"), Mount(private.path / "in", INSIDE)),
+            memory=limits.container_memory,
+            pids=limits.container_pids,
+            timeout=seconds,
+        )
+        if self.simulated is None:
+            return spec
+        from timeproof.runs.cpu_emulator import emulate  # only a simulation needs it
+
+        return emulate(spec, self.simulated, private.path)
 
 
-def _explain_missing(outcome: Outcome, result: RunResult, distrust: str) -> None:
+def _explain_missing(outcome: Outcome, result: RunResult, violation: str) -> None:
+    """Give a reason for an artifact whose result never came."""
     outcome.outputs = {}
     outcome.log = result.log[-8192:]
     if result.timed_out:
         outcome.failure, outcome.reason = Verdict.timeout, "the container ran out of time and was killed"
     elif result.oom_killed:
         outcome.failure, outcome.reason = Verdict.out_of_memory, "the container ran out of memory"
-    elif distrust:
-        outcome.failure, outcome.reason = Verdict.crashed, distrust
+    elif violation:
+        outcome.failure, outcome.reason = Verdict.crashed, violation
     else:
         outcome.failure = Verdict.crashed
         outcome.reason = (
@@ -163,9 +173,10 @@ def _job(
 
 
 def _recorded(task: Task) -> dict[str, str] | None:
-    """The digests of the recorded outputs; never for code, which could try out what has them.
+    """The digests of the recorded outputs, but not for code that the archive contains or names.
 
-    It is told digests that nothing has: its file is saved again, whatever it answers.
+    Such code could search for bytes that have these digests. It gets digests that no bytes have, so the
+    model's file is always saved again.
     """
     if task.recorded is None:
         return None

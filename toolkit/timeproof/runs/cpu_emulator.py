@@ -1,8 +1,8 @@
-"""Simulated CPUs: the static qemu program, where it comes from, and a container run under it.
+"""Simulated CPUs: locate or fetch the static qemu program, and run a container under it.
 
-The image stays the recorded one: the program is mounted into the container, and is the first word of what
-runs there. It is known by its hash and kept in the package store, so a later replay needs no other copy.
-An archive's copy is never run outside a container.
+The image does not change: the program is mounted into the container, and the container's command begins with
+it. The package store keeps it under its hash, so a later replay needs no other copy. A copy from an archive
+never runs outside a container.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from timeproof.store.schema.v1 import EmulatorRecord, Metadata
 
 PROVED = ("Nehalem", "Haswell")  # the CPUs of a proof: without AVX, and with AVX2 and FMA
 WITNESS = "Nehalem"  # the CPU of an emulated witness
-SPARE = "Haswell"  # the same, for what does not run without AVX2: torch's int8 kernels
+SPARE = "Haswell"  # the CPU where an artifact needs AVX2, as torch's int8 kernels do
 INSIDE = "/qemu"
 FILE = "qemu-x86_64"
 
 ADVICE = (
-    "on Debian and Ubuntu it is fetched where apt's mirror answers; else set TIMEPROOF_QEMU to a static"
-    " qemu-x86_64 of version 10 or newer"
+    "on Debian and Ubuntu it is fetched from apt's mirror, if that answers; otherwise set TIMEPROOF_QEMU to a"
+    " static qemu-x86_64 of version 10 or newer"
 )
 _CPU = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _VERSION = re.compile(r"version (\d+)\.\S+.*")
-# 7.2 computes an LSTM wrong (by 0.6) on its Haswell, and is right on its Nehalem.
+# qemu 7.2 computes an LSTM wrong (by 0.6) on its Haswell, and correctly on its Nehalem.
 _OLDEST = 10
 _PT_INTERP = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
-    """A static qemu-x86_64 on this machine, known by its bytes."""
+    """A static qemu-x86_64 on this machine, with the record of its bytes."""
 
     path: Path
     record: EmulatorRecord
@@ -56,7 +56,7 @@ class Emulator:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A CPU that the probe shall believe to run on."""
+    """The CPU that the probe shall see."""
 
     emulator: Emulator
     cpu: str
@@ -65,12 +65,14 @@ class Simulated:
 def check_cpu(name: str) -> str:
     """Return `name` if it may be a CPU's name. Raises BadRequest."""
     if not _CPU.fullmatch(name):
-        raise BadRequest(f"{name!r} is no CPU's name", advice="such as Nehalem, Haswell or EPYC")
+        raise BadRequest(
+            f"{name!r} is not the name of a CPU", advice="give a name such as Nehalem, Haswell or EPYC"
+        )
     return name
 
 
 def slowed(limits: Limits) -> Limits:
-    """The same limits for a simulated CPU, which takes longer over everything."""
+    """Lengthen the time limits for a simulated CPU, which is slower."""
     return replace(
         limits,
         artifact_seconds=limits.artifact_seconds * limits.simulated_factor,
@@ -78,20 +80,20 @@ def slowed(limits: Limits) -> Limits:
     )
 
 
-def emulated(spec: RunSpec, simulated: Simulated, scratch: Path) -> RunSpec:
-    """The same container, its entry point run by the emulator.
+def emulate(spec: RunSpec, simulated: Simulated, scratch: Path) -> RunSpec:
+    """Let the emulator run the container's entry point.
 
     Args:
-        scratch: a folder for a copy of the emulator: files of the package store are not executable.
+        scratch: a folder for a copy of the emulator; files of the package store are not executable.
 
     Raises DigestMismatch where the emulator's bytes are not the recorded ones.
     """
-    told = simulated.emulator.record
+    record = simulated.emulator.record
     program = scratch / FILE
     with open(simulated.emulator.path, "rb", buffering=0) as source, open(program, "xb") as sink:
         digest, _ = Digest.of_stream(source, sink)
-    if digest.hex != told.sha256:
-        raise DigestMismatch(simulated.emulator.path, Digest(told.sha256), digest)
+    if digest.hex != record.sha256:
+        raise DigestMismatch(simulated.emulator.path, Digest(record.sha256), digest)
     program.chmod(0o755)
     return replace(
         spec,
@@ -101,57 +103,57 @@ def emulated(spec: RunSpec, simulated: Simulated, scratch: Path) -> RunSpec:
 
 
 def locate_or_fetch(progress: Progress = SILENT) -> Emulator:
-    """This machine's own emulator; where there is none, it is fetched from the apt mirror, once.
+    """Return this machine's own emulator; fetch it from the apt mirror, once, where there is none.
 
-    Looked for: `$TIMEPROOF_QEMU`, then what was fetched before, then what is installed.
+    The order: `$TIMEPROOF_QEMU`, then the one that was fetched before, then an installed one.
 
     Raises ToolMissing, saying what to do.
     """
     refused = []
-    for path in _places():
+    for path in _candidates():
         try:
-            return _examined(path)
+            return _examine(path)
         except (ToolFailed, ToolMissing) as error:
             refused.append(error.message)
             if os.environ.get("TIMEPROOF_QEMU"):
                 raise
     progress.step("Fetching qemu, once for this machine")
-    folder = _fetched()
+    folder = _fetch_folder()
     try:
         proc.run(["sh", image_file("qemu.sh"), folder], timeout=900.0, on_line=progress.detail)
     except ToolFailed as error:
-        said = "; ".join([*refused, error.tail.strip() or error.message])
-        raise ToolMissing("a static qemu-x86_64", advice=f"{ADVICE} ({said})") from error
-    return _examined(folder / FILE)
+        reasons = "; ".join([*refused, error.tail.strip() or error.message])
+        raise ToolMissing("a static qemu-x86_64", advice=f"{ADVICE} ({reasons})") from error
+    return _examine(folder / FILE)
 
 
 def locate() -> Emulator | None:
-    """This machine's own emulator, if it is at hand without fetching anything."""
-    for path in _places():
+    """Return this machine's own emulator; None where it would have to be fetched."""
+    for path in _candidates():
         try:
-            return _examined(path)
+            return _examine(path)
         except (ToolFailed, ToolMissing):
             continue
     return None
 
 
-def _fetched() -> Path:
+def _fetch_folder() -> Path:
     return cache_folder("qemu", platform.machine())
 
 
-def _places() -> list[Path]:
+def _candidates() -> list[Path]:
     if chosen := os.environ.get("TIMEPROOF_QEMU"):
         return [Path(chosen)]
     installed = (shutil.which(name) for name in ("qemu-x86_64-static", FILE))
-    return [p for p in (_fetched() / FILE, *(Path(i) for i in installed if i)) if p.is_file()]
+    return [p for p in (_fetch_folder() / FILE, *(Path(i) for i in installed if i)) if p.is_file()]
 
 
-def _examined(path: Path) -> Emulator:
-    """Ask a program of this machine for its version, and read its bytes once."""
+def _examine(path: Path) -> Emulator:
+    """Run a program of this machine to learn its version, and hash its bytes."""
     if not path.is_file():
         raise ToolMissing(str(path), advice=ADVICE)
-    told = proc.run([path, "--version"], timeout=60.0, advice=ADVICE)
-    first = told.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
+    result = proc.run([path, "--version"], timeout=60.0, advice=ADVICE)
+    first = result.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
     version = _VERSION.search(first)
     if "qemu-x86_64" not in first or version is None or int(version[1]) < _OLDEST:
         raise ToolMissing(
@@ -172,7 +174,7 @@ def _examined(path: Path) -> Emulator:
 
 
 def _is_static(path: Path) -> bool:
-    """Whether a 64-bit little-endian ELF asks for no loader: it starts in a container that holds nothing."""
+    """Whether a 64-bit little-endian ELF needs no loader, so that it starts in an empty container."""
     with open(path, "rb") as stream:
         header = stream.read(64)
         if len(header) < 64 or header[:6] != b"\x7fELF\x02\x01":
@@ -184,47 +186,47 @@ def _is_static(path: Path) -> bool:
     return _PT_INTERP not in kinds
 
 
-def keep(archive: Archive, emulator: Emulator) -> EmulatorRecord:
-    """Put the emulator into the archive's package store, and give what a document says of it."""
-    store, told = PackageStore(archive.packages), emulator.record
-    if not store.has(Digest(told.sha256), told.file):
-        store.add_file(emulator.path, told.file, expected=Digest(told.sha256))
-    return told
+def store_in_archive(archive: Archive, emulator: Emulator) -> EmulatorRecord:
+    """Put the emulator into the archive's package store, and return the record of it for the metadata."""
+    store, record = PackageStore(archive.packages), emulator.record
+    if not store.has(Digest(record.sha256), record.file):
+        store.add_file(emulator.path, record.file, expected=Digest(record.sha256))
+    return record
 
 
-def kept(archive: Archive, record: EmulatorRecord) -> Emulator:
-    """The emulator that the archive keeps, its bytes hashed.
+def read_from_archive(archive: Archive, record: EmulatorRecord) -> Emulator:
+    """Return the emulator that the archive holds, after hashing its bytes.
 
     Raises:
-        Missing / DigestMismatch / NotRegular: it is not there as recorded.
-        ToolMissing: it is a program of another architecture than this machine's.
+        Missing / DigestMismatch / NotRegular: its file is not the recorded one.
+        ToolMissing: it is a program for another architecture than this machine's.
     """
     if record.machine != platform.machine():
         raise ToolMissing(
             f"a qemu-x86_64 for {platform.machine()}",
-            advice=f"the archive keeps {record.version} for {record.machine}; {ADVICE}",
+            advice=f"the archive holds {record.version} for {record.machine}; {ADVICE}",
         )
     path = PackageStore(archive.packages).verified(Digest(record.sha256), record.file)
     return Emulator(path, record)
 
 
 def recorded_emulator(archive: Archive, metadata: Metadata, sha256: object = None) -> Emulator:
-    """The emulator that simulated CPUs for an artifact; this machine's own where that can't run here.
+    """Return the emulator that simulated CPUs for an artifact; this machine's own where that can't run here.
 
     Args:
-        sha256: which of them; the first where None.
+        sha256: the digest of one of the recorded emulators; None for the first.
 
     Raises:
-        BadArchive: its bytes are not there as recorded.
-        ToolMissing: none is at hand.
+        BadArchive: the archive's copy is not the recorded one.
+        ToolMissing: this machine has no emulator, and the archive has none for it.
     """
-    told = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
-    if told:
+    records = [e for e in metadata.emulators if sha256 in {None, e.sha256}]
+    if records:
         archive.fetch(emulator_claims(metadata))
         try:
-            return kept(archive, told[0])
+            return read_from_archive(archive, records[0])
         except ToolMissing:
             pass
-    if (own := locate()) is not None:
-        return own
+    if (emulator := locate()) is not None:
+        return emulator
     raise ToolMissing("a static qemu-x86_64", advice=ADVICE)

@@ -1,4 +1,4 @@
-"""Which environment an artifact is sealed in: captured, named, or made from a folder of `lockfiles/`."""
+"""Provide an artifact's environment: capture it, read it by name, or build it from a folder with a lock."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def from_lock_folder(
 ) -> EnvironmentRecord:
     """Fetch and build the environment of a folder with `environment.yml` and `conda-lock.yml`.
 
-    Raises LockFailed where there is no lock, and what fetching and building raise.
+    Raises LockFailed where there is no lock, and the errors of fetching and building.
     """
     check_name(folder.name)
     lock, yml = read_lock_folder(folder)
-    if there := locate_environment(archive, folder.name, lock):
-        return there
+    if record := locate_environment(archive, folder.name, lock):
+        return record
     progress.step(f"Fetching the packages of {folder.name}")
     fetch_packages(lock, PackageStore(archive.packages), progress, folder=folder)
     return build_environment(
@@ -43,17 +43,17 @@ def from_lock_folder(
 
 
 def read_lock_folder(folder: Path) -> tuple[Lock, str]:
-    """Read a lock, and the text of what was asked for. Raises LockFailed."""
+    """Read a folder's lock, and the text of its environment.yml. Raises LockFailed."""
     path = folder / "conda-lock.yml"
     if not path.is_file():
         raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
-    asked = folder / "environment.yml"
-    text = asked.read_text(encoding="utf-8") if asked.is_file() else ""
+    request = folder / "environment.yml"
+    text = request.read_text(encoding="utf-8") if request.is_file() else ""
     return read_lock(path.read_bytes(), path), text
 
 
 def by_name(archive: Archive, name: str) -> EnvironmentRecord:
-    """The environment of that folder name, or the newest of that name. Raises NotFound."""
+    """Read the environment of that folder name, or the newest of that name. Raises NotFound."""
     names = archive.environment_names()
     if name in names:
         return read_environment(archive, name)
@@ -61,7 +61,7 @@ def by_name(archive: Archive, name: str) -> EnvironmentRecord:
     if not same:
         raise NotFound(
             f"{archive.root} holds no environment {name!r}",
-            advice=f"it holds: {', '.join(names) or 'none yet'}; a folder of lockfiles/ works too",
+            advice=f"it holds: {', '.join(names) or 'none yet'}; you can also give a folder of lockfiles/",
         )
     return max(same, key=lambda r: r.created)
 
@@ -75,40 +75,47 @@ def captured(
     engine_version: str = "",
     progress: Progress = SILENT,
 ) -> EnvironmentRecord:
-    """The environment of an interpreter (this one by default), captured, locked, fetched and built.
+    """Capture, lock, fetch and build the environment of an interpreter (by default this one).
 
-    What was captured before and has not changed since (interpreter, every installed file's size and
-    mtime) is not captured again.
+    An environment that was captured before and has not changed since (interpreter, every installed file's
+    size and mtime) is not captured again.
     """
     target = python or Path(sys.executable)
     progress.step("Looking at the environment")
     mark = fingerprint.fingerprint(target)
-    known = fingerprint.known_capture(mark, name, without)
-    if known is not None:
-        for folder in archive.environment_names():
-            if folder.rpartition("-")[0] != name:
-                continue
-            try:
-                record = read_environment(archive, folder)
-                lock, _ = read_lock_folder(archive.environments / folder)
-            except (BadArchive, LockFailed):
-                continue
-            if record.lock_sha256 == known and holds_present_probe(lock):
-                return record
-    found = capture.capture(
+    if record := _captured_before(archive, name, fingerprint.known_capture(mark, name, without)):
+        return record
+    result = capture.capture(
         target, PackageStore(archive.packages), name=name, without=without, progress=progress
     )
     record = build_environment(
         archive,
-        found.lock,
-        found.environment_yml,
+        result.lock,
+        result.environment_yml,
         name,
-        left_out=found.left_out,
+        left_out=result.left_out,
         engine_version=engine_version,
         progress=progress,
     )
     fingerprint.remember_capture(mark, name, record.lock_sha256, without)
     return record
+
+
+def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> EnvironmentRecord | None:
+    """The archive's environment of that name with that lock and the present probe, where it has one."""
+    if lock_sha256 is None:
+        return None
+    for folder in archive.environment_names():
+        if folder.rpartition("-")[0] != name:
+            continue
+        try:
+            record = read_environment(archive, folder)
+            lock, _ = read_lock_folder(archive.environments / folder)
+        except (BadArchive, LockFailed):
+            continue
+        if record.lock_sha256 == lock_sha256 and holds_present_probe(lock):
+            return record
+    return None
 
 
 def choose(
@@ -120,13 +127,13 @@ def choose(
     engine_version: str = "",
     progress: Progress = SILENT,
 ) -> EnvironmentRecord:
-    """The environment that was asked for: None captures; a folder is a lock's; else a name."""
+    """Provide an environment: None captures one; a folder is one with a lock; anything else is a name."""
     if environment is None:
         return captured(
             archive, python=python, without=without, engine_version=engine_version, progress=progress
         )
     if python is not None:
-        raise BadRequest("an environment and an interpreter were both given", advice="give one of them")
+        raise BadRequest("an environment and an interpreter are both named", advice="name one of them")
     if Path(environment).is_dir():
         return from_lock_folder(
             archive, Path(environment).resolve(), engine_version=engine_version, progress=progress

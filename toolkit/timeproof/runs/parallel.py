@@ -1,8 +1,8 @@
-"""Which artifacts share a container, and which have one of their own; several run side by side.
+"""Divide artifacts among containers, and run several containers at once.
 
-An artifact that runs code of its own is alone: whatever that code does, no neighbour's answer is within its
-reach. The others share, in as many containers as pay for their start. What is asked of an artifact doesn't
-change: every container has the same bounds and the same profile.
+An artifact that runs code of its own gets a container of its own, so that this code cannot reach another
+artifact's outputs. The others share containers, as many as are worth their start. Every container has the
+same bounds and the same profile, so an artifact's job does not depend on the division.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.runs.task import Task
 from timeproof.store.schema.v1 import ProfileRecord
 
-_WORTH = 40  # artifacts from which on a further container pays for its own start
-_EACH = 2 * 2**30  # bytes of memory that one container of models is reckoned with
+_WORTH = 40  # artifacts that make one more container worth its start
+_EACH = 2 * 2**30  # bytes of memory that one container is expected to take
 _AHEAD = 64  # folders of copies that are made before the first container runs
-_COPIED = 4 * 2**30  # bytes of files: what one container's copies, or those made ahead, may take together
+_COPIED = 4 * 2**30  # bytes that the copies for one container may take, and the copies made ahead together
 
 
-class _Cancelled(Exception):
-    """Nobody waits for outcomes any more."""
+class _RunStopped(Exception):
+    """The run was stopped: no more outcomes are taken."""
 
 
 def side_by_side(cores: int, available: int) -> int:
-    """How many containers run at once, on so many cores and with so many bytes of free memory."""
+    """How many containers run at once on `cores` cores with `available` bytes of free memory."""
     return max(1, min(cores, available // _EACH))
 
 
@@ -50,28 +50,28 @@ def available_memory() -> int:
 
 
 def containers_for(tasks: int, cores: int | None = None) -> int:
-    """How many containers `tasks` artifacts that may share one are worth on this machine."""
-    there = cores if cores is not None else len(os.sched_getaffinity(0))
-    return max(1, min(there, tasks // _WORTH))
+    """How many containers are worth starting on this machine for `tasks` artifacts that may share one."""
+    count = cores if cores is not None else len(os.sched_getaffinity(0))
+    return max(1, min(count, tasks // _WORTH))
 
 
 def groups_of(tasks: Sequence[Task], containers: int | None = None) -> list[list[Task]]:
-    """Which tasks go into one container: those that run code each into its own, and these come first.
+    """Divide tasks into groups, one for each container. Tasks that run code are alone, and come first.
 
     Args:
-        containers: in how many the others are; by default what their number makes worth while. There are
-            more where one would copy too many bytes.
+        containers: how many containers the other tasks share; by default as many as are worth their start.
+            There are more where one would copy too many bytes.
     """
     alone = [[t] for t in tasks if t.runs_code]
     rest = [t for t in tasks if not t.runs_code]
     count = containers_for(len(rest)) if containers is None else max(1, containers)
-    # Neighbours are alike: each container gets its share of the slow ones.
+    # Tasks beside each other are alike: dealing them out gives every container its share of the slow ones.
     shares = [part for k in range(min(count, len(rest))) for part in _bounded(rest[k::count])]
     return alone + shares
 
 
 def _bounded(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Cut where the copies of one container would take too much room."""
+    """Divide tasks where the copies for one container would take too many bytes."""
     parts: list[list[Task]] = []
     room = 0
     for task in tasks:
@@ -83,14 +83,14 @@ def _bounded(tasks: Sequence[Task]) -> list[list[Task]]:
     return parts
 
 
-class Shares:
-    """Tasks in their containers, the files of the first ones copied and hashed already.
+class ContainerGroups:
+    """Tasks in groups, one for each container; the files of the first groups are copied and hashed already.
 
-    A context manager: what was copied and is not run is removed at its end.
+    A context manager: at its end it removes the copies that no container has used.
     """
 
     def __init__(self, tasks: Sequence[Task], *, containers: int | None = None) -> None:
-        """Copy ahead what takes little room. Raises NoSpace / StorageFailed."""
+        """Copy the files of as many groups as `_AHEAD` and `_COPIED` allow. Raises NoSpace, StorageFailed."""
         self.groups = groups_of(tasks, containers)
         self._folders: list[PrivateFolder | None] = []
         room = _COPIED
@@ -103,7 +103,7 @@ class Shares:
             self.close()
             raise
 
-    def __enter__(self) -> Shares:
+    def __enter__(self) -> ContainerGroups:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,17 +115,17 @@ class Shares:
                 folder.close()
 
     def take_altered(self) -> dict[str, BadArchive]:
-        """The tasks whose files are not the recorded ones, as far as is known, by their ids.
+        """Remove the tasks whose files were hashed and are not the recorded ones; return the reasons by id.
 
-        They are run no more, and nothing is said of them again.
+        `run` neither runs them nor reports them again.
         """
-        found: dict[str, BadArchive] = {}
+        altered: dict[str, BadArchive] = {}
         for group, folder in zip(self.groups, self._folders, strict=True):
             if folder is not None:
-                found |= folder.altered
+                altered |= folder.altered
                 folder.altered = {}
                 group[:] = [t for t in group if t.id in folder.handed]
-        return found
+        return altered
 
     def run(
         self,
@@ -140,29 +140,29 @@ class Shares:
         """Run every task, as `run_probe` does, in as many containers at once as cores and memory allow.
 
         Args:
-            on_outcome: called for one artifact at a time, whichever container it comes from.
-            width: how many run side by side.
+            on_outcome: called for one artifact at a time, from whichever container.
+            width: how many containers run at once.
 
-        Raises what `run_probe` raises; the other containers end with the artifact that they are at.
+        Raises the errors of `run_probe`; the other containers then end at their next outcome.
         """
         pairs = [(g, f) for g, f in zip(self.groups, self._folders, strict=True) if g]
         if not pairs:
             return []
         if width is None:
-            # One more than cores: it is started while the others run.
+            # One more than there are cores: it starts while the others run.
             width = side_by_side(len(os.sched_getaffinity(0)) + 1, available_memory())
         one_at_a_time = threading.Lock()
-        over = threading.Event()
+        stopped = threading.Event()
 
         def hand_on(outcome: Outcome) -> None:
             with one_at_a_time:
-                if over.is_set():
-                    raise _Cancelled  # which kills this container
+                if stopped.is_set():
+                    raise _RunStopped  # which kills this container
                 on_outcome(outcome)
 
         def run(group: Sequence[Task], folder: PrivateFolder | None) -> ProbeRun:
-            if over.is_set():
-                raise _Cancelled
+            if stopped.is_set():
+                raise _RunStopped
             return run_probe(engine, image, group, profile, limits=limits, on_outcome=hand_on, folder=folder)
 
         if len(pairs) == 1 or width == 1:
@@ -171,11 +171,11 @@ class Shares:
             started = [pool.submit(run, *pair) for pair in pairs]
             try:
                 ended, _ = wait(started, return_when=FIRST_EXCEPTION)
-                for one in ended:
-                    one.result()  # raises what ended it
-                return [one.result() for one in started]
-            except BaseException:  # an interruption, or one engine's end, is the end of all
-                over.set()
+                for future in ended:
+                    future.result()  # raises the error that ended it
+                return [future.result() for future in started]
+            except BaseException:  # an interruption, or the failure of one, stops all
+                stopped.set()
                 raise
 
 
@@ -191,13 +191,13 @@ def run_shared(
     containers: int | None = None,
     width: int | None = None,
 ) -> list[ProbeRun]:
-    """Copy the tasks' files and run them all: see `Shares`.
+    """Copy the tasks' files and run them all: see `ContainerGroups`.
 
     Args:
-        hello: filled with what the first container says of itself, at the end.
+        hello: filled at the end with the facts of the first container.
     """
-    with Shares(tasks, containers=containers) as shares:
-        runs = shares.run(engine, image, profile, limits=limits, on_outcome=on_outcome, width=width)
+    with ContainerGroups(tasks, containers=containers) as groups:
+        runs = groups.run(engine, image, profile, limits=limits, on_outcome=on_outcome, width=width)
     if hello is not None and runs:
         hello.update(runs[0].hello)
     return runs

@@ -1,7 +1,7 @@
 """The folder that one container sees: copies of its artifacts' listed files, and inputs without answers.
 
-Each file is hashed as it is copied, so that what was hashed is what is loaded, whatever becomes of the
-source meanwhile. Where the file system can share blocks (reflinks), nothing is copied at all.
+Each file is hashed while it is copied, so the container loads the hashed bytes even where the source changes
+meanwhile. Where the file system can share blocks (reflinks), no bytes are copied.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from timeproof.store.schema.v1 import FileEntry
 
 INSIDE = "/in"
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
-_WORTH_CLONING = 16 * 2**20  # bytes from which on the archive's own file system is asked for reflinks
-_SPARE = 64 * 2**20  # bytes that a copy leaves free
-_PER_FILE = 8192  # bytes that a file takes beside its own
-_WORTH_THREADS = 2**20  # bytes
-_OWN = "timeproof-run-"  # begins the name of a folder that is for one run
+_WORTH_CLONING = 16 * 2**20  # bytes; from here on reflinks on the archive's own file system are tried
+_SPARE = 64 * 2**20  # bytes that stay free beside the copies
+_PER_FILE = 8192  # bytes that a file takes beside its contents
+_WORTH_THREADS = 2**20  # bytes; from here on several threads copy
+_OF_ONE_RUN = "timeproof-run-"  # begins the name of a folder that one run uses alone
 
 _Copying = Callable[[], BadArchive | None]
 
@@ -57,15 +57,15 @@ class Handed:
 
 
 class PrivateFolder:
-    """Copies for one container, until `close`; a process that is killed leaves it to the next one's sweep.
+    """Copies for one container, until `close`. Where the process is killed, the next one removes them.
 
     Attributes:
-        handed: by the task's id, what was copied.
-        altered: by the task's id, which of its files are not the recorded ones. Nothing of it is here.
+        handed: task id → what was copied.
+        altered: task id → which of its files are not the recorded ones. Such a task has no copies.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        """Copy and hash. Raises NoSpace and StorageFailed; what is wrong with a source is in `altered`."""
+        """Copy and hash the files. Raises NoSpace and StorageFailed; a wrong source goes to `altered`."""
         self.handed: dict[str, Handed] = {}
         self.altered: dict[str, BadArchive] = {}
         self._staging, self._cloning = _place(tasks)
@@ -86,29 +86,29 @@ class PrivateFolder:
         self.close()
 
     def close(self) -> None:
-        """Remove it. Does nothing where that was done."""
+        """Remove the folder. Does nothing where it is removed already."""
         self._staging.close()
-        if self.path.parent.name.startswith(_OWN):
+        if self.path.parent.name.startswith(_OF_ONE_RUN):
             with suppress(OSError):
                 self.path.parent.rmdir()
 
     def _copy(self, tasks: Sequence[Task]) -> None:
         copies = [_Copies(task, self.path / "in" / str(k), self._cloning) for k, task in enumerate(tasks)]
-        jobs = [job for one in copies for job in one.jobs()]
+        jobs = [job for copy in copies for job in copy.jobs()]
         if sum(task.bytes for task in tasks) < _WORTH_THREADS:
             results = [job() for job in jobs]
         else:
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 results = list(pool.map(lambda job: job(), jobs))
-        left = iter(results)
-        for k, (task, one) in enumerate(zip(tasks, copies, strict=True)):
-            findings = sorted((f for f in (next(left) for _ in one.jobs()) if f), key=lambda f: f.path)
+        remaining = iter(results)
+        for k, (task, copy) in enumerate(zip(tasks, copies, strict=True)):
+            findings = sorted((f for f in (next(remaining) for _ in copy.jobs()) if f), key=lambda f: f.path)
             if findings:
                 many = len(findings) > 1
                 self.altered[task.id] = ManyFindings(task.folder, findings) if many else findings[0]
-                shutil.rmtree(one.target, ignore_errors=True)
+                shutil.rmtree(copy.target, ignore_errors=True)
             else:
-                self.handed[task.id] = Handed(f"{INSIDE}/{k}", one.entries())
+                self.handed[task.id] = Handed(f"{INSIDE}/{k}", copy.entries())
 
 
 class _Copies:
@@ -121,7 +121,7 @@ class _Copies:
         self._below = f"{task.folder.relative_to(task.root).as_posix()}/" if task.root else ""
 
     def jobs(self) -> list[_Copying]:
-        """One call for each file; each gives what is wrong with it."""
+        """Return one call for each file; each returns what is wrong with the file."""
         task = self.task
         return [
             *(partial(self._file, f) for f in task.files),
@@ -164,7 +164,7 @@ class _Copies:
         return self.target / path
 
     def _inputs(self, source: BinaryIO, sink: BinaryIO, entry: FileEntry, where: Path) -> None:
-        """Copy the inputs alone out of the reference, which is the recorded one. Raises BadArchive."""
+        """Copy only the inputs out of the reference, once it is the recorded one. Raises BadArchive."""
         _check_digest(Digest.of_stream(source), entry, where)
         source.seek(0)
         copy_inputs(source, sink, self.task.inputs, where)
@@ -174,7 +174,7 @@ class _Copies:
 
 
 class _Target(io.FileIO):
-    """A file of the private folder: where it can't be written, that is no fault of what is copied."""
+    """A file of the private folder. A failed write is this folder's error, not the copied file's."""
 
     def write(self, data: Any) -> int:
         with atomic.storage(Path(str(self.name))):
@@ -193,8 +193,8 @@ def _folder(path: Path) -> None:
     path.chmod(0o755)
 
 
-def _check_digest(found: tuple[Digest, int], entry: FileEntry, where: Path) -> None:
-    digest, size = found
+def _check_digest(actual: tuple[Digest, int], entry: FileEntry, where: Path) -> None:
+    digest, size = actual
     if size != entry.size:
         raise SizeMismatch(where, entry.size, size)
     if digest.hex != entry.sha256:
@@ -202,12 +202,12 @@ def _check_digest(found: tuple[Digest, int], entry: FileEntry, where: Path) -> N
 
 
 def _copy(source: BinaryIO, sink: BinaryIO, cloning: bool) -> tuple[Digest, int]:
-    """Copy `source`, and hash what lies in `sink` then."""
+    """Copy `source` to `sink`, and return the digest and size of the bytes in `sink`."""
     if cloning and _clone(source, sink):
         return Digest.of_stream(sink)
-    found = Digest.of_stream(source, sink)
+    actual = Digest.of_stream(source, sink)
     sink.flush()
-    return found
+    return actual
 
 
 def _clone(source: BinaryIO, sink: BinaryIO) -> bool:
@@ -220,7 +220,10 @@ def _clone(source: BinaryIO, sink: BinaryIO) -> bool:
 
 
 def _place(tasks: Sequence[Task]) -> tuple[atomic.Staging, bool]:
-    """A folder with room for all of it, and whether it shares blocks with the sources. Raises NoSpace."""
+    """Make a folder with room for all copies; return it, and whether it shares blocks with the sources.
+
+    Raises NoSpace.
+    """
     needed = sum(task.bytes + _PER_FILE * len(task.files) for task in tasks)
     beside = next((t.root or t.folder.parent for t in tasks), None)
     if beside is not None and needed >= _WORTH_CLONING:
@@ -244,10 +247,10 @@ def _place(tasks: Sequence[Task]) -> tuple[atomic.Staging, bool]:
 def _free(folder: Path) -> int:
     """Bytes that this user may write there."""
     try:
-        told = os.statvfs(folder)
+        facts = os.statvfs(folder)
     except OSError:
         return 0
-    return told.f_bavail * told.f_frsize
+    return facts.f_bavail * facts.f_frsize
 
 
 def _clones(tasks: Sequence[Task], folder: Path) -> bool:
@@ -268,12 +271,12 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def _temporary() -> Path:
-    """This user's folder for copies; one for this run alone where somebody else has taken its name."""
+    """Return this user's folder for copies; a folder for this run alone where another user owns that name."""
     path = Path(tempfile.gettempdir(), f"timeproof-{os.getuid()}")
     with atomic.storage(path):
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
-        told = path.lstat()
-        if stat.S_ISDIR(told.st_mode) and told.st_uid == os.getuid() and not told.st_mode & 0o022:
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
             return path
-        return Path(tempfile.mkdtemp(prefix=_OWN))
+        return Path(tempfile.mkdtemp(prefix=_OF_ONE_RUN))

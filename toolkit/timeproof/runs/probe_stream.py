@@ -1,7 +1,7 @@
-"""What a probe says, as its host hears it: frames in, each artifact's outcome out.
+"""Read what a probe writes: frames come in, each artifact's outcome goes out.
 
-Nothing of it is believed: headers are strict, sizes bounded by what the job allows, names and dtypes
-checked before an array is made of them. Knows no engine, and no archive.
+The stream is not trusted: headers are read strictly, sizes are bounded by the job's limits, and names and
+dtypes are checked before they become an array. This module knows no engine and no archive.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from timeproof_probe import wire
 if TYPE_CHECKING:
     from timeproof.store.reference import Array
 
-_TOLD, _SAID = 9, 300  # differences of a file that was saved again; characters of each
+_DIFFERENCES = 9  # differences that are kept of a file that was saved again
+_CHARACTERS = 300  # characters that are kept of each difference, and of a reason
 
 _STATUS = {
     "refused": Verdict.refused,
@@ -35,7 +36,7 @@ _STATUS = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What the probe gave for one artifact. `failure` is None where there are outputs."""
+    """What the probe gave for one artifact. `failure` is None where it gave outputs."""
 
     id: str
     failure: Verdict | None = Verdict.lost
@@ -46,9 +47,9 @@ class Outcome:
     versions: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, dict[str, Array]] = field(default_factory=dict)  # runner → name → array
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
-    round_trip: dict[str, Any] = field(default_factory=dict)  # what became of the file, saved again
-    error: BadArchive | None = None  # which of its files is not the recorded one
-    hello: Mapping[str, Any] = field(default_factory=dict)  # what its own container said of itself
+    round_trip: dict[str, Any] = field(default_factory=dict)  # the result of saving the model's file again
+    error: BadArchive | None = None  # names the file that is not the recorded one
+    hello: Mapping[str, Any] = field(default_factory=dict)  # the facts of its own container
 
     @property
     def native(self) -> dict[str, Array]:
@@ -57,7 +58,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class ProbeRun:
-    """What one container did."""
+    """The outcomes of one container."""
 
     outcomes: dict[str, Outcome]
     hello: dict[str, Any]
@@ -65,31 +66,31 @@ class ProbeRun:
 
 
 class ProtocolViolation(Exception):
-    """The stream is not what a probe writes."""
+    """The stream is not what a probe writes: nothing that follows in it can be read."""
 
 
-class _InvalidOutput(Exception):
-    """One output is none; the frames around it hold."""
+class InvalidOutput(Exception):
+    """One output is not valid; the frames around it are."""
 
 
 class Reader:
-    """Reads the frames of one container. Memory: the arrays of the artifacts not yet handed on."""
+    """Reads the frames of one container. It holds the arrays of the artifacts that are not yet passed on."""
 
     def __init__(
         self,
         run: ProbeRun,
-        runners: Mapping[str, set[str]],  # what each artifact was asked for: "native", and its copies' names
+        runners: Mapping[str, set[str]],  # artifact → "native", and the names of its copies
         limits: Limits,
         on_outcome: Callable[[Outcome], None],
     ) -> None:
         self.run, self.runners, self.limits, self.on_outcome = run, runners, limits, on_outcome
         self.taken: dict[tuple[str, str], int] = {}  # bytes of outputs so far, by artifact and runner
         self.finished: set[str] = set()
-        self.doubted: dict[str, str] = {}  # by artifact: which of its outputs is none
+        self.invalid: dict[str, str] = {}  # artifact → why one of its outputs is not valid
         self.greeted = False
 
     def __call__(self, read: ReadExactly) -> None:
-        # NumPy is imported here, by when the container runs: a tenth of a second that nobody waits for.
+        # NumPy is imported here, while the container starts, so its tenth of a second costs nothing.
         importlib.import_module("timeproof.compare.compare")
         while True:
             header = wire.read_frame(read, self.limits.frame_header_bytes)
@@ -110,23 +111,23 @@ class Reader:
                 raise ProtocolViolation(f"a frame of kind {kind!r}")
 
     def _outcome(self, header: Mapping[str, Any]) -> Outcome:
-        found = self.run.outcomes.get(str(header.get("id")))
-        if found is None or found.id in self.finished:
-            raise ProtocolViolation(f"a frame for {header.get('id')!r}, which was not asked for or is done")
-        return found
+        outcome = self.run.outcomes.get(str(header.get("id")))
+        if outcome is None or outcome.id in self.finished:
+            raise ProtocolViolation(f"a frame for {header.get('id')!r}, which is not in the job or is done")
+        return outcome
 
     def _output(self, header: Mapping[str, Any], read: ReadExactly) -> None:
-        """Take an output; what is none condemns its artifact alone: its model's code may have written it."""
+        """Read an output. An invalid one fails only its own artifact, whose code may have written it."""
         outcome = self._outcome(header)
         size = header["payload"]
-        if size > self.limits.output_bytes:  # the probe would not have passed it on
+        if size > self.limits.output_bytes:  # the probe never passes on more
             raise ProtocolViolation(f"more than {self.limits.output_bytes} bytes of outputs")
         try:
-            if outcome.id in self.doubted:
-                raise _InvalidOutput(self.doubted[outcome.id])
-            name, runner, shape, dtype = self._checked(outcome, header)
-        except _InvalidOutput as error:
-            self.doubted[outcome.id] = str(error)
+            if outcome.id in self.invalid:
+                raise InvalidOutput(self.invalid[outcome.id])
+            name, runner, shape, dtype = self._check_output(outcome, header)
+        except InvalidOutput as error:
+            self.invalid[outcome.id] = str(error)
             outcome.outputs = {}
             while size:
                 size -= len(read(min(size, 1 << 20)))
@@ -139,33 +140,33 @@ class Reader:
                 np.frombuffer(data, dtype).reshape(shape) if dtype.itemsize else np.ndarray(shape, dtype)
             )
         except ValueError as error:
-            self.doubted[outcome.id] = f"an output of shape {shape!r}: {error}"
+            self.invalid[outcome.id] = f"an output of shape {shape!r}: {error}"
 
-    def _checked(self, outcome: Outcome, header: Mapping[str, Any]) -> tuple[str, str, list[int], Any]:
-        """Name, runner, shape and dtype of an output. Raises _InvalidOutput."""
+    def _check_output(self, outcome: Outcome, header: Mapping[str, Any]) -> tuple[str, str, list[int], Any]:
+        """Return the name, runner, shape and dtype of an output. Raises InvalidOutput."""
         from timeproof.store.reference import dtype_of
 
         name, runner, shape = header.get("name"), header.get("runner"), header.get("shape")
         if not isinstance(name, str) or not isinstance(runner, str) or not isinstance(shape, list):
-            raise _InvalidOutput("an output without name, runner or shape")
+            raise InvalidOutput("an output without name, runner or shape")
         if runner not in self.runners[outcome.id]:
-            raise _InvalidOutput(f"an output of {runner!r}, which was not asked for")
+            raise InvalidOutput(f"an output of {runner!r}, which is not in the job")
         if not all(type(n) is int and 0 <= n <= self.limits.integer for n in shape):
-            raise _InvalidOutput(f"an output of shape {shape!r}")
+            raise InvalidOutput(f"an output of shape {shape!r}")
         try:
             dtype = dtype_of(header.get("dtype", ""))
         except ValueError as error:
-            raise _InvalidOutput(str(error)) from error
+            raise InvalidOutput(str(error)) from error
         size = header["payload"]
         if size != math.prod(shape) * dtype.itemsize:
-            raise _InvalidOutput(f"{size} bytes for {dtype} {shape}")
-        # Elements without bytes and headers count, too: they take time and memory all the same.
+            raise InvalidOutput(f"{size} bytes for {dtype} {shape}")
+        # Headers and elements without bytes count too: they also take time and memory.
         taken = self.taken.get((outcome.id, runner), 0) + max(size, math.prod(shape)) + len(repr(header))
         self.taken[outcome.id, runner] = taken
         if taken > self.limits.output_bytes + self.limits.frame_header_bytes:
-            raise _InvalidOutput(f"more than {self.limits.output_bytes} bytes of outputs")
+            raise InvalidOutput(f"more than {self.limits.output_bytes} bytes of outputs")
         if name in outcome.outputs.get(runner, {}):
-            raise _InvalidOutput(f"the output {name!r} twice")
+            raise InvalidOutput(f"the output {name!r} twice")
         return name, runner, shape, dtype
 
     def _result(self, header: Mapping[str, Any]) -> None:
@@ -182,27 +183,27 @@ class Reader:
         outcome.versions = {str(k): str(v) for k, v in _object(header.get("versions")).items()}
         outcome.copies = {str(k): _object(v) for k, v in _object(header.get("copies")).items()}
         outcome.round_trip = _round_trip(header.get("round_trip"))
-        if outcome.id in self.doubted:
+        if outcome.id in self.invalid:
             outcome.failure = Verdict.crashed
-            outcome.reason = f"it gave what is no output: {self.doubted[outcome.id]}"
+            outcome.reason = f"it gave an invalid output: {self.invalid[outcome.id]}"
         if outcome.failure is not None:
             outcome.outputs = {}
         self.finished.add(outcome.id)
         self.on_outcome(outcome)
 
 
-def _round_trip(told: Any) -> dict[str, Any]:
-    """`status`, and a `reason` or `differences`; empty where nothing was asked, or it is not well said."""
-    found = _object(told)
-    if found.get("status") not in {"identical", "differs", "failed"}:
+def _round_trip(value: Any) -> dict[str, Any]:
+    """Keep `status`, and a `reason` or `differences`; empty where the field is absent or not well formed."""
+    report = _object(value)
+    if report.get("status") not in {"identical", "differs", "failed"}:
         return {}
-    known: dict[str, Any] = {"status": found["status"]}
-    if isinstance(found.get("reason"), str):
-        known["reason"] = found["reason"][:_SAID]
-    listed = found.get("differences")
-    if isinstance(listed, list):
-        known["differences"] = [str(said)[:_SAID] for said in listed[:_TOLD]]
-    return known
+    facts: dict[str, Any] = {"status": report["status"]}
+    if isinstance(report.get("reason"), str):
+        facts["reason"] = report["reason"][:_CHARACTERS]
+    differences = report.get("differences")
+    if isinstance(differences, list):
+        facts["differences"] = [str(d)[:_CHARACTERS] for d in differences[:_DIFFERENCES]]
+    return facts
 
 
 def _object(value: Any) -> dict[str, Any]:

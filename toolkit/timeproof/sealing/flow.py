@@ -19,7 +19,7 @@ from timeproof.errors import SealFailed
 from timeproof.frameworks.base import DIFFERENT, INEXACT, RANDOM
 from timeproof.images.probe_files import holds_present_probe
 from timeproof.runs import image_provider
-from timeproof.runs.cpu_emulator import Emulator, keep, locate_or_fetch
+from timeproof.runs.cpu_emulator import Emulator, locate_or_fetch, store_in_archive
 from timeproof.runs.environment_provider import choose, read_lock_folder
 from timeproof.runs.profiles import profile_named
 from timeproof.sealing import own_answer, witnesses
@@ -70,7 +70,7 @@ def archive_model(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    work = Preparation(request, profile_named(request.profile), limits, progress)
+    work = Preparation(request, limits, progress)
     drafting = publish.draft(archive, grid_size, work.spec.name, tag=work.spec.tag)
     with drafting as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
@@ -161,7 +161,9 @@ class _Sealing:
             environment=self.environment,
             profile=work.profile,
             proofs=second.proofs,
-            emulators=[keep(self.draft.archive, self.emulator)] if self.emulator is not None else [],
+            emulators=[store_in_archive(self.draft.archive, self.emulator)]
+            if self.emulator is not None
+            else [],
             thresholds=request.thresholds,
             tags=request.tags,
         )

@@ -21,7 +21,16 @@ from timeproof.errors import BadArchive, DigestMismatch, Limit, Malformed
 from timeproof.store.schema.v1 import ArraySpec
 
 # A header is a Python literal; these are what Python's own parser ends in.
-HEADER_ERRORS = (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, struct.error)
+HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+)
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     KeyError,

@@ -1,1 +1,1 @@
-"""How results look in a terminal. Values in, text out."""
+"""How results look in a terminal. Values go in, text comes out."""

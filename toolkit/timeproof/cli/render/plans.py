@@ -1,4 +1,4 @@
-"""How a regression's plan looks in a terminal. Values in, text out."""
+"""How a regression's plan looks in a terminal. Values go in, text comes out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from timeproof.base.digests import Digest
 from timeproof.cli.console import out, size
+from timeproof.cli.render.shapes import rows_under
 from timeproof.regression.plan import Plan
-from timeproof.regression.reports.terminal import plain_table
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -38,32 +38,32 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def _bytes(packages: Mapping[Digest, int | None]) -> int | None:
-    """The bytes of all of them; None where a lock doesn't tell the size of one."""
-    known = [n for n in packages.values() if n is not None]
-    return sum(known) if len(known) == len(packages) else None
+    """The bytes of all packages; None where a lock gives no size for one."""
+    sizes = [n for n in packages.values() if n is not None]
+    return sum(sizes) if len(sizes) == len(packages) else None
 
 
 def _fetching(packages: Mapping[Digest, int | None]) -> str:
-    """Say how many, and how large: "3 packages, 41.2 MB", "at least" where a lock doesn't tell all sizes."""
-    known = [n for n in packages.values() if n is not None]
-    least = "" if len(known) == len(packages) else "at least "
-    large = f", {least}{size(sum(known))}" if known else ", of unknown size"
-    return f"{len(packages)} package{'s' if len(packages) != 1 else ''}{large}"
+    """Say how many packages, and how large: "3 packages, 41.2 MB"; "at least" where a size is unknown."""
+    sizes = [n for n in packages.values() if n is not None]
+    least = "" if len(sizes) == len(packages) else "at least "
+    total = f", {least}{size(sum(sizes))}" if sizes else ", of unknown size"
+    return f"{len(packages)} package{'s' if len(packages) != 1 else ''}{total}"
 
 
 def plan_table(plan: Plan) -> None:
-    """Print a row an environment: what runs there, and what must be done before."""
-    table = plain_table("environment", "holds", "cells", "before it can run")
-    for column in plan.environments:
-        held = ", ".join(f"{k} {v}" for k, v in sorted(column.frameworks.items()))
-        cells = ", ".join(f"{n} {f}" for f, n in plan.by_framework(column).items())
-        if column.record is not None:
+    """Print a row for each environment: the cells that run there, and what must be done before."""
+    table = rows_under("environment", "holds", "cells", "before it can run")
+    for environment in plan.environments:
+        frameworks = ", ".join(f"{k} {v}" for k, v in sorted(environment.frameworks.items()))
+        cells = ", ".join(f"{n} {f}" for f, n in plan.by_framework(environment).items())
+        if environment.record is not None:
             before = "[green]nothing: it is in the archive[/green]"
-        elif column.missing:
-            before = f"fetch {_fetching(column.missing)}; build the image"
+        elif environment.missing:
+            before = f"fetch {_fetching(environment.missing)}; build the image"
         else:
-            before = f"build the image of {size(column.in_store)} of packages"
-        table.add_row(escape(column.title), escape(held), cells or "–", before)
+            before = f"build the image of {size(environment.in_store)} of packages"
+        table.add_row(escape(environment.title), escape(frameworks), cells or "–", before)
     out.print(table)
     builds = sum(c.record is None for c in plan.environments)
     fetch = plan.to_fetch()
