@@ -79,7 +79,8 @@ def _print(report: Report, seconds: float) -> None:
     if report.leftovers:
         out.print(
             f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, which do no harm: files of"
-            " interrupted writers (the next writer removes them), or packages and images that no environment names yet"
+            " interrupted writers (the next writer removes them), or packages and images that no"
+            " environment names yet"
         )
     totals = (
         f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"
