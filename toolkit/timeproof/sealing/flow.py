@@ -70,7 +70,7 @@ def archive_model(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    work = Preparation(request, profile_named(request.profile), limits, progress)
+    work = Preparation(request, limits, progress)
     drafting = publish.draft(archive, grid_size, work.spec.name, tag=work.spec.tag)
     with drafting as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
