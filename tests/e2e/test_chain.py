@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 from support.archive_making import copy_archive, flip
+from support.waiting import wait_until
 
 from timeproof.base import atomic
 from timeproof.compare.verdict import Verdict
-from timeproof.errors import BuildFailed
+from timeproof.errors import BuildFailed, EngineFailed
 from timeproof.images import build, buildx, recipe
 from timeproof.replaying.flow import Result, replay
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
 from timeproof.store.read import read_environment, read_metadata
+from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.container
@@ -60,6 +62,20 @@ def read_only(tmp_path) -> Iterator[Callable[[Path], Path]]:
     yield bind
     for view in made:
         subprocess.run(["umount", "--lazy", str(view)], check=True)
+
+
+def drop_when_free(engine: Any, record: EnvironmentRecord) -> None:
+    """Drop an image, once no container of anybody else on this machine runs it."""
+
+    def dropped() -> bool:
+        try:
+            image_provider.drop(engine, record)
+        except EngineFailed as error:
+            assert "being used" in error.message
+            return False
+        return True
+
+    wait_until(dropped)
 
 
 def test_every_artifact_replays_identical_and_what_runs_code_does_so_alone(sealed, real_engine, started):
@@ -104,7 +120,7 @@ def test_the_image_is_rebuilt_to_the_same_digests_at_another_path_that_is_read_o
     shutil.copytree(sealed.root, tmp_path / "another place" / "archive")
     moved = Archive(read_only(tmp_path / "another place" / "archive"))
     record = read_environment(moved, sealed.environment)
-    image_provider.drop(real_engine, record)
+    drop_when_free(real_engine, record)
     assert image_provider.locate(real_engine, record.image) is None
     result = everything(moved, real_engine, image="rebuild")
     assert verdicts(result) == ["identical"] * 4
@@ -158,7 +174,7 @@ def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, re
     shutil.rmtree(archive.packages)
     blobs = sorted((archive.images / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
     flip(blobs[-1])
-    image_provider.drop(real_engine, record)
+    drop_when_free(real_engine, record)
     result = everything(archive, real_engine, image="stored")
     assert result.exit_code == 3
     assert blobs[-1].name in result.replayed[0].reason
@@ -170,7 +186,7 @@ def test_a_tampered_blob_of_the_stored_image_never_reaches_the_engine(sealed, re
 def test_without_packages_the_stored_copy_is_loaded_and_said_so(sealed, real_engine, copy_of):
     archive = copy_of(sealed)
     shutil.rmtree(archive.packages)
-    image_provider.drop(real_engine, read_environment(archive, sealed.environment))
+    drop_when_free(real_engine, read_environment(archive, sealed.environment))
     result = everything(archive, real_engine)
     assert verdicts(result) == ["identical"] * 4
     assert result.environments == {sealed.environment: "stored"}
@@ -262,7 +278,7 @@ def test_the_instructions_work_with_docker_alone(sealed, real_engine, copy_of, w
     archive = copy_of(sealed, "another place")
     record = read_environment(archive, sealed.environment)
     script = commands_of((archive.environments / sealed.environment / "REPLAY.md").read_text())
-    image_provider.drop(real_engine, record)
+    drop_when_free(real_engine, record)
     built = f"timeproof/{record.folder}:latest"  # the name that the frozen bake file gives
 
     def follow() -> tuple[list[str], str]:
