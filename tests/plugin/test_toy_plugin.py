@@ -24,7 +24,8 @@ from timeproof.frameworks.registry import frameworks_in, require_spec, spec_name
 from timeproof.regression.plan import make_plan
 from timeproof.replaying.flow import replay
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 from timeproof.testing import archives
 
 TOY = Path(__file__).parent / "timeproof_toy"

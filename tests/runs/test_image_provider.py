@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from support.archive_making import ENVIRONMENT, IMAGE
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -19,12 +20,11 @@ from timeproof.errors import (
     WrongImage,
     WrongPlatform,
 )
-from timeproof.images import build
+from timeproof.images import rebuild as rebuilding_module
 from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
-from timeproof.testing.archives import ENVIRONMENT, IMAGE
+from timeproof.store.read import read_environment
 from timeproof.testing.fake_engine import FakeEngine
 
 RECORDED = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)
@@ -51,7 +51,7 @@ def rebuilding(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeEngine, object]
             assert isinstance(result, ImageFacts)
             engine.images[result.id] = result
 
-        monkeypatch.setattr(build, "rebuild", rebuild)
+        monkeypatch.setattr(rebuilding_module, "rebuild", rebuild)
         return calls
 
     return arrange
