@@ -119,6 +119,7 @@ def report(*cells: Cell, origin: str = "sealed") -> Report:
         "framework": "lightgbm",
         "framework_version": "4.0.0",
         "python": "3.11.7",
+        "environment": NEW,
     }
     return Report(
         schema=1,
