@@ -78,7 +78,7 @@ def _print(report: Report, seconds: float) -> None:
         out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
     if report.leftovers:
         out.print(
-            f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, which do no harm: files of interrupted"
+            f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, which do no harm: of interrupted"
             " writers (the next writer removes them), or packages and images that no environment names yet"
         )
     totals = (
