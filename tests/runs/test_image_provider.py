@@ -20,7 +20,7 @@ from timeproof.errors import (
     WrongImage,
     WrongPlatform,
 )
-from timeproof.images import build
+from timeproof.images import rebuild as rebuilding_module
 from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
@@ -51,7 +51,7 @@ def rebuilding(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeEngine, object]
             assert isinstance(result, ImageFacts)
             engine.images[result.id] = result
 
-        monkeypatch.setattr(build, "rebuild", rebuild)
+        monkeypatch.setattr(rebuilding_module, "rebuild", rebuild)
         return calls
 
     return arrange

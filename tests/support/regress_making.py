@@ -125,9 +125,7 @@ def report(*cells: Cell, origin: str = "sealed") -> Report:
         schema=1,
         toolkit="0",
         archive="a",
-        artifacts=[
-            ReportedArtifact(ref=LGB, profile="portable", created="", origin=origin, environment=NEW, **row)
-        ],
+        artifacts=[ReportedArtifact(ref=LGB, profile="portable", created="", origin=origin, **row)],
         environments=[environment(OLD), environment(NEW)],
         cells=list(cells),
     )

@@ -51,7 +51,9 @@ timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    me
 
 def command(
     target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
-    grid_size: Annotated[str, typer.Option("--grid-size", "-n", help="Any positive whole number.")],
+    grid_size: Annotated[
+        str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
+    ],
     archive: ArchiveOption = DEFAULT_ARCHIVE,
     inputs: Annotated[Path | None, typer.Option(help=".npy, .npz, .csv or .tsv, for a model file.")] = None,
     env: Annotated[
@@ -85,7 +87,7 @@ def command(
     ] = "auto",
     threshold: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=NUMBER: another threshold between verdicts, for this artifact."),
+        typer.Option(help="NAME=NUMBER: another threshold between verdicts, for this artifact. Repeatable."),
     ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE, stored in the metadata. Repeatable.")
@@ -101,7 +103,9 @@ def command(
     ] = None,
     scores: Annotated[
         list[str] | None,
-        typer.Option(help="An output that holds class scores: a changed argmax counts as another class."),
+        typer.Option(
+            help="An output that holds class scores: a changed argmax counts as another class. Repeatable."
+        ),
     ] = None,
     keep_different: Annotated[
         bool,

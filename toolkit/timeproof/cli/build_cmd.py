@@ -30,7 +30,7 @@ timeproof build captured-0123456789ab                 rebuilds it; the digests m
 
 timeproof build lockfiles/*                           builds all; failures are listed at the end
 
-timeproof build lockfiles/* --stage build/contexts    lays out contexts for 'docker buildx bake'
+timeproof build lockfiles/* --stage build/contexts    writes contexts for 'docker buildx bake'
 """
 
 

@@ -55,8 +55,8 @@ RegistryOption = Annotated[
 EngineOption = Annotated[
     str | None,
     typer.Option(
-        help="docker, podman (no daemon), or none (no engine: a weaker sandbox). The default is what answers"
-        " at a Docker socket.",
+        help="docker, podman (no daemon), or none (no engine: a weaker sandbox). By default the"
+        " engine that answers at a Docker socket.",
         envvar="TIMEPROOF_ENGINE",
     ),
 ]

@@ -40,7 +40,9 @@ timeproof import model.ubj --inputs x.npy --expected y.npz --trees 50 -n 8 --env
 
 def command(
     source: Annotated[Path, typer.Argument(help="A folder of ONNX's cases, or a model file.")],
-    grid_size: Annotated[str, typer.Option("--grid-size", "-n", help="Any positive whole number.")],
+    grid_size: Annotated[
+        str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
+    ],
     env: Annotated[
         str,
         typer.Option(
@@ -63,7 +65,7 @@ def command(
     scores: Annotated[
         list[str] | None,
         typer.Option(
-            help="An answer whose last axis holds class scores: a changed argmax counts as another class."
+            help="An answer that holds class scores: a changed argmax counts as another class. Repeatable."
         ),
     ] = None,
     profile: Annotated[str, typer.Option(help="portable or native.")] = "portable",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,7 @@ from timeproof.store.layout import DEFAULT_ARCHIVE
 if TYPE_CHECKING:
     from timeproof.environments.lock.difference import Change
     from timeproof.environments.lock.document import Lock
+    from timeproof.environments.solve.allowed import Allowed
 
 NAME = "lock"
 HELP = "Solve an environment.yml into a conda-lock.yml with conda-lock, and show the changes."
@@ -96,55 +97,71 @@ def command(
         from timeproof.base import atomic
         from timeproof.environments.lock.difference import differences
         from timeproof.environments.solve.allowed import Allowed
-        from timeproof.environments.solve.flow import solve
-        from timeproof.environments.solve.from_interpreter import lock_from_interpreter
-        from timeproof.errors import BadRequest, NotFound
-        from timeproof.store.layout import Archive
-        from timeproof.store.packages import PackageStore
 
-        request, path = folder / "environment.yml", folder / "conda-lock.yml"
-        if not request.is_file():
-            raise NotFound(f"there is no {request}", advice="write it, with name, channels and dependencies")
+        path = folder / "conda-lock.yml"
         before = _read_earlier(path)
         allowed = Allowed(
             frozenset(allow_url or ()), frozenset(allow_repository or ()), frozenset(allow_variable or ())
         )
-        store = PackageStore(Archive(archive).packages)
-        if python is not None:
-            if platform:
-                raise BadRequest("--python locks this machine's platform only", advice="leave --platform out")
-            lock = lock_from_interpreter(
-                request, interpreter(python) or python, store, progress, allowed=allowed
-            )
-        else:
-            lock = solve(folder, store, platform or ["linux-64"], progress, allowed=allowed)
+        lock = _solve(folder, archive, platform or [], python, allowed, progress)
         changes = None if before is None else differences(before, lock)
         if not check:
             with atomic.storage(folder):
                 atomic.write(path, lock.to_bytes())
         progress.close()
-        exit_code = int(check and changes != ())
         if json:
-            print_json(
-                {
-                    "lock": str(path),
-                    "lock_sha256": lock.digest.hex,
-                    "dated": lock.dated,
-                    "platforms": list(lock.platforms),
-                    "packages": len(lock.packages),
-                    "written": not check,
-                    "changes": None if changes is None else [change.to_json() for change in changes],
-                }
-            )
-            return exit_code
-        if changes:
-            _print_changes(changes)
-        same = "" if changes is None else f", {len(changes)} changed" if changes else ", the same as before"
-        word = "would lock" if check else "locked"
-        out.print(
-            f"[bold green]{word}[/bold green] {len(lock.packages)} packages for"
-            f" {', '.join(lock.platforms)} into {escape(str(path))}{same}"
-        )
-        return exit_code
+            print_json(_as_json(lock, path, changes, written=not check))
+        else:
+            _print(lock, path, changes, written=not check)
+        return int(check and changes != ())
 
     run_command(json, work)
+
+
+def _solve(
+    folder: Path,
+    archive: Path,
+    platforms: list[str],
+    python: Path | None,
+    allowed: Allowed,
+    progress: TerminalProgress,
+) -> Lock:
+    """Solve the folder's environment.yml. Raises NotFound and BadRequest."""
+    from timeproof.environments.solve.flow import solve
+    from timeproof.environments.solve.from_interpreter import lock_from_interpreter
+    from timeproof.errors import BadRequest, NotFound
+    from timeproof.store.layout import Archive
+    from timeproof.store.packages import PackageStore
+
+    request = folder / "environment.yml"
+    if not request.is_file():
+        raise NotFound(f"there is no {request}", advice="write it, with name, channels and dependencies")
+    store = PackageStore(Archive(archive).packages)
+    if python is None:
+        return solve(folder, store, platforms or ["linux-64"], progress, allowed=allowed)
+    if platforms:
+        raise BadRequest("--python locks this machine's platform only", advice="leave --platform out")
+    return lock_from_interpreter(request, interpreter(python) or python, store, progress, allowed=allowed)
+
+
+def _as_json(lock: Lock, path: Path, changes: tuple[Change, ...] | None, *, written: bool) -> dict[str, Any]:
+    return {
+        "lock": str(path),
+        "lock_sha256": lock.digest.hex,
+        "dated": lock.dated,
+        "platforms": list(lock.platforms),
+        "packages": len(lock.packages),
+        "written": written,
+        "changes": None if changes is None else [change.to_json() for change in changes],
+    }
+
+
+def _print(lock: Lock, path: Path, changes: tuple[Change, ...] | None, *, written: bool) -> None:
+    if changes:
+        _print_changes(changes)
+    same = "" if changes is None else f", {len(changes)} changed" if changes else ", the same as before"
+    word = "locked" if written else "would lock"
+    out.print(
+        f"[bold green]{word}[/bold green] {len(lock.packages)} packages for"
+        f" {', '.join(lock.platforms)} into {escape(str(path))}{same}"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,10 @@ from timeproof.cli.console import (
 )
 from timeproof.errors import BadRequest
 from timeproof.store.layout import DEFAULT_ARCHIVE
+
+if TYPE_CHECKING:
+    from timeproof.store.layout import Archive
+    from timeproof.store.registry.reference import Repository
 
 NAME = "push"
 HELP = "Push the images of environments to an OCI registry. Replays pull them from there by digest."
@@ -41,9 +45,6 @@ def command(
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
-        from timeproof.runs.environment_provider import by_name
-        from timeproof.store.read import fetch_image, read_environment
-        from timeproof.store.registry.client import Registry
         from timeproof.store.registry.reference import Repository
 
         if not registry:
@@ -51,38 +52,52 @@ def command(
         if bool(environments) == all_:
             raise BadRequest("name environments, or give --all", advice="'timeproof ls' lists them")
         repository = Repository.parse(registry)
-        source = open_existing(archive, progress)
-        if all_:
-            records = [read_environment(source, name) for name in source.environment_names()]
-        else:
-            records = [by_name(source, name) for name in environments or ()]
-        if not records:
-            raise BadRequest(f"{archive} holds no environments")
-        rows = []
-        with Registry(repository) as remote:
-            for record in records:
-                fetch_image(source, record.image)
-                pushed = remote.push(source.images, record.image, record.folder, progress=progress)
-                rows.append(
-                    {
-                        "environment": record.folder,
-                        "image": pushed.reference,
-                        "tag": f"{repository}:{pushed.tag}",
-                        "sent": pushed.sent,
-                        "already_there": pushed.there,
-                        "bytes": pushed.bytes,
-                    }
-                )
+        rows = _push(open_existing(archive, progress), environments or [], repository, progress)
         progress.close()
         if json:
             print_json({"pushed": rows})
-            return 0
-        for row in rows:
-            out.print(
-                f"[bold green]pushed[/bold green] {row['tag']}: {row['sent']} blobs sent"
-                f" ({size(int(row['bytes']))}), the registry had {row['already_there']}"  # type: ignore[call-overload]
-            )
-            out.print(f"  by digest: {row['image']}")
+        else:
+            _print(rows)
         return 0
 
     run_command(json, work)
+
+
+def _push(
+    archive: Archive, names: list[str], repository: Repository, progress: TerminalProgress
+) -> list[dict[str, Any]]:
+    """Push the named environments' images, or all of them where none is named. Raises BadRequest."""
+    from timeproof.runs.environment_provider import by_name
+    from timeproof.store.read import fetch_image, read_environment
+    from timeproof.store.registry.client import Registry
+
+    records = [by_name(archive, name) for name in names]
+    if not names:
+        records = [read_environment(archive, name) for name in archive.environment_names()]
+    if not records:
+        raise BadRequest(f"{archive.name} holds no environments")
+    rows = []
+    with Registry(repository) as remote:
+        for record in records:
+            fetch_image(archive, record.image)
+            pushed = remote.push(archive.images, record.image, record.folder, progress=progress)
+            rows.append(
+                {
+                    "environment": record.folder,
+                    "image": pushed.reference,
+                    "tag": f"{repository}:{pushed.tag}",
+                    "sent": pushed.sent,
+                    "already_there": pushed.there,
+                    "bytes": pushed.bytes,
+                }
+            )
+    return rows
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        out.print(
+            f"[bold green]pushed[/bold green] {row['tag']}: {row['sent']} blobs sent"
+            f" ({size(row['bytes'])}), the registry had {row['already_there']}"
+        )
+        out.print(f"  by digest: {row['image']}")

@@ -104,8 +104,8 @@ def command(
         float | None,
         typer.Option(
             min=0,
-            help="Seconds that the end of a run on a cluster waits for a machine whose worker died to be"
-            " cleaned up; 30 by default.",
+            help="Seconds that the end of a cluster run waits until the machine of a dead worker is cleaned"
+            " up; by default 30.",
         ),
     ] = None,
     strict: Annotated[

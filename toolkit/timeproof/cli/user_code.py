@@ -40,7 +40,7 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
 
     if inputs.suffix.lower() in array_files.TEXT and inputs.is_file():
         try:
-            return path, model_files.table_inputs(path, inputs), {}
+            return path, model_files.read_table_inputs(path, inputs), {}
         except NotImportable as error:
             raise BadRequest(
                 f"{inputs} does not fit {path}: {'; '.join(error.problems)}",

@@ -64,7 +64,7 @@ def command(
 
 
 def _verify(place: Path, names: Sequence[str], progress: TerminalProgress) -> Report:
-    """Verify the whole archive, or the named artifacts. Findings name the archive's own address."""
+    """Verify the whole archive, or the named artifacts."""
     from timeproof.store.verify import verify
 
     source = open_existing(place, progress)
@@ -78,8 +78,8 @@ def _print(report: Report, seconds: float) -> None:
         out.print(f"[bold red]{finding.kind}[/bold red] {escape(finding.message)}")
     if report.leftovers:
         out.print(
-            f"[yellow]note:[/yellow] {len(report.leftovers)} leftovers, which do no harm: of interrupted"
-            " writers (the next writer removes them), or packages and images that no environment names yet"
+            f"[yellow]note:[/yellow] {len(report.leftovers)} harmless leftovers: files of interrupted"
+            " writers, which the next writer removes, or packages and images that no environment names yet"
         )
     totals = (
         f"{report.artifacts} artifacts, {report.environments} environments, {report.files} files,"

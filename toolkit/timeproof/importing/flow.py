@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,14 +17,14 @@ from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, impor
 from timeproof.frameworks.options import GraphOptimization
 from timeproof.frameworks.registry import require_spec, specs
 from timeproof.images.build import locate_environment
-from timeproof.importing.model_files import entries_of
-from timeproof.replaying.scores import marked, scores_of
+from timeproof.importing.earlier import EarlierImports
+from timeproof.importing.model_files import hash_entries
+from timeproof.replaying.scores import marked
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
-from timeproof.runs.profiles import profile_named
+from timeproof.runs.profiles import profile_for
 from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
-from timeproof.store.read import read_metadata
 from timeproof.store.schema.records import Machine, SealFacts
 from timeproof.store.schema.v1 import (
     EnvironmentRecord,
@@ -88,17 +88,17 @@ def import_models(
 
     Raises:
         BadGridSize / BadRequest / NotImportable: nothing was published.
-        BadEnvironment / EngineFailed: the environment can't be made.
+        BadEnvironment / EngineFailed: the environment can't be built.
         StorageFailed: the disk refuses; nothing was published.
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    profile = profile_named(request.profile)
     framework, items = _items(request)
+    spec = require_spec(framework)
+    profile = profile_for(request.profile, spec.profile)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    tag = require_spec(framework).tag
-    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=spec.tag) as draft:
         filling = _Filling(archive, draft, request, environment, profile)
         for item in items:
             progress.detail(item.name)
@@ -142,7 +142,7 @@ def _items(request: Request) -> tuple[str, list[_Item]]:
 
 
 def _cases(request: Request) -> tuple[str, list[_Item]]:
-    """Find the cases of a folder: of the first framework that knows such folders."""
+    """Find the cases of a folder, with the first framework that knows such folders."""
     if request.inputs is not None or request.expected is not None:
         raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
     for spec in (spec for spec in specs() if spec.imports):
@@ -152,7 +152,7 @@ def _cases(request: Request) -> tuple[str, list[_Item]]:
         if request.trees is not None:
             raise BadRequest(f"{spec.name} models have no boosting rounds", advice="leave --trees out")
         return spec.name, [_Item(case.name, case.tags, _saver(case, request)) for case in cases]
-    raise BadRequest(f"{request.source} is a folder, and no framework here imports one")
+    raise BadRequest(f"{request.source} is a folder, and no installed framework imports folders")
 
 
 def _saver(case: ModelCase, request: Request) -> Callable[[publish.Draft], tuple[Saved, KnownAnswers]]:
@@ -173,9 +173,7 @@ class _Filling:
         self.draft, self.request, self.environment, self.profile = draft, request, environment, profile
         self.origin = Origin(origin="imported", source=request.origin or request.source.resolve().name)
         self.python = versions_of(environment).get("python", "")
-        self.earlier: dict[_Key, list[tuple[Ref, Metadata]]] = {}
-        for key, ref, metadata in _earlier_imports(archive, draft.ref.grid_size, draft.ref.framework):
-            self.earlier.setdefault(key, []).append((ref, metadata))
+        self.earlier = EarlierImports(archive, draft.ref.grid_size, draft.ref.framework)
         self.duplicates: list[Ref] = []
         self.problems: list[tuple[str, str]] = []
         self.notes: list[str] = []
@@ -185,12 +183,12 @@ class _Filling:
         """Add one case to the batch; what is wrong with it goes to `problems`."""
         try:
             saved, answers = item.save(self.draft)
-            entries = [*entries_of(saved, self.draft.folder), _write_reference(self.draft, answers)]
+            entries = [*hash_entries(saved, self.draft.folder), _write_reference(self.draft, answers)]
             scores = [name for name in self.request.scores if name in answers.outputs.arrays]
             self.unused_scores.difference_update(scores)
             self.notes += answers.notes
             metadata = self._metadata(item, saved, answers, entries, scores)
-            duplicate = self._duplicate(metadata, scores)
+            duplicate = self.earlier.locate(metadata, scores)
             if duplicate is not None:
                 self.duplicates.append(duplicate)
                 self.draft.discard()
@@ -199,13 +197,6 @@ class _Filling:
         except (BadData, BadModel, BadArchive) as error:
             self.problems.append((item.name, str(error)))
             self.draft.discard()
-
-    def _duplicate(self, metadata: Metadata, scores: Sequence[str]) -> Ref | None:
-        """The artifact that was imported before, is the same, and has at least these scores marked."""
-        for ref, earlier in self.earlier.get(_key(metadata), ()):
-            if _marked_scores(earlier).issuperset(scores):
-                return ref
-        return None
 
     def _metadata(
         self,
@@ -268,38 +259,7 @@ class _Filling:
         return Imported((), tuple(self.duplicates), tuple(problems), tuple(dict.fromkeys(self.notes)))
 
 
-def _marked_scores(metadata: Metadata) -> set[str]:
-    """The outputs that an artifact has marked as class scores."""
-    return {name for name, is_scores in scores_of(metadata.outputs).items() if is_scores}
-
-
 def _write_reference(draft: publish.Draft, answers: KnownAnswers) -> FileEntry:
     stream = io.BytesIO()
     reference.write(stream, input=answers.inputs.arrays, output=answers.outputs.arrays)
     return draft.write(f"reference_{draft.ref.tag}.npz", stream.getbuffer(), "reference", "npz")
-
-
-_Key = tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str, str]
-
-
-def _key(metadata: Metadata) -> _Key:
-    """What two imports of the same case share: the files' bytes, tags, environment, the loader's options."""
-    return (
-        frozenset((f.role, f.sha256) for f in metadata.files),
-        frozenset(metadata.tags.items()),
-        metadata.environment.lock_sha256,
-        repr(dict(metadata.model.options)),
-    )
-
-
-def _earlier_imports(
-    archive: Archive, grid_size: int, framework: str
-) -> Iterator[tuple[_Key, Ref, Metadata]]:
-    for version, tag in archive.tags(grid_size, framework).items():
-        ref = Ref(grid_size, framework, version, tag)
-        try:
-            metadata = read_metadata(archive, ref)
-        except BadArchive:  # `verify` reports it; such an artifact is never a duplicate
-            continue
-        if metadata.reference.origin == "imported":
-            yield _key(metadata), ref, metadata

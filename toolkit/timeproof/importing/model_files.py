@@ -1,4 +1,4 @@
-"""A model file and what lies beside it, as its framework's importer reads it; and what was written of it."""
+"""A model file and the files beside it, which its framework's importer reads; the entries of the copies."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from timeproof.store.reference import Array
 from timeproof.store.schema.v1 import FileEntry
 
 
-def table_inputs(source: Path, table: Path) -> dict[str, Array]:
+def read_table_inputs(source: Path, table: Path) -> dict[str, Array]:
     """Read the inputs of a model file from a table of text, in the columns' order and the model's dtype.
 
     Raises:
-        NotImportable: the table is none, or names the model's features in another order.
+        NotImportable: the file is not a table of numbers, or names the model's features in another order.
     """
     return importer_of(spec_for_file(source)).read_table(source, table)
 
 
-def entries_of(saved: Saved, folder: Path) -> list[FileEntry]:
-    """Hash the files that were written of a model into their entries."""
+def hash_entries(saved: Saved, folder: Path) -> list[FileEntry]:
+    """Hash the files that were written for a model, and return their entries."""
     return [publish.entry(folder, file.path, file.role, file.format) for file in saved.files]

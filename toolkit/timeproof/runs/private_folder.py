@@ -225,12 +225,12 @@ def _place(tasks: Sequence[Task]) -> tuple[atomic.Staging, bool]:
     Raises NoSpace.
     """
     needed = sum(task.bytes + _PER_FILE * len(task.files) for task in tasks)
-    beside = next((t.root or t.folder.parent for t in tasks), None)
-    if beside is not None and needed >= _WORTH_CLONING:
+    neighbour = next((t.root or t.folder.parent for t in tasks), None)
+    if neighbour is not None and needed >= _WORTH_CLONING:
         with suppress(StorageFailed, OSError):
-            staging = atomic.Staging(beside, "replay")
+            staging = atomic.Staging(neighbour, "replay")
             if _clones(tasks, staging.path):
-                atomic.sweep(beside)
+                atomic.sweep(neighbour)
                 return staging, True
             staging.close()
     temporary = _temporary()
@@ -238,9 +238,9 @@ def _place(tasks: Sequence[Task]) -> tuple[atomic.Staging, bool]:
     if free >= needed + _SPARE or needed < _WORTH_CLONING:
         atomic.sweep(temporary)
         return atomic.Staging(temporary, "replay"), False
-    if beside is not None and _free(beside) >= needed + _SPARE:
+    if neighbour is not None and _free(neighbour) >= needed + _SPARE:
         with suppress(StorageFailed):
-            return atomic.Staging(beside, "replay"), False
+            return atomic.Staging(neighbour, "replay"), False
     raise NoSpace(temporary, needed, free)
 
 

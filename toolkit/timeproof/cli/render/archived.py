@@ -27,7 +27,7 @@ def print_archived(archived: Archived, *, expected: bool) -> None:
     """Print the artifact's name, and what its user should know.
 
     Args:
-        expected: whether the user handed in the expected outputs.
+        expected: whether the user gave the expected outputs.
     """
     out.print(f"[bold green]sealed[/bold green] {archived.ref}  [dim]{escape(str(archived.path))}[/dim]")
     for line in archived_lines(archived, expected=expected):
@@ -41,7 +41,7 @@ def archived_lines(archived: Archived, *, expected: bool) -> Iterator[str]:
         whose = "the expected answer" if expected else "your process's own answer"
         yield f"{whose}: identical"
     if archived.own is None and not archived.remarks:
-        yield "[dim]no answer of yours was compared: hand one in with --expected[/dim]"
+        yield "[dim]no answer of yours was compared: give one with --expected[/dim]"
     for remark in archived.remarks:
         yield f"[yellow]{escape(remark)}[/yellow]"
     for copy in metadata.copies:

@@ -135,7 +135,7 @@ def _read_ports(
             notes += changes
         elif array.dtype.str != element.stored:
             raise NotImportable(
-                path, [f"{port.name}: {element.name} is given by its bits, as {element.stored}"]
+                path, [f"{port.name}: give {element.name} as its bits, in an array of {element.stored}"]
             )
         else:
             arrays.add(port.name, array if bits else widened(array, element), element.name)

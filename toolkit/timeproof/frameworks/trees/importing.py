@@ -37,7 +37,7 @@ class TreesImporter:
     def read_answers(self, source: Path, inputs: Path, expected: Path, rounds: int | None) -> KnownAnswers:  # noqa: ARG002 - every importer is called alike
         if rounds is not None and rounds < 1:
             raise BadRequest(
-                f"--trees {rounds}: it is a number of boosting rounds, 1 or more",
+                f"--trees {rounds}: the number of boosting rounds must be 1 or more",
                 advice="leave it out to have the whole model's answer",
             )
         first = next(iter(self.outputs))
