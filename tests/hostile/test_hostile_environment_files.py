@@ -227,6 +227,7 @@ def test_a_package_repository_of_the_file_s_own_is_refused(way: tuple[str, ...],
     assert asked == []
 
 
+@pytest.mark.slow
 def test_without_an_engine_nothing_is_solved(lock, serve: Serve, tmp_path: Path) -> None:
     server, asked = serve({})
     text = f"channels: ['{server}/channel', nodefaults]\ndependencies: [python]\n"

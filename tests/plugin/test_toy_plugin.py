@@ -28,6 +28,8 @@ from timeproof.store.read import read_metadata
 from timeproof.store.verify import verify
 from timeproof.testing import archives
 
+pytestmark = pytest.mark.slow
+
 TOY = Path(__file__).parent / "timeproof_toy"
 NAME = "toy_linear"
 TOOLKIT = Path(timeproof.__file__).parents[1]

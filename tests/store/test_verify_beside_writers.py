@@ -50,6 +50,7 @@ WRITERS: dict[str, Callable[[Archive], object]] = {
 STAGES = ("list_tree", "read_metadata", "read_environment", "staged_versions", "check_claims", "_staged_now")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     work=st.sampled_from(sorted(WRITERS)),
@@ -96,6 +97,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 def test_verify_beside_two_busy_processes_finds_nothing(small: Archive) -> None:
     words = [sys.executable, "-c", LOOP, str(small.root), "25"]
     busy = [subprocess.Popen(words, env=child_environment()) for _ in range(2)]

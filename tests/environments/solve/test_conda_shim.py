@@ -48,6 +48,7 @@ def test_a_channel_of_real_packages_is_one(tmp_path: Path, packages: dict[str, d
     assert conda_shim._virtual("https://conda.test/forge", "linux-64") is None
 
 
+@pytest.mark.slow
 def test_a_solution_names_every_package_that_is_needed(channel: Path, packed: InterpreterPackage) -> None:
     """With a C library, as conda-lock tells by a channel of its own: the packed interpreter asks for one."""
     glibc = {"name": "__glibc", "version": "2.99", "package_type": "virtual_system"}
