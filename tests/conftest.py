@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -75,19 +75,23 @@ def _skip_or_raise(error: EngineMissing) -> NoReturn:
     raise error
 
 
-@pytest.fixture(autouse=True)
-def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let container tests run side by side, but for those that take away what the others use."""
-    if request.node.get_closest_marker("container") is None:
-        yield
-        return
-    alone = request.node.get_closest_marker("alone") is not None
-    with turn_at_the_engine(alone=alone):
-        yield
-        if alone and "sealed" in request.fixturenames:
-            sealed = request.getfixturevalue("sealed")
-            record = read_environment(sealed.archive, sealed.environment)
-            image_provider.provide(request.getfixturevalue("real_engine"), sealed.archive, record)
+    if item.get_closest_marker("container") is None:
+        return (yield)
+    with turn_at_the_engine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _image_is_back(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that may drop the sealed archive's image, put it back: others have been given its id."""
+    yield
+    if request.node.get_closest_marker("alone") is not None:
+        sealed = request.getfixturevalue("sealed")
+        record = read_environment(sealed.archive, sealed.environment)
+        image_provider.provide(request.getfixturevalue("real_engine"), sealed.archive, record)
 
 
 @pytest.fixture(scope="session")
@@ -123,11 +127,10 @@ def sealed(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) 
     folder = made_once(tmp_path_factory, "sealed", lambda folder: _seal(folder, real_engine))
     archive = Archive(folder / "archive")
     (environment,) = archive.environment_names()
-    with in_use(folder) as is_last:
+    with in_use(environment) as is_last:
         yield Sealed(archive, tuple(str(ref) for ref in archive.refs()), environment)
         if is_last() and not (folder / IMAGE_WAS_THERE).exists():
-            with turn_at_the_engine(alone=True):
-                image_provider.drop(real_engine, read_environment(archive, environment))
+            image_provider.drop(real_engine, read_environment(archive, environment))
 
 
 def _seal(folder: Path, engine: DockerEngine) -> None:
@@ -170,8 +173,7 @@ def engines(
         sandbox.check()
     except EngineMissing as error:
         _skip_or_raise(error)
-    users = made_once(tmp_path_factory, "podman", lambda folder: None)
-    with in_use(users) as is_last:
+    with in_use(f"podman-{sealed.environment}") as is_last:
         yield {"docker": real_engine, "podman": podman, "none": sandbox}
         if is_last():
             image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))

@@ -314,3 +314,29 @@ def test_a_path_of_the_longest_allowed_length_can_be_written(tmp_path: Path) -> 
     check_relative(name)
     (tmp_path / name).write_bytes(b"x")
     assert read(tmp_path, name) == b"x"
+
+
+@pytest.mark.parametrize("swapped", ["link", "pipe", "folder"])
+def test_a_file_swapped_between_the_look_and_the_opening_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    """The look says a regular file; what is opened is something else by then."""
+    (tmp_path / "outside").write_bytes(b"secret")
+    (tmp_path / "regular").write_bytes(b"archived")
+    regular, look = os.stat(tmp_path / "regular"), os.stat
+
+    def swap(name: object, **named: object) -> os.stat_result:
+        if name != "x":
+            return look(name, **named)  # type: ignore[call-overload, no-any-return]
+        {
+            "link": lambda: (tmp_path / "x").symlink_to("outside"),
+            "pipe": lambda: os.mkfifo(tmp_path / "x"),
+            "folder": lambda: (tmp_path / "x").mkdir(),
+        }[swapped]()
+        return regular
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "stat", swap)
+    with pytest.raises(NotRegular, match="changing under our feet"):
+        open_regular(tmp_path, "x")
+    assert len(os.listdir("/proc/self/fd")) == before

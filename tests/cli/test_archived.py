@@ -10,8 +10,8 @@ from timeproof.compare.compare import compare_outputs
 from timeproof.compare.difference import OutputsDiff
 from timeproof.sealing.flow import Archived
 from timeproof.store.layout import Archive
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Copy, Witness
-from timeproof.store.verify import read_metadata
 
 SAME = compare_outputs({"y": np.arange(3.0)}, {"y": np.arange(3.0)})
 

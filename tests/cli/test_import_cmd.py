@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.archive_making import ENVIRONMENT
 from typer.testing import CliRunner
 
 from timeproof.cli.main import make_app
+from timeproof.testing.archives import ENVIRONMENT
 
 pytest.importorskip("lightgbm")
 

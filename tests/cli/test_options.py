@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.archive_making import publish_environment
 from typer.testing import CliRunner
 
 from timeproof.cli.archive_cmd import key_values
 from timeproof.cli.main import make_app
 from timeproof.errors import BadRequest
+from timeproof.testing.archives import publish_environment
 
 
 def call(*words: object):

@@ -12,6 +12,7 @@ import pytest
 from support.archive_making import copy_archive, reseal
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import replay
 from timeproof.runs.profiles import profile_named
 from timeproof.store.layout import Archive
@@ -118,7 +119,12 @@ def test_a_model_that_narrows_on_the_way_has_no_witness_and_a_note_says_why(wide
 
     torch.manual_seed(0)
     x = np.zeros((3, 1, 8, 8), np.float32)
-    more = {"grid_size": 5, "root": wide.archive.root, "environment": sealed.environment, "onnx": False}
+    more = {
+        "grid_size": 5,
+        "root": wide.archive.root,
+        "environment": sealed.environment,
+        "options": PyTorchOptions(onnx=False),
+    }
     done = timeproof.archive(Narrowing().eval(), x, **more)
     assert done.metadata.witnesses == []
     assert any("no float64 witness" in note and "tanh" in note for note in done.metadata.notes)
@@ -137,7 +143,12 @@ def test_an_emulated_witness_is_asked_on_its_simulated_cpu(wide, sealed, real_en
 
     torch.manual_seed(0)
     x = np.random.default_rng(1).random((5, 1, 8, 8), dtype=np.float32)
-    more = {"grid_size": 6, "root": wide.archive.root, "environment": sealed.environment, "onnx": False}
+    more = {
+        "grid_size": 6,
+        "root": wide.archive.root,
+        "environment": sealed.environment,
+        "options": PyTorchOptions(onnx=False),
+    }
     done = timeproof.archive(WideNet().eval(), x, witness="emulated", **more)
     assert [w.kind for w in done.metadata.witnesses] == ["float64", "emulated"]
     witness = done.metadata.witnesses[1]

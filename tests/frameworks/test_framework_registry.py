@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -51,6 +53,14 @@ def test_a_plugin_stands_beside_the_four(plugins: dict[str, object]) -> None:
     assert names() == ["pytorch", "xgboost", "lightgbm", "onnx", "toy_net"]
     assert registry.spec_named("toy_net") is TOY
     assert registry.frameworks_in({"toy": "7"}) == {"toy_net": "7"}
+
+
+def test_the_toolkit_registers_its_own_as_a_plugin_does() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    declared = project["entry-points"][registry.GROUP]
+    builtin = {r.target for r in registry.registrations() if r.origin == "timeproof"}
+    assert [spec.name for spec in registry.specs()[:4]] == list(declared)
+    assert set(declared.values()) == builtin
 
 
 def test_an_entry_point_of_one_that_is_found_by_itself_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:

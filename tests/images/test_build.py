@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.archive_making import publish_environment
 
 from timeproof.base.digests import Digest
 from timeproof.environments.lock.document import Lock, Package
@@ -13,6 +12,7 @@ from timeproof.errors import BadRequest, LockFailed
 from timeproof.images.build import build_environment, locate_environment
 from timeproof.images.probe_files import present_probe
 from timeproof.store.layout import Archive
+from timeproof.testing.archives import publish_environment
 
 
 def lock_of(*names: str) -> Lock:

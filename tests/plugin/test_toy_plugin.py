@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 import timeproof
 from timeproof.cli.main import make_app
 from timeproof.errors import BadRequest
-from timeproof.frameworks.registry import require_spec, spec_named
+from timeproof.frameworks.registry import frameworks_in, require_spec, spec_named
+from timeproof.regression.plan import make_plan
 from timeproof.replaying.flow import replay
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_metadata, verify
+from timeproof.store.read import read_metadata
+from timeproof.store.verify import verify
 from timeproof.testing import archives
 
 TOY = Path(__file__).parent / "timeproof_toy"
@@ -113,6 +115,8 @@ def test_without_the_plugin_its_artifacts_are_listed_and_verified(archived: Arch
     assert metadata.framework.title == "Toy Linear"
     assert metadata.framework.distributions == ["numpy"]
     assert metadata.model.options == {"scale": 2.0}
+    assert metadata.profile.variables["TOY_ROUNDING"] == "nearest"
+    assert metadata.profile.variables["OMP_NUM_THREADS"] == "1"
     assert verify(archived).ok
     for words in (["ls"], ["show", str(ref)], ["verify"], ["verify", str(ref)]):
         result = CliRunner().invoke(make_app(), [*words, "--archive", str(archived.root)])
@@ -129,6 +133,13 @@ def test_without_the_plugin_an_image_with_its_loader_replays_it(
     installed.code("from timeproof.testing import probe_folder; probe_folder.write(Path(sys.argv[1]))", probe)
     result = replay(archived, [archived.locate(f"grid-size-8/{NAME}")], archives.engine(probe))
     assert [str(one.verdict) for one in result.replayed] == ["identical"]
+
+
+def test_without_the_plugin_a_regression_finds_the_environments_that_fit(archived: Archive) -> None:
+    (ref,) = archived.refs()
+    more = {NAME: read_metadata(archived, ref).framework.distributions}
+    assert frameworks_in({"numpy": "2.0"}, more) == {NAME: "2.0"}
+    assert frameworks_in({"numpy": "2.0"}) == {}
 
 
 def test_without_the_plugin_saving_says_what_to_install() -> None:
@@ -164,3 +175,5 @@ def test_the_plugin_archives_replays_and_regresses_with_a_real_engine(
     # From here on without the plugin: this process does not hold it.
     assert verify(archive).ok
     assert timeproof.replay(str(ref), root=archive.root).passes()
+    plan = make_plan(archive, [environment], [str(ref)])
+    assert [cell[0].ref for cell in plan.cells()] == [ref]

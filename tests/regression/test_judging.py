@@ -8,7 +8,7 @@ from support.regress_making import LGB, NEW, OLD, TITLES, cell, report
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest
 from timeproof.regression.baseline import Baseline, Expectation
-from timeproof.regression.judging import check_fail_on, judge
+from timeproof.regression.judging import EXCUSED, check_fail_on, judge
 from timeproof.regression.report import Report
 from timeproof.replaying.policy import NEVER_ACCEPTED
 
@@ -83,6 +83,7 @@ def test_in_its_own_environment_a_witness_excuses_the_same_answer_on_another_cpu
     judged = judge(report(cell(verdict, own=True, facts=facts)), None, None, None)
     excused = verdict in {"rounding", "drift"} and witness == HOLDS and other_cpu is True
     assert judged.passed == excused
+    assert judged.cells[0].notes == ([EXCUSED] if excused else [])
     assert not judge(report(cell(verdict, own=True, facts=facts)), None, None, None, strict=True).passed
 
 

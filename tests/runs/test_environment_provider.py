@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.archive_making import ENVIRONMENT
 from support.paths import REPOSITORY
 
 from timeproof.errors import BadArchive, BadRequest, LockFailed, NotFound
 from timeproof.runs.environment_provider import by_name, choose, read_lock_folder
-from timeproof.testing.archives import publish_environment
+from timeproof.testing.archives import ENVIRONMENT, publish_environment
 
 
 def test_a_folder_name_means_that_environment_and_a_name_the_newest_one(small):

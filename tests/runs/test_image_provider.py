@@ -24,7 +24,7 @@ from timeproof.images import rebuild as rebuilding_module
 from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
-from timeproof.store.verify import read_environment
+from timeproof.store.read import read_environment
 from timeproof.testing.fake_engine import FakeEngine
 
 RECORDED = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)

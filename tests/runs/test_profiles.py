@@ -6,7 +6,7 @@ import pytest
 
 from timeproof.errors import BadRequest
 from timeproof.images.named_profiles import BUILT_IN, env_file
-from timeproof.runs.profiles import NAMES, profile_named
+from timeproof.runs.profiles import NAMES, profile_for, profile_named
 
 MINE = """\
 name = "avx2"
@@ -80,3 +80,17 @@ def test_the_portable_profile_is_one_thread_and_a_kernel_of_the_oldest_kind():
     assert portable.threads == 1
     assert portable.variables["MKL_CBWR"] == "COMPATIBLE"
     assert profile_named("native").threads is None
+
+
+def test_a_framework_adds_what_its_models_need_to_the_portable_profile_alone():
+    needs = {"TOY_ROUNDING": "nearest", "OMP_NUM_THREADS": "8"}
+    portable = profile_for("portable", needs)
+    assert portable.variables == {**profile_named("portable").variables, "TOY_ROUNDING": "nearest"}
+    assert profile_for("native", needs) == profile_named("native")
+    assert profile_for("portable", {}) == profile_named("portable")
+
+
+@pytest.mark.parametrize("variable", ["LD_PRELOAD", "PYTHONPATH", "PATH"])
+def test_no_framework_chooses_the_code_by_its_needs(variable):
+    with pytest.raises(BadRequest, match=variable):
+        profile_for("portable", {variable: "/tmp/evil"})

@@ -15,11 +15,12 @@ from support import tiny_models
 from support.archive_making import small_archive
 from support.local_sealing import modules_in, nothing_published, with_onnxruntime
 
-from timeproof.compare.verdict import THRESHOLDS, Verdict
+from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
 from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.sealing.own_answer import OwnAnswer, agrees, measure
+from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.layout import Archive
 from timeproof.store.reference import read
 from timeproof.store.verify import verify
@@ -516,9 +517,9 @@ def test_scores_name_outputs_of_the_model(small: Archive, nets: ModuleType) -> N
 
 def test_a_container_that_answers_in_another_dtype_gives_another_answer():
     """Though every value is the same; an answer that was handed in may be in any dtype that holds it."""
-    own, sealed = {"y": LEFT.astype("f8")}, {"y": LEFT}
+    sealed = SealedAnswer({"y": LEFT})
     for whole in (True, False):
-        answer = OwnAnswer(own, whole=whole)
-        difference = measure(answer, sealed, THRESHOLDS)
+        answer = OwnAnswer({"y": LEFT.astype("f8")}, whole=whole)
+        difference = measure(answer, sealed)
         assert difference.verdict is Verdict.rounding
         assert agrees(answer, difference) is not whole

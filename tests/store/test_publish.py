@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import stat
@@ -14,10 +15,11 @@ from support.archive_making import fill, metadata_of, publish, small_archive
 
 from timeproof.base import atomic
 from timeproof.errors import Exists, StorageFailed, UnsafePath
+from timeproof.store import oci_layout
 from timeproof.store import publish as writer
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.verify import verify
-from timeproof.testing.archives import publish_environment
+from timeproof.testing.archives import IMAGE, export, publish_environment
 
 
 def _publish(root: Path, version: int | None, number: int) -> str:
@@ -224,3 +226,41 @@ def test_the_folder_of_a_reference_is_where_it_is_published(tmp_path):
         "reference_lgb_v1.npz",
         "source_lgb_v1",
     ]
+
+
+def test_versions_are_chosen_and_images_are_listed_under_the_lock(tmp_path, monkeypatch):
+    """Else two writers would take one version, or an index would lose an image."""
+    archive = Archive(tmp_path)
+    looked = []
+
+    def lock_is_held(folder: Path) -> bool:
+        descriptor = os.open(folder / ".lock", os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    class Watched(atomic.Staging):
+        def __init__(self, parent: Path, label: str = "") -> None:
+            looked.append(lock_is_held(parent))
+            super().__init__(parent, label)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.atomic, "Staging", Watched)
+        with writer.draft(archive, 8, "onnx"):
+            pass
+    assert looked == [True]
+    layout, write = tmp_path / "images", atomic.write
+
+    def watched_write(path: Path, data: bytes, **named: bool) -> None:
+        looked.append(lock_is_held(layout))
+        write(path, data, **named)
+
+    with atomic.Staging(layout, "build") as work:
+        exported = export(work.path / "layout")
+        monkeypatch.setattr(oci_layout.atomic, "write", watched_write)
+        oci_layout.add(layout, exported, IMAGE.manifest, [])
+    assert looked == [True, True, True]

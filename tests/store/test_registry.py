@@ -16,6 +16,7 @@ from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
 from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
 from timeproof.cli.main import make_app
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -359,3 +360,39 @@ def test_a_registry_that_is_insisted_on_has_to_be_named(small):
     record = read_environment(small, archives.ENVIRONMENT)
     with pytest.raises(BadRequest, match="no registry is named"):
         image_provider.provide(taking_engine(), small, record, mode="registry")
+
+
+def oversized(config: int, *layers: int) -> tuple[ImageIdentity, dict[str, bytes]]:
+    """An image whose manifest declares these sizes, and its blobs but for the layers."""
+    whole, parts = archives.image_parts()
+    manifest = json.loads(parts[whole.manifest])
+    manifest["config"]["size"] = config or manifest["config"]["size"]
+    manifest["layers"] = [{"digest": f"sha256:{k:064}", "size": size} for k, size in enumerate(layers)]
+    data = json.dumps(manifest).encode()
+    digest = str(Digest.of(data))
+    return whole.model_copy(update={"manifest": digest}), {whole.config: parts[whole.config], digest: data}
+
+
+@pytest.mark.parametrize(
+    ("config", "layers", "limit"),
+    [
+        (LIMITS.json_bytes + 1, (), str(LIMITS.json_bytes)),
+        (-1, (), "-1 bytes"),
+        (0, (LIMITS.layer_bytes + 1,), str(LIMITS.layer_bytes)),
+        (0, (-5,), "-5 bytes"),
+        (0, (LIMITS.layer_bytes,) * 4 + (1,), str(LIMITS.image_bytes)),
+    ],
+)
+def test_an_image_that_declares_more_than_it_may_is_not_fetched(odd_server, tmp_path, config, layers, limit):
+    image, parts = oversized(config, *layers)
+    asked = []
+
+    def registry(handler):
+        digest = handler.path.rsplit("/", 1)[-1]
+        asked.append(digest)
+        return 200, {}, parts.get(digest, b"")
+
+    odd_server.say = registry
+    with pytest.raises(Limit, match=limit):
+        pull(odd_server, "models", tmp_path / "layout", image)
+    assert set(asked) <= set(parts), "no layer was asked for"

@@ -487,3 +487,44 @@ def test_the_reference_of_a_document_describes_its_arrays(tmp_path):
     assert told.inputs == reference.specs_of("input", X)
     assert told.outputs == reference.specs_of("output", Y)
     assert told.file("model").path == "model_xgb_v1.json"
+
+
+def test_two_references_are_malformed(written):
+    """Which of them is compared would be chance."""
+    value = copy.deepcopy(written)
+    (entry,) = [f for f in value["files"] if f["role"] == "reference"]
+    value["files"].append(entry | {"path": "another.npz"})
+    with pytest.raises(Malformed, match="not one reference"):
+        Metadata.parse(spell(value), "m.json")
+
+
+@pytest.mark.parametrize("name", ["../qemu", "/usr/bin/qemu", "a/qemu", ".qemu", "-qemu", ""])
+def test_an_emulator_that_lies_elsewhere_is_refused(written, name):
+    value = copy.deepcopy(written)
+    value["emulators"] = [
+        {"file": name, "version": "10.0", "machine": "x86_64", "size": 1, "sha256": "0" * 64}
+    ]
+    with pytest.raises(Malformed):
+        Metadata.parse(spell(value), "m.json")
+    value["emulators"][0]["file"] = "qemu-x86_64"
+    assert Metadata.parse(spell(value), "m.json").emulators[0].file == "qemu-x86_64"
+
+
+@pytest.mark.parametrize("change", [{"shape": [7]}, {"dtype": "<f2"}, {"sha256": "1" * 64}])
+def test_a_margin_whose_arrays_are_not_the_references_own_is_refused(written, change):
+    """Its name alone is not enough: the margin is judged on the reference's own bytes."""
+    value = copy.deepcopy(written)
+    (reference,) = [f["path"] for f in value["files"] if f["role"] == "reference"]
+    value["witnesses"] = [{"kind": "margin", "file": reference, "outputs": [value["outputs"][0]]}]
+    assert Metadata.parse(spell(value), "m.json").witnesses[0].kind == "margin"
+    value["witnesses"][0]["outputs"] = [value["outputs"][0] | change]
+    with pytest.raises(Malformed, match="none of the reference's"):
+        Metadata.parse(spell(value), "m.json")
+
+
+@pytest.mark.parametrize("name", ["folder/x.whl", ".x.whl", "-x.whl"])
+def test_a_package_whose_name_is_no_single_component_is_refused(papers, name):
+    value = strictjson.loads(papers["image"][1], "image.json")
+    value["packages"][0]["file"] = name
+    with pytest.raises(Malformed):
+        EnvironmentRecord.parse(spell(value), "image.json")

@@ -168,7 +168,7 @@ def test_the_lock_is_held_while_names_are_looked_at_and_put(
     target = LocalStorage(tmp_path / "published", tmp_path)
     items = {"blob": stage(tmp_path / "staged", "b", b"new")}
     documents = {"document": stage(tmp_path / "staged", "d", b"new")}
-    held = []
+    locked = []
 
     def watched(call: Callable[..., None]) -> Callable[..., None]:
         def watch(source: object, name: object) -> None:
@@ -177,7 +177,7 @@ def test_the_lock_is_held_while_names_are_looked_at_and_put(
                 with suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     pytest.fail(f"nobody holds the lock while {name} is put")
-                held.append(os.path.basename(str(name)))
+                locked.append(os.path.basename(str(name)))
             finally:
                 os.close(descriptor)
             call(source, name)
@@ -187,7 +187,7 @@ def test_the_lock_is_held_while_names_are_looked_at_and_put(
     monkeypatch.setattr(os, "rename", watched(os.rename))
     monkeypatch.setattr(os, "link", watched(os.link))
     storage.publish(target, items, documents)
-    assert held == ["blob", "document"]
+    assert locked == ["blob", "document"]
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

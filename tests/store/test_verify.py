@@ -12,6 +12,7 @@ import pytest
 from support.archive_making import files_of, flip, publish, reseal, small_archive
 
 from timeproof.base import atomic
+from timeproof.base.digests import Digest
 from timeproof.errors import (
     BadArchive,
     DigestMismatch,
@@ -22,6 +23,7 @@ from timeproof.errors import (
     Unlisted,
 )
 from timeproof.store import oci_layout
+from timeproof.store.claims import Claim, check_claims
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.read import check_artifact, check_environment, read_environment
 from timeproof.store.verify import verify
@@ -271,7 +273,6 @@ def test_an_index_of_images_that_is_none_is_named(small, data):
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"layers": 5}', b'{"config": [], "layers": []}'], ids=repr)
 def test_a_manifest_that_is_none_is_named_though_its_digest_is_right(small, data):
     """Somebody altered the blob, and the records that name it."""
-    from timeproof.base.digests import Digest
 
     digest = str(Digest.of(data))
     (small.images / oci_layout.blob(digest)).write_bytes(data)
@@ -305,7 +306,6 @@ def test_an_environment_under_another_name_is_refused(small):
 
 def test_a_lock_that_is_not_the_named_one_is_refused(small):
     """Altered together with the record that lists it."""
-    from timeproof.base.digests import Digest
 
     folder = small.environments / ENVIRONMENT
     (folder / "conda-lock.yml").write_bytes(b"another lock")
@@ -409,3 +409,49 @@ def test_an_exported_blob_that_is_not_what_its_name_says_is_never_taken_in(tmp_p
 def test_locks_of_the_toolkit_are_no_findings(small):
     with atomic.lock(small.environments, ".small.lock"), atomic.lock(small.images):
         assert verify(small).ok
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_each_of_many_large_files_is_hashed(tmp_path, at):
+    """Above a mebibyte several threads hash them: the largest, and all others."""
+    claims = []
+    for k, size in enumerate((900_000, 500_000, 200_000, 3)):
+        data = bytes([k]) * size
+        (tmp_path / f"{k}").write_bytes(data)
+        claims.append(Claim(f"{k}", size, Digest.of(data).hex))
+    assert check_claims(tmp_path, claims) == []
+    flip(tmp_path / f"{at}")
+    (finding,) = check_claims(tmp_path, claims)
+    assert (finding.kind, finding.path) == ("DigestMismatch", str(tmp_path / f"{at}"))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("grid-size-8/xgboost/metadata_xgb_v1.json", "grid-size-8/xgboost/metadata_xgb_v7.json"),
+        ("grid-size-8/xgboost/metadata_xgb_v1.json", "grid-size-8/lightgbm/metadata_lgb_v1.json"),
+    ],
+)
+def test_metadata_of_another_version_or_framework_is_refused(small, source, target):
+    (small.root / target).parent.mkdir(exist_ok=True)
+    shutil.copyfile(small.root / source, small.root / target)
+    assert ("Malformed", target) in findings(small)
+
+
+def test_two_artifacts_that_say_different_things_of_one_file_are_named(small):
+    publish(small)
+    source, target = (small.root / f"grid-size-8/xgboost/metadata_xgb_v{v}.json" for v in (1, 2))
+    entry = json.loads(source.read_bytes())["files"][0]
+    reseal(target, lambda m: m["files"].append(entry))
+    assert verify(small).ok, "one file may be two artifacts' own, where both say the same of it"
+    reseal(target, lambda m: m["files"][-1].update(sha256="0" * 64))
+    assert findings(small) == [("DigestMismatch", f"grid-size-8/xgboost/{entry['path']}")]
+
+
+def test_a_stranger_in_an_environment_stops_its_use(small):
+    """A recipe with a file more would build another image."""
+    record = read_environment(small, ENVIRONMENT)
+    check_environment(small, record, packages=False)
+    (small.environments / ENVIRONMENT / "recipe" / "extra.sh").write_bytes(b"")
+    with pytest.raises(Unlisted, match=r"extra\.sh"):
+        check_environment(small, record, packages=False)

@@ -30,7 +30,7 @@ from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE, export, image_parts, publish_environment
 
 
-def told(archive: Archive) -> list[str]:
+def messages(archive: Archive) -> list[str]:
     return [finding.message for finding in verify(archive).findings]
 
 
@@ -80,7 +80,7 @@ def test_a_writer_at_any_step_is_no_finding(
             writing.step()
         for name in STAGES:
             patch.setattr(verifying, name, after_steps(getattr(verifying, name)))
-        assert told(archive) == []
+        assert messages(archive) == []
     report = verify(archive)
     assert (report.ok, report.artifacts) == (True, 2 if work in {"given up", "environment"} else 3)
     shutil.rmtree(folder)
@@ -101,7 +101,7 @@ def test_verify_beside_two_busy_processes_finds_nothing(small: Archive) -> None:
     busy = [subprocess.Popen(words, env=child_environment()) for _ in range(2)]
     try:
         while any(process.poll() is None for process in busy):
-            assert told(small) == []
+            assert messages(small) == []
     finally:
         for process in busy:
             process.wait()
@@ -118,7 +118,7 @@ def test_packages_that_no_environment_names_are_leftovers(tmp_path: Path) -> Non
     archive = Archive(tmp_path)
     digest = PackageStore(archive.packages).add_bytes(b"a wheel", "six-1.17.0-py3-none-any.whl")
     report = verify(archive)
-    assert (told(archive), report.ok) == ([], True)
+    assert (messages(archive), report.ok) == ([], True)
     assert report.leftovers == [package_paths.path_in_archive(digest, "six-1.17.0-py3-none-any.whl")]
 
 
@@ -159,10 +159,10 @@ def test_a_build_killed_at_any_step_leaves_an_archive_that_verifies(
         archive = Archive(copy_archive(small.root, root)) if known == "one environment" else Archive(root)
         killed = run_killed(partial(_add_image, archive, identity, blobs), when)
         if archive.root.is_dir():
-            assert told(archive) == [], when
+            assert messages(archive) == [], when
         again = publish_environment(archive)  # and the next one gets through
         assert again.image == IMAGE
-        assert told(archive) == [], when
+        assert messages(archive) == [], when
         if not killed:
             break
     else:

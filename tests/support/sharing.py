@@ -37,9 +37,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 @contextmanager
-def in_use(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Say that this process uses a shared folder; gives a question: is it the last that does?"""
-    with _opened(folder / ".in-use") as users:
+def in_use(name: str) -> Iterator[Callable[[], bool]]:
+    """Say that this process uses something; gives a question: is it the last on this machine that does?
+
+    Whoever asks is about to leave: the answer no ends the use.
+    """
+    with _lock_file(f"users-of-{name}") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
 
         def is_last() -> bool:
@@ -59,17 +62,18 @@ def turn_at_the_engine(*, alone: bool) -> Iterator[None]:
     Holds between all test processes of this user on this machine, in whatever run they are. Who waits to be
     alone is overtaken by nobody: a turn begins at the door, through which one goes at a time.
     """
-    name = str(Path(tempfile.gettempdir(), f"timeproof-tests-{os.getuid()}"))
-    with _opened(Path(f"{name}.engine")) as engine:
-        with _opened(Path(f"{name}.door")) as door:
+    with _lock_file("engine") as engine:
+        with _lock_file("door") as door:
             fcntl.flock(door, fcntl.LOCK_EX)
             fcntl.flock(engine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock_file(name: str) -> Iterator[int]:
+    folder = Path(tempfile.gettempdir(), f"timeproof-tests-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor
     finally:

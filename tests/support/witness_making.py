@@ -49,9 +49,9 @@ def saying(native: Mapping[str, Any], wide: Mapping[str, Any] | bytes = b"", **m
 
     def script(job: dict[str, Any], _: Any) -> tuple[bytes, Any]:
         (artifact,) = job["artifacts"]
-        said = native if artifact["witness"] is None else wide
-        given_ = said if isinstance(said, bytes) else answer(artifact["id"], said)
-        return frame(hello) + stream(given_)[len(stream(done=False)) :], ended()
+        reply = native if artifact["witness"] is None else wide
+        frames = reply if isinstance(reply, bytes) else answer(artifact["id"], reply)
+        return frame(hello) + stream(frames)[len(stream(done=False)) :], ended()
 
     return script
 

@@ -4,7 +4,7 @@
     >>> timeproof.archive(model, {"x": x}, grid_size=8)          # doctest: +SKIP
     >>> timeproof.replay("grid-size-8/pytorch/v1").passes()      # doctest: +SKIP
 
-Importing it imports no framework: not torch, xgboost, lightgbm or onnxruntime.
+Importing it imports no framework.
 """
 
 from timeproof.api import archive, import_models, replay

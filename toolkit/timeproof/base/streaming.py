@@ -67,15 +67,37 @@ def follow(
         file.seek(0)
         process = start(argv, file, env, cwd, advice)
     assert process.stdout is not None
-    assert process.stderr is not None
     started(process.pid)
-    out, tail, late = process.stdout, bytearray(), threading.Event()
-    listening = threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
-    listening.start()
+    tail, late = bytearray(), threading.Event()
+    listener = threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
+    listener.start()
 
-    def over() -> None:
+    def end_late() -> None:
         late.set()
         _ask_to_end(process, end)
+
+    timer = threading.Timer(timeout, end_late)
+    timer.daemon = True
+    timer.start()
+    try:
+        _consume_all(process.stdout, consume)
+        process.wait()
+    except BaseException:
+        process.stdout.close()  # first: who waits until somebody reads would not hear that it is to end
+        _ask_to_end(process, end)
+        raise
+    finally:
+        timer.cancel()
+        end_group(process)  # whom it left behind
+        process.wait()
+        listener.join(AFTER)
+        _close_pipes(process)
+    text = tail.decode("utf-8", "replace")
+    return Followed(process.returncode, late.is_set(), text, time.monotonic() - begun)
+
+
+def _consume_all(out: IO[bytes], consume: Callable[[Callable[[int], bytes]], None]) -> None:
+    """Let `consume` read, then read what it has not taken: the process must not wait for a reader."""
 
     def exactly(size: int) -> bytes:
         data = out.read(size)
@@ -83,30 +105,17 @@ def follow(
             raise EOFError(f"{size} bytes awaited, {len(data)} came")
         return data
 
-    clock = threading.Timer(timeout, over)
-    clock.daemon = True
-    clock.start()
-    try:
-        with suppress(EOFError):
-            consume(exactly)
-        while out.read(PIECE):
-            pass
-        process.wait()
-    except BaseException:
-        out.close()  # first: who waits until somebody reads would not hear that it is to end
-        _ask_to_end(process, end)
-        raise
-    finally:
-        clock.cancel()
-        end_group(process)  # whom it left behind
-        process.wait()
-        listening.join(AFTER)
-        for stream in (out, process.stderr):
-            with suppress(OSError, ValueError):
+    with suppress(EOFError):
+        consume(exactly)
+    while out.read(PIECE):
+        pass
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdout, process.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
                 stream.close()
-    return Followed(
-        process.returncode, late.is_set(), tail.decode("utf-8", "replace"), time.monotonic() - begun
-    )
 
 
 def _ask_to_end(process: subprocess.Popen[bytes], end: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import partial
 from typing import Any, TypeAlias
 
 import orjson
@@ -75,6 +76,27 @@ def _constant(name: str) -> Json:
     raise _Doubt(f"{name} is not JSON")
 
 
+def _integer(path: object, text: str) -> int:
+    _check_digits(path, text)
+    value = int(text)
+    if abs(value) > LIMITS.integer:
+        raise Limit(path, f"the number {value}, at most ±2**53")
+    return value
+
+
+def _floating(path: object, text: str) -> float:
+    _check_digits(path, text)
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Doubt(f"the number {text} overflows")
+    return value
+
+
+def _check_digits(path: object, text: str) -> None:
+    if len(text) > LIMITS.json_digits:
+        raise Limit(path, f"a number of {len(text)} digits, at most {LIMITS.json_digits}")
+
+
 def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
     """Parse UTF-8 JSON strictly into a `Json` value; `path` is only for the messages.
 
@@ -88,22 +110,6 @@ def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
     if (depth := _depth(data)) > LIMITS.json_depth:
         raise Limit(path, f"{depth} levels of nesting, at most {LIMITS.json_depth}")
 
-    def integer(text: str) -> int:
-        if len(text) > LIMITS.json_digits:
-            raise Limit(path, f"a number of {len(text)} digits, at most {LIMITS.json_digits}")
-        value = int(text)
-        if abs(value) > LIMITS.integer:
-            raise Limit(path, f"the number {value}, at most ±2**53")
-        return value
-
-    def floating(text: str) -> float:
-        if len(text) > LIMITS.json_digits:
-            raise Limit(path, f"a number of {len(text)} digits, at most {LIMITS.json_digits}")
-        value = float(text)
-        if not math.isfinite(value):
-            raise _Doubt(f"the number {text} overflows")
-        return value
-
     try:
         text = data.decode("utf-8")
         if text.startswith("\ufeff"):
@@ -112,8 +118,8 @@ def loads(data: bytes, path: object, *, limit: int = LIMITS.json_bytes) -> Any:
             text,
             object_pairs_hook=_pairs,
             parse_constant=_constant,
-            parse_int=integer,
-            parse_float=floating,
+            parse_int=partial(_integer, path),
+            parse_float=partial(_floating, path),
         )
         if r"\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")

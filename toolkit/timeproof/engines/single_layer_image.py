@@ -51,11 +51,11 @@ def provide(engine: Engine, name: str, layer: Path | bytes, digest: Digest, plat
         }
     )
     with _LOADING:
-        image = _find(engine, (manifest, config), digest)
+        image = _locate(engine, (manifest, config), digest)
         if image is None:
             tag = f"{name}:{digest.hex[:12]}"
             engine.load(as_members(tag, manifest, _blobs(manifest, config, layer, digest, size)))
-            image = _find(engine, (manifest, config), digest)
+            image = _locate(engine, (manifest, config), digest)
     if image is None:
         raise EngineFailed(f"the engine loaded {name}, but knows it by neither of its digests")
     return image
@@ -65,7 +65,7 @@ def _descriptor(kind: str, data: bytes) -> dict[str, object]:
     return {"digest": str(Digest.of(data)), "mediaType": kind, "size": len(data)}
 
 
-def _find(engine: Engine, documents: Iterable[bytes], layer: Digest) -> str | None:
+def _locate(engine: Engine, documents: Iterable[bytes], layer: Digest) -> str | None:
     for data in documents:
         facts = engine.inspect(str(Digest.of(data)))
         if facts is not None and list(facts.diff_ids) == [str(layer)]:

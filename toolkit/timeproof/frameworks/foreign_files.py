@@ -113,7 +113,7 @@ _CATBOOST = Foreign(
 )
 _GGUF = Foreign(
     "GGUF, weights for llama.cpp, which no framework here runs",
-    f"archive the PyTorch model that it was converted from: {LIVE}; or that model's ONNX export",
+    f"archive the model that it was converted from: {LIVE}; or that model's ONNX export",
 )
 _TFLITE = Foreign(
     "a TensorFlow Lite model, which no framework here runs",

@@ -12,12 +12,10 @@ import numpy as np
 from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Adapter, Array, comes_from
+from timeproof.frameworks.registry import specs
+from timeproof.frameworks.spec import load_attribute
 
 _ADVICE = "give a NumPy array, a list or tuple of them, or a mapping from input names to them"
-_OWN_ARRAY = (
-    "give the array that you give to the model itself. XGBoost and LightGBM models take tables with columns"
-    " of several types as they are, categories included"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def normalise_inputs(inputs: object, *, default_name: str = "input") -> Inputs:
     Args:
         inputs: one array-like; a tuple or list of them (`input_0`, `input_1`, …, unless it is a plain
             list of numbers, which is one array); a mapping from names to them. An array-like is an
-            array, a torch tensor (detached, on the CPU), or a pandas DataFrame or Series of one dtype.
+            array, a framework's own (such as a tensor), or a pandas DataFrame or Series of one dtype.
         default_name: what a single one is called.
 
     Raises:
@@ -123,39 +121,17 @@ def _name(name: object) -> str:
 
 
 def _is_array(item: object) -> bool:
-    return hasattr(item, "__array__") or comes_from(item, "torch") or comes_from(item, "pandas")
+    return hasattr(item, "__array__") or comes_from(item, "pandas")
 
 
 def _array(item: Any, name: str) -> Array:
+    """Copy what the user handed in into an array that has bytes that last. Raises NotArchivable."""
     if item is None:
         raise NotArchivable(f"the input {name!r} is None", advice=_ADVICE)
-    if comes_from(item, "torch", frozenset({"Tensor"})):
-        from timeproof.frameworks.pytorch.probe import tensors
-
-        try:
-            source, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values
-        except TypeError:
-            raise NotArchivable(
-                f"the input {name!r} is a quantized or sparse tensor", advice="give a dense tensor"
-            ) from None
-    elif comes_from(item, "pandas"):
-        source = _frame(item, name)
-    elif hasattr(item, "toarray") and comes_from(item, "scipy"):
-        raise NotArchivable(
-            f"the input {name!r} is a sparse matrix, which this model does not take",
-            advice="give the array that you give to the model itself. XGBoost and LightGBM models take sparse"
-            " matrices as they are",
-        )
-    else:
-        if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
-            raise NotArchivable(
-                f"the input {name!r} has masked values", advice="fill them as the model gets them"
-            )
-        try:
-            source = np.asarray(item)
-        except (ValueError, TypeError) as error:
-            raise NotArchivable(f"the input {name!r} is no array: {error}", advice=_ADVICE) from error
-    array = np.array(source, order="C", copy=True, subok=False)
+    source = _framework_array(item, name)
+    array = np.array(
+        _plain_array(item, name) if source is None else source, order="C", copy=True, subok=False
+    )
     if array.dtype.hasobject:
         raise NotArchivable(
             f"the input {name!r} holds Python objects",
@@ -171,19 +147,52 @@ def _array(item: Any, name: str) -> Array:
     return array
 
 
+def _plain_array(item: Any, name: str) -> Array:
+    """Convert what is no framework's own kind of array."""
+    if comes_from(item, "pandas"):
+        return _frame(item, name)
+    if hasattr(item, "toarray") and comes_from(item, "scipy"):
+        raise NotArchivable(
+            f"the input {name!r} is a sparse matrix, which this model does not take",
+            advice=_array_advice("sparse matrices as they are"),
+        )
+    if isinstance(item, np.ma.MaskedArray) and np.ma.is_masked(item):
+        raise NotArchivable(
+            f"the input {name!r} has masked values", advice="fill them as the model gets them"
+        )
+    try:
+        return np.asarray(item)
+    except (ValueError, TypeError) as error:
+        raise NotArchivable(f"the input {name!r} is no array: {error}", advice=_ADVICE) from error
+
+
+def _framework_array(item: Any, name: str) -> Array | None:
+    """Convert an array of a framework's own kind; None where no framework calls it its own."""
+    for spec in specs():
+        if spec.arrays and (array := load_attribute(spec.arrays)(item, name)) is not None:
+            converted: Array = array
+            return converted
+    return None
+
+
+def _array_advice(tables: str) -> str:
+    titles = [spec.title for spec in specs() if spec.tables]
+    return f"give the array that you give to the model itself. {' and '.join(titles)} models take {tables}"
+
+
 def _frame(item: Any, name: str) -> Array:
     dtypes = sorted({str(dtype) for dtype in item.dtypes}) if hasattr(item, "columns") else [str(item.dtype)]
     if len(dtypes) > 1:
         raise NotArchivable(
             f"the input {name!r} is a table with columns of several types ({', '.join(dtypes)}), which this"
             " model does not take",
-            advice=_OWN_ARRAY,
+            advice=_array_advice("tables with columns of several types as they are, categories included"),
         )
     values = item.to_numpy()
     if values.dtype.hasobject:
         raise NotArchivable(
             f"the input {name!r} is a table of {', '.join(dtypes) or 'no columns'}: no array of numbers",
-            advice=_OWN_ARRAY,
+            advice=_array_advice("tables with columns of several types as they are, categories included"),
         )
     array: Array = values
     return array

@@ -111,7 +111,8 @@ def frameworks_in(
 
     Args:
         versions: of the environment's packages, by canonical name.
-        more: the distributions of frameworks that may have no plugin here, as artifacts record them.
+        more: the distributions of frameworks that may have no plugin here, as artifacts record them; of one
+            that has, the plugin's own count.
     """
     brought_by = {spec.name: spec.distributions for spec in specs()}
     brought_by |= {name: tuple(d) for name, d in (more or {}).items() if name not in brought_by}

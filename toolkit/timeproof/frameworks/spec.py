@@ -47,6 +47,9 @@ class FrameworkSpec:
         sniff: `module:function` that says what a file is, by its bytes (see `sniffing`); empty for none.
         imports: `module:attribute` of what imports its files with others' answers (see `imports`); empty for
             none.
+        arrays: `module:function` that turns its own kind of array into a NumPy array, and gives None for any
+            other object; empty for none.
+        tables: whether its models take tables (DataFrames, sparse matrices) as they are.
         needed_for: what this process needs `module` for, as `timeproof doctor` says it.
         float64: whether its loader can be asked in float64, for a witness.
         margin: the output that is a witness by itself, such as raw scores; empty for none.
@@ -70,6 +73,8 @@ class FrameworkSpec:
     extensions: tuple[str, ...] = ()
     sniff: str = ""
     imports: str = ""
+    arrays: str = ""
+    tables: bool = False
     needed_for: str = ""
     float64: bool = False
     margin: str = ""

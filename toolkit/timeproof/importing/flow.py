@@ -21,7 +21,7 @@ from timeproof.importing.earlier import EarlierImports
 from timeproof.importing.model_files import hash_entries
 from timeproof.replaying.scores import marked
 from timeproof.runs.environment_provider import by_name, from_lock_folder, read_lock_folder
-from timeproof.runs.profiles import profile_named
+from timeproof.runs.profiles import profile_for
 from timeproof.store import publish, reference
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive, Ref, check_grid_size
@@ -93,12 +93,12 @@ def import_models(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    profile = profile_named(request.profile)
     framework, items = _items(request)
+    spec = require_spec(framework)
+    profile = profile_for(request.profile, spec.profile)
     environment = _environment(archive, request.environment, connect, progress)
     progress.step(f"Importing {len(items)} {'cases' if len(items) != 1 else 'case'}")
-    tag = require_spec(framework).tag
-    with publish.draft(archive, grid_size, framework, count=len(items), tag=tag) as draft:
+    with publish.draft(archive, grid_size, framework, count=len(items), tag=spec.tag) as draft:
         filling = _Filling(archive, draft, request, environment, profile)
         for item in items:
             progress.detail(item.name)

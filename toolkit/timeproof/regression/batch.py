@@ -41,6 +41,9 @@ class Batch:
     profile: ProfileRecord
     refs: tuple[str, ...]
     attempt: int = 1
+    documents: tuple[
+        str, ...
+    ] = ()  # of the refs' metadata, relative to the archive; a part of a batch has none
 
 
 def answer_of(outputs: Mapping[str, reference.Array]) -> str:

@@ -21,6 +21,7 @@ from timeproof.regression.report import Breakage, Cell, Report
 from timeproof.replaying.policy import NEVER_ACCEPTED, Answer, keeps_promise
 
 DEFAULT_FAIL_ON = Verdict.drift  # where nothing was promised: more than the last bits
+EXCUSED = "it passes by its witness, which is identical: this is another CPU than the recorded one"
 
 
 def check_fail_on(text: str) -> Verdict:
@@ -97,12 +98,16 @@ class _Rules:
         declared = next((e for e in self.baseline.expected if e.covers(cell, title)), None)
         if cell.verdict is Verdict.identical:
             declared = None
-        fails = not keeps_promise(answer_of(cell), self.promise(cell, before), strict=self.strict)
+        answer, promised = answer_of(cell), self.promise(cell, before)
+        fails = not keeps_promise(answer, promised, strict=self.strict)
+        excused = not fails and not keeps_promise(answer, promised, strict=True)
         if declared is not None:
             self.used.add(declared)
             fails = cell.verdict in NEVER_ACCEPTED
         reason = declared.reason if declared is not None else None
-        return cell.model_copy(update={"baseline": before, "expected": reason, "fails": fails})
+        notes = [*cell.notes, EXCUSED] if excused else cell.notes
+        update = {"baseline": before, "expected": reason, "fails": fails, "notes": notes}
+        return cell.model_copy(update=update)
 
     def promise(self, cell: Cell, before: Verdict | None) -> Verdict:
         """The worst verdict that keeps what was promised of this cell."""

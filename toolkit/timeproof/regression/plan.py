@@ -18,11 +18,11 @@ from timeproof.base.digests import Digest
 from timeproof.base.progress import SILENT, Progress
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import BadArchive, BadRequest, NotFound, TimeproofError
-from timeproof.frameworks.registry import frameworks_in, frameworks_of, runs_code
+from timeproof.frameworks.registry import frameworks_in, runs_code, spec_named
 from timeproof.images.build import locate_environment
 from timeproof.regression.batch import Batch
 from timeproof.runs.environment_provider import by_name, read_lock_folder
-from timeproof.store.environment_contents import versions
+from timeproof.store.environment_contents import versions, versions_of
 from timeproof.store.index import ArtifactSummary, contents
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
@@ -123,7 +123,7 @@ def make_plan(
     listed = contents(archive, progress=progress)
     chosen = _chosen_artifacts(listed.artifacts, artifacts, archive)
     progress.step("Looking at the environments")
-    planned = _chosen_environments(archive, environments)
+    planned = _chosen_environments(archive, environments, _distributions(archive, chosen))
     if not planned:
         raise NotFound(
             f"{archive.root} holds no environment, and there is no {LOCKFILES}/",
@@ -156,49 +156,65 @@ def _chosen_artifacts(
     return [a for a in artifacts if str(a.ref) in names]
 
 
-def _chosen_environments(archive: Archive, wanted: Sequence[str]) -> list[PlannedEnvironment]:
-    """Every environment once; those that share a title have one that tells them apart."""
+def _chosen_environments(
+    archive: Archive, wanted: Sequence[str], more: Mapping[str, Sequence[str]]
+) -> list[PlannedEnvironment]:
+    """Every environment once; those that share a title have one that tells them apart.
+
+    Args:
+        more: the distributions of frameworks that no plugin here registers.
+    """
     names: list[str | Path] = list(wanted)
     if not names:
         names = [*archive.environment_names(), *([LOCKFILES] if LOCKFILES.is_dir() else [])]
     planned: dict[str, PlannedEnvironment] = {}
     for name in names:
-        for environment in _environments_at(archive, name):
+        for environment in _environments_at(archive, name, more):
             planned.setdefault(environment.unique_title, environment)
     titles = Counter(e.title for e in planned.values())
     return [e if titles[e.title] == 1 else replace(e, title=e.unique_title) for e in planned.values()]
 
 
-def _environments_at(archive: Archive, name: str | Path) -> list[PlannedEnvironment]:
+def _distributions(archive: Archive, artifacts: Sequence[ArtifactSummary]) -> dict[str, list[str]]:
+    """What brings the frameworks that no plugin here registers, as their artifacts record it."""
+    examples = {a.ref.framework: a.ref for a in artifacts if spec_named(a.ref.framework) is None}
+    return {name: read_metadata(archive, ref).framework.distributions for name, ref in examples.items()}
+
+
+def _environments_at(
+    archive: Archive, name: str | Path, more: Mapping[str, Sequence[str]]
+) -> list[PlannedEnvironment]:
     """What a name means: an environment of the archive, a folder with a lock, or a folder of such."""
     path = Path(name)
     if not path.is_dir():
-        return [_of_record(archive, by_name(archive, str(name)))]
+        return [_of_record(archive, by_name(archive, str(name)), more)]
     if (path / "conda-lock.yml").is_file():
-        return [_of_folder(archive, path)]
+        return [_of_folder(archive, path, more)]
     folders = sorted(p.parent for p in path.glob("*/conda-lock.yml"))
     if not folders:
         raise NotFound(
             f"{path} holds no conda-lock.yml, nor folders that do",
             advice=f"make one with 'timeproof lock {path}'",
         )
-    return [_of_folder(archive, folder) for folder in folders]
+    return [_of_folder(archive, folder, more) for folder in folders]
 
 
-def _of_record(archive: Archive, record: EnvironmentRecord) -> PlannedEnvironment:
+def _of_record(
+    archive: Archive, record: EnvironmentRecord, more: Mapping[str, Sequence[str]]
+) -> PlannedEnvironment:
     path = archive.environments / record.folder / "conda-lock.yml"
     dated = None
     with suppress(OSError, TimeproofError):  # only a date is lost: the run checks the environment
         dated = read_lock(path.read_bytes(), path).dated
-    return PlannedEnvironment(record.name, frameworks_of(record), dated, record)
+    return PlannedEnvironment(record.name, frameworks_in(versions_of(record), more), dated, record)
 
 
-def _of_folder(archive: Archive, folder: Path) -> PlannedEnvironment:
+def _of_folder(archive: Archive, folder: Path, more: Mapping[str, Sequence[str]]) -> PlannedEnvironment:
     folder = folder.resolve()
     lock, _ = read_lock_folder(folder)
     packages = lock.for_platform("linux-64")
     frameworks = frameworks_in(
-        versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages)
+        versions(("wheel" if p.manager == "pip" else "conda", p.name, p.version) for p in packages), more
     )
     if record := locate_environment(archive, folder.name, lock):
         return PlannedEnvironment(folder.name, frameworks, lock.dated, record, folder)
@@ -245,7 +261,9 @@ def batches_of(
         worth = len(names) // (1 if alone else _WORTH_SHARING)
         count = max(1, min(width, worth), -(-len(names) // _MOST))
         for k in range(count):
-            batches.append(Batch(records[title].folder, profiles[profile], tuple(names[k::count])))
+            documents = tuple(a.ref.metadata for a in artifacts[k::count])
+            folder, refs = records[title].folder, tuple(names[k::count])
+            batches.append(Batch(folder, profiles[profile], refs, documents=documents))
     return sorted(batches, key=lambda b: -len(b.refs))
 
 

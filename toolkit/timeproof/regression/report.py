@@ -41,8 +41,8 @@ class ReportedArtifact(Record):
 class ReportedEnvironment(Record):
     """One environment: a column of the grid."""
 
-    name: str  # its folder in the archive: lightgbm-3.3.5-0123456789ab
-    title: str  # what people call it: lightgbm-3.3.5
+    name: str  # its folder in the archive: torch-2.13-0123456789ab
+    title: str  # what people call it: torch-2.13
     frameworks: dict[str, str]  # name → version
     packages: dict[str, str]  # every package, python too → version
     dated: str | None  # the day before which it can't have existed: its youngest package

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,23 @@ def profile_named(name: str | Path) -> ProfileRecord:
         f"there is no profile {str(name)!r}",
         advice=f"take one of: {', '.join(NAMES)}; or give your own .toml file",
     )
+
+
+def profile_for(name: str | Path, needs: Mapping[str, str]) -> ProfileRecord:
+    """Return the profile of that name as one framework's models need it; other arguments as `profile_named`.
+
+    Args:
+        needs: variables that the models of the framework need in the portable profile, beside its own.
+    """
+    profile = profile_named(name)
+    if profile.name != "portable" or not needs:
+        return profile
+    if bad := [variable for variable in needs if _NOT_NUMERIC.fullmatch(variable)]:
+        raise BadRequest(
+            f"the framework's plugin sets {', '.join(bad)}, which chooses the code, and not how it rounds",
+            advice="install another version of the plugin",
+        )
+    return profile.model_copy(update={"variables": {**needs, **profile.variables}})
 
 
 def _from_file(path: Path) -> ProfileRecord:

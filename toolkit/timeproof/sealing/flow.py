@@ -15,7 +15,7 @@ from timeproof.base.progress import SILENT, Progress
 from timeproof.compare.difference import OutputsDiff
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.protocol import Engine
-from timeproof.errors import SealFailed
+from timeproof.errors import BadArchive, LockFailed, SealFailed
 from timeproof.frameworks.base import DIFFERENT, INEXACT, RANDOM
 from timeproof.images.probe_files import holds_present_probe
 from timeproof.runs import image_provider
@@ -70,7 +70,7 @@ def archive_model(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
-    work = Preparation(request, profile_named(request.profile), limits, progress)
+    work = Preparation(request, limits, progress)
     drafting = publish.draft(archive, grid_size, work.spec.name, tag=work.spec.tag)
     with drafting as draft, atomic.storage(draft.folder):
         progress.step("Saving the model")
@@ -244,8 +244,7 @@ class _Sealing:
             reasons += work.adapter.differences(work.request.model, work.saved)
         reasons += own_answer.versions_differ(work.saved.framework, replays.outcome, replays.python)
         folder = self.draft.archive.environments / self.environment.folder
-        lock, _ = read_lock_folder(folder)
-        if not holds_present_probe(lock):
+        if _holds_older_probe(folder):
             reasons.append(f"the environment holds an older probe: --env {folder} builds it with this one")
         if work.profile.name != "native" and not reasons and self._agrees_without_profile(answer):
             reasons.append(
@@ -262,3 +261,12 @@ class _Sealing:
             return False
         native = SealedAnswer(outcome.native, self.work.thresholds)
         return own_answer.agrees(answer, own_answer.measure(answer, native))
+
+
+def _holds_older_probe(folder: Path) -> bool:
+    """Whether an environment would get another probe now. False where its lock can't be read."""
+    try:
+        lock, _ = read_lock_folder(folder)
+    except (BadArchive, LockFailed):
+        return False
+    return not holds_present_probe(lock)

@@ -19,11 +19,12 @@ from timeproof.frameworks.inputs import read_inputs
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.registry import frameworks_of, require_spec
 from timeproof.runs.container_run import Task
+from timeproof.runs.profiles import profile_for
 from timeproof.sealing import recording, witnesses
 from timeproof.sealing.double_run import Arrays
 from timeproof.sealing.own_answer import OwnAnswer
 from timeproof.store import publish, reference
-from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
+from timeproof.store.schema.v1 import EnvironmentRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,13 @@ class Request:
 class Preparation:
     """One model on its way into the archive: its inputs, its saved files, and the user's own answer."""
 
-    def __init__(self, request: Request, profile: ProfileRecord, limits: Limits, progress: Progress) -> None:
-        self.request, self.profile = request, profile
+    def __init__(self, request: Request, limits: Limits, progress: Progress) -> None:
+        self.request = request
         self.limits, self.progress = limits, progress
         self.thresholds = Thresholds.of(request.thresholds)
         self.adapter, self.from_file = _adapter(request.model)
         self.spec = require_spec(self.adapter.name)
+        self.profile = profile_for(request.profile, self.spec.profile)
         witnesses.check_choice(request.witness, self.adapter.name)
         self.inputs = read_inputs(self.adapter, request.model, request.inputs)
         for input_name, array in self.inputs.items():

@@ -81,7 +81,7 @@ class FrameworkTests:
         spec = self.framework
         assert spec.make_adapter().name == spec.name
         assert spec.make_adapter() is spec.make_adapter()
-        for path in filter(None, (spec.sniff, spec.imports)):
+        for path in filter(None, (spec.sniff, spec.imports, spec.arrays)):
             load_attribute(path)
         assert issubclass(spec.options, FrameworkOptions)
         assert spec.takes, "a message about an unknown model lists what can be archived"

@@ -19,5 +19,6 @@ FRAMEWORK = FrameworkSpec(
     takes="a toy LinearModel",
     files="a toy model's .json",
     sniff="timeproof_toy.adapter:sniff",
+    profile={"TOY_ROUNDING": "nearest"},
     runs_code=False,
 )

@@ -20,7 +20,7 @@ from timeproof.engines import single_layer_image
 from timeproof.engines.protocol import Engine, Mount, RunResult
 from timeproof.engines.registry import confining_engine
 from timeproof.environments.conda import layer_program
-from timeproof.environments.interpreter.package import TARGET_PREFIX
+from timeproof.environments.interpreter.packing import TARGET_PREFIX
 from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.frames import PLACE
 from timeproof.environments.toolbox.tree_reading import TreeReader

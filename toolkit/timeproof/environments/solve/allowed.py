@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from timeproof.environments.lock.reading import load_yaml
+from timeproof.environments.lock.strict_yaml import load_yaml
 from timeproof.errors import LockFailed
 
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)\})")

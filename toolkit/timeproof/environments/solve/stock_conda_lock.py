@@ -19,7 +19,7 @@ from timeproof.base import proc
 from timeproof.base.paths import open_regular
 from timeproof.base.strictjson import dumps
 from timeproof.engines.protocol import Engine, Mount
-from timeproof.environments.lock.reading import load_yaml
+from timeproof.environments.lock.strict_yaml import load_yaml
 from timeproof.environments.solve.allowed import NOTHING, Allowed, addresses, local_channel
 from timeproof.environments.solve.container import solve_in_container
 from timeproof.environments.toolbox import toolbox

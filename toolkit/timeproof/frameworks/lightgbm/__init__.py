@@ -20,6 +20,7 @@ FRAMEWORK = FrameworkSpec(
     files="LightGBM's .txt",
     sniff="timeproof.frameworks.lightgbm.model:sniff",
     imports="timeproof.frameworks.lightgbm.importing:IMPORTER",
+    tables=True,
     needed_for="archiving live LightGBM models",
     margin="raw_score",
     rank=3,

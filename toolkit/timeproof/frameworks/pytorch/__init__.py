@@ -18,6 +18,7 @@ FRAMEWORK = FrameworkSpec(
     probe=Path(__file__).resolve().parent / "probe",
     takes="a torch.nn.Module",
     sniff="timeproof.frameworks.pytorch.files:sniff",
+    arrays="timeproof.frameworks.pytorch.passing:to_array",
     needed_for="archiving live PyTorch models",
     float64=True,
     rank=1,

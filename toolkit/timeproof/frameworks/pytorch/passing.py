@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, comes_from
 from timeproof.frameworks.inputs import Inputs, input_items
+from timeproof.frameworks.pytorch.probe import tensors
 
 _NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 
@@ -13,6 +16,20 @@ _NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
 def passed_by_name(inputs: Mapping[str, Array]) -> bool:
     """Say whether the user named the inputs, so that the model gets them by these names."""
     return isinstance(inputs, Inputs) and isinstance(inputs.original, Mapping)
+
+
+def to_array(item: Any, name: str) -> Array | None:
+    """Turn a tensor into an array, wherever it lies; None for any other object. Raises NotArchivable."""
+    if not comes_from(item, "torch", frozenset({"Tensor"})):
+        return None
+    try:
+        array, _ = tensors.to_array(item)  # bfloat16 as float32, which holds all its values
+    except TypeError:
+        raise NotArchivable(
+            f"the input {name!r} is a quantized or sparse tensor", advice="give a dense tensor"
+        ) from None
+    plain: Array = array
+    return plain
 
 
 def narrow_types(inputs: Mapping[str, Array]) -> dict[str, str]:

@@ -20,6 +20,7 @@ FRAMEWORK = FrameworkSpec(
     files="XGBoost's .json or .ubj",
     sniff="timeproof.frameworks.xgboost.model_file:sniff",
     imports="timeproof.frameworks.xgboost.importing:IMPORTER",
+    tables=True,
     needed_for="archiving live XGBoost models",
     margin="margin",
     rank=2,

@@ -67,9 +67,9 @@ def _entry(view: memoryview) -> Tuple[str, str]:
     return key, value
 
 
-def _size(text: str, what: str, tensor: str) -> int:
+def _size(text: str, entry: str, tensor: str) -> int:
     if not text or len(text) > 19 or any(c not in "0123456789" for c in text):
-        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, what, text[:40]))
+        raise BadOnnx("the tensor {!r} has external data with the {} {!r}".format(tensor, entry, text[:40]))
     return int(text)
 
 

@@ -25,7 +25,7 @@ from timeproof.regression.executors.dask.worker_tasks import work
 from timeproof.regression.executors.dask.workers import Workers
 from timeproof.regression.executors.protocol import Deliver, Provided
 from timeproof.regression.report import Cell
-from timeproof.store.layout import is_address
+from timeproof.store.layout import Ref, is_address
 from timeproof.store.schema.v1 import EnvironmentRecord
 from timeproof.version import VERSION
 
@@ -112,6 +112,7 @@ class _Run:
         self._cluster, self._connection, self._records = cluster, cluster.connection, records
         self._deliver, self._provided = deliver, provided
         self._queue = BatchQueue(batches)
+        self._documents = {r: d for b in batches for r, d in zip(b.refs, b.documents, strict=False)}
         self._name = f"timeproof-{secrets.token_hex(8)}"
         self._count = 0
         greeting = {"archive": cluster.archive, "engine": cluster.engine}
@@ -185,6 +186,7 @@ class _Run:
                 "checksum": self._records[batch.environment].checksum,
                 "profile": batch.profile.model_dump(mode="json"),
                 "refs": list(batch.refs),
+                "documents": [self._documents.get(r) or Ref.parse(r).metadata for r in batch.refs],
                 "attempt": batch.attempt,
                 "limits": {f.name: v for f, v in zip(fields(limits), asdict(limits).values(), strict=True)},
             }

@@ -25,7 +25,6 @@ from timeproof.errors import BadRequest, EngineFailed, TimeproofError, WrongImag
 from timeproof.regression.batch import Batch, run_batch
 from timeproof.regression.report import Cell
 from timeproof.runs import image_provider
-from timeproof.store.layout import Ref
 from timeproof.store.read import read_environment
 from timeproof.store.remote.mirror import open_archive
 from timeproof.store.schema.v1 import ProfileRecord
@@ -47,9 +46,8 @@ def run_request(request: Mapping[str, Any], engine: Engine, say: Say) -> None:
     try:
         if request["toolkit"] != VERSION:
             raise BadRequest(f"this worker runs timeproof {VERSION}, the coordinator {request['toolkit']}")
-        documents = [Ref.parse(r).metadata for r in request["refs"]]
         record_path = f"environments/{request['environment']}/image.json"
-        archive = open_archive(request["archive"], documents=[record_path, *documents])
+        archive = open_archive(request["archive"], documents=[record_path, *request["documents"]])
         archive.require()
         batch = Batch(
             request["environment"],
