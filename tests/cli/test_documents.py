@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.archive_making import ENVIRONMENT
 
 from timeproof.cli.render.documents import KEPT, artifact_rows, print_artifact, print_environment
 from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment, read_metadata
 from timeproof.store.schema.v1 import Copy, Metadata, Origin, Proof, Witness
+from timeproof.testing.archives import ENVIRONMENT
 
 DISTANCE = {"verdict": "rounding", "summary": "max 2 sULP"}
 

@@ -210,7 +210,7 @@ def test_the_first_run_removes_what_a_dead_process_left_and_nothing_else(image, 
 
 
 def test_an_interrupted_replay_leaves_no_container(sealed, real_engine):
-    code = """
+    code = r"""
 import sys
 from timeproof.engines.protocol import RunSpec
 from timeproof.engines.docker import connect
@@ -235,9 +235,10 @@ connect().run(RunSpec(sys.argv[1], env={"MARK": sys.argv[2]}, entrypoint=("/opt/
         process.kill()
         process.communicate()
     assert process.returncode != 0
-    for one in real_engine._api.containers(all=True, filters={"label": LABEL}):
+    for container in real_engine._api.containers(all=True, filters={"label": LABEL}):
         with contextlib.suppress(docker.NotFound):
-            assert f"MARK={mark}" not in real_engine._api.inspect_container(one["Id"])["Config"]["Env"]
+            settings = real_engine._api.inspect_container(container["Id"])["Config"]
+            assert f"MARK={mark}" not in settings["Env"]
 
 
 # --- no engine ------------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ class Watching(Silent):
 def assert_nothing_is_recorded(archive: Archive) -> None:
     """The packages wait for the next build; there is nothing else, and nothing is wrong."""
     report = verify(archive)
-    assert report.ok
-    assert all(name.startswith("packages/") for name in report.leftovers)
+    assert report.ok, [finding.message for finding in report.findings]
+    assert [path for path in report.leftovers if not path.startswith("packages/")] == []
 
 
 def test_an_engine_that_dies_in_a_build_is_lost_and_a_retry_succeeds(engine, frozen, tmp_path):

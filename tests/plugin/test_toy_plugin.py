@@ -99,6 +99,7 @@ def archived(installed: Installed, tmp_path: Path) -> Archive:
     return Archive(root)
 
 
+@pytest.mark.slow
 def test_the_plugin_conforms(installed: Installed, tmp_path: Path) -> None:
     words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, TOY / "tests")
     assert " passed" in installed.run(*words)

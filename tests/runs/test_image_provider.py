@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from support.archive_making import ENVIRONMENT, IMAGE
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -25,6 +24,7 @@ from timeproof.images.tags import tag
 from timeproof.runs import image_provider
 from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment
+from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine
 
 RECORDED = ImageFacts(IMAGE.manifest, tuple(IMAGE.diff_ids), IMAGE.platform)

@@ -116,7 +116,7 @@ _REASONS = {
 }
 _LOG = """[LightGBM] [Warning] Unknown parameter: max_cat_to_onehot
 Traceback (most recent call last):
-  File "/opt/timeproof/probe/child.py", line 88, in run
+  File "/opt/timeproof/probe/timeproof_probe/child.py", line 88, in run
     booster = lightgbm.Booster(model_file=path)
 lightgbm.basic.LightGBMError: Model format error, expect a tree here. met tree_sizes=
 """

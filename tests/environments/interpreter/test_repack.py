@@ -17,7 +17,9 @@ from timeproof.environments.interpreter import repack
 from timeproof.environments.lock.document import Lock, Package
 from timeproof.environments.lock.reading import read_lock
 from timeproof.errors import FetchFailed, InterpreterAbsent
+from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
+from timeproof.store.verify import verify
 
 pytestmark = pytest.mark.slow
 
@@ -104,6 +106,10 @@ def test_locking_again_shows_what_changes_and_check_writes_nothing(tmp_path: Pat
 
     ask("1.17.0")
     assert lock("--json")[0] == 0
+    report = verify(Archive(tmp_path / "archive"))
+    assert report.ok, "no environment names its packages yet, and that is no fault"
+    assert report.leftovers
+    assert all(path.startswith("packages/") for path in report.leftovers)
     there = (folder / "conda-lock.yml").read_bytes()
     ask("1.16.0")
     code, text = lock("--check", "--json")

@@ -24,7 +24,7 @@ class Task:
     input_names: tuple[str, ...]
     options: Mapping[str, Any]
     copies: tuple[Mapping[str, Any], ...] = ()  # {name, framework, model, options, witness, timeout}
-    witness: str | None = None  # another way to run it than natively: see probe/wire.py
+    witness: str | None = None  # another way to run it than natively: see timeproof_probe.wire
     # Output → SHA-256 of its bytes: where the model gives other bytes, its file is also saved again.
     recorded: Mapping[str, str] | None = None
     root: Path | None = None  # the folder below which no link is followed; None: `folder` itself

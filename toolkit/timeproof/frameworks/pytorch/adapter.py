@@ -65,27 +65,13 @@ class PyTorch(AdapterDefaults):
         call = pytorch_call.bind(model, list(inputs), named=named, narrow=narrow)
         built_with = init_args(model, chosen, notes, torch.nn.Module)
         captured = sources.capture(kind)
-        state = {
-            "model_state": model.state_dict(),
-            "epoch": chosen.epoch,
-            "optimizer_state": _optimizer_state(chosen.optimizer),
-            "meta": {
-                "torch_version": str(torch.__version__),
-                "model_class": f"{kind.__module__}.{kind.__qualname__}",
-                "init_args": built_with,
-                "timestamp": options.timestamp,
-            },
-        }
-        check_state(state["model_state"], "model_state")
-        check_state(state["optimizer_state"], "optimizer_state")
         file = f"model_{tag}.pth"
-        torch.save(state, folder / file)
+        torch.save(_state(model, chosen, built_with, options.timestamp), folder / file)
         files = [SavedFile(file, "model", "torch-state")]
         root = f"source_{tag}"
         written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
         files += [SavedFile(path, "source", "python") for path in written]
         notes += sources.doubts(captured)
-        quantised = quantised_modules(model)
         if not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
         return Saved(
@@ -101,7 +87,7 @@ class PyTorch(AdapterDefaults):
                 "qualname": kind.__qualname__,
                 "init_args": built_with,
                 "source": root if captured else None,
-                "quantized": quantised,
+                "quantized": quantised_modules(model),
                 "call": [argument.to_json() for argument in call],
                 **_types(model),
             },
@@ -225,6 +211,27 @@ def named_outputs(answer: object) -> list[tuple[str, Any]]:
             f"the model's answer can't be stored: {error}",
             advice="return a tensor, or tuples, lists and dictionaries of tensors",
         ) from None
+
+
+def _state(
+    model: Any, options: PyTorchOptions, built_with: Mapping[str, Json], timestamp: str
+) -> dict[str, object]:
+    """What the model's file holds. Raises NotArchivable for what `weights_only` refuses to load."""
+    torch: Any = importlib.import_module("torch")
+    state, optimizer_state = model.state_dict(), _optimizer_state(options.optimizer)
+    check_state(state, "model_state")
+    check_state(optimizer_state, "optimizer_state")
+    return {
+        "model_state": state,
+        "epoch": options.epoch,
+        "optimizer_state": optimizer_state,
+        "meta": {
+            "torch_version": str(torch.__version__),
+            "model_class": f"{type(model).__module__}.{type(model).__qualname__}",
+            "init_args": built_with,
+            "timestamp": timestamp,
+        },
+    }
 
 
 def _optimizer_state(optimizer: object) -> object:

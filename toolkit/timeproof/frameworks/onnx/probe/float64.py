@@ -174,6 +174,26 @@ def _by_evaluator(model: Any, names: List[str], feed: Dict[str, Any], work: Work
     return values
 
 
+def _compute(
+    model: Any, names: List[str], feed: Dict[str, Any], threads: Optional[int], work: Work
+) -> List[Any]:
+    """Compute the widened model with whichever of the two can. Raises Refused where neither can."""
+    try:
+        return _by_onnxruntime(model, names, feed, threads)
+    except Exception as error:  # whatever onnxruntime lacks or dislikes
+        lacking = error
+    try:
+        return _by_evaluator(model, names, feed, work)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(
+            "neither onnxruntime ({}) nor onnx ({}) computes it in float64".format(
+                str(lacking)[:300], str(error)[:300]
+            )
+        )
+
+
 def run(
     directory: str,
     model: str,
@@ -201,20 +221,7 @@ def run(
     feed = load.feed_of(wanted, inputs, options)
     _widen(onnx, loaded)
     feed = {name: item.astype("float64") if item.dtype.kind == "f" else item for name, item in feed.items()}
-    try:
-        values = _by_onnxruntime(loaded, list(kinds), feed, threads)
-    except Exception as error:  # whatever onnxruntime lacks or dislikes
-        lacking = error
-        try:
-            values = _by_evaluator(loaded, list(kinds), feed, Work(options.get("work")))
-        except Refused:
-            raise
-        except Exception as other:
-            raise Refused(
-                "neither onnxruntime ({}) nor onnx ({}) computes it in float64".format(
-                    str(lacking)[:300], str(other)[:300]
-                )
-            )
+    values = _compute(loaded, list(kinds), feed, threads, Work(options.get("work")))
     outputs: List[Tuple[str, Any, str]] = []
     for (name, kind), value in zip(kinds.items(), values):  # noqa: B905 - Python 3.6
         for flat, array, made_from in graph_outputs.flatten(name, value):

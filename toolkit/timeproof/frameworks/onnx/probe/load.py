@@ -59,16 +59,8 @@ def feed_of(wanted: List[str], inputs: List[Tuple[str, Any]], options: Dict[str,
     return {name: array for name, (_, array) in zip(names, inputs)}  # noqa: B905 - Python 3.6
 
 
-def run(
-    directory: str,
-    model: str,
-    inputs: List[Tuple[str, Any]],
-    options: Dict[str, Any],
-    threads: Optional[int],
-    sizes: Dict[str, int],
-) -> List[Tuple[str, Any, str]]:
-    """Give the model's outputs as (name, array, the type it was made from or "")."""
-    check_external(directory, model, sizes)
+def open_session(path: str, options: Dict[str, Any], threads: Optional[int]) -> Any:
+    """Open the model with the settings that the artifact records. Raises Refused."""
     onnxruntime: Any = importlib.import_module("onnxruntime")
     settings = plain_settings(onnxruntime, threads)
     levels = {
@@ -83,24 +75,34 @@ def run(
     settings.graph_optimization_level = levels[level]
     if hasattr(onnxruntime, "set_seed"):  # for operators that draw random numbers without a seed of their own
         onnxruntime.set_seed(options.get("seed", 0))
-    session = onnxruntime.InferenceSession(
-        os.path.join(directory, model), settings, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+
+
+def run(
+    directory: str,
+    model: str,
+    inputs: List[Tuple[str, Any]],
+    options: Dict[str, Any],
+    threads: Optional[int],
+    sizes: Dict[str, int],
+) -> List[Tuple[str, Any, str]]:
+    """Give the model's outputs as (name, array, the type it was made from or "")."""
+    check_external(directory, model, sizes)
+    session = open_session(os.path.join(directory, model), options, threads)
     graph_inputs = session.get_inputs()
     feed = feed_of([item.name for item in graph_inputs], inputs, options)
     if options.get("cast"):  # a copy of a model that takes wider numbers
         for item in graph_inputs:
             kind = _TYPES.get(item.type)
             feed[item.name] = feed[item.name] if kind is None else feed[item.name].astype(kind)
-    chosen_names = options.get("outputs")
-    chosen = [item for item in session.get_outputs() if chosen_names is None or item.name in chosen_names]
+    wanted = options.get("outputs")
+    chosen = [item for item in session.get_outputs() if wanted is None or item.name in wanted]
     names, kinds = [item.name for item in chosen], [item.type for item in chosen]
-    outputs: List[Tuple[str, Any, str]] = []
     if any(feeds.foreign(kind) for kind in kinds):
         values = feeds.run(session, names, kinds, feed)
-        for name, (value, made_from) in zip(names, values):  # noqa: B905 - Python 3.6
-            outputs += [(name, value, made_from)] if made_from else graph_outputs.flatten(name, value)
-        return outputs
-    for name, value in zip(names, session.run(names, feed)):  # noqa: B905 - Python 3.6
-        outputs += graph_outputs.flatten(name, value)
+    else:
+        values = [(value, "") for value in session.run(names, feed)]
+    outputs: List[Tuple[str, Any, str]] = []
+    for name, (value, made_from) in zip(names, values):  # noqa: B905 - Python 3.6
+        outputs += [(name, value, made_from)] if made_from else graph_outputs.flatten(name, value)
     return outputs

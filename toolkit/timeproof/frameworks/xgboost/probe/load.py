@@ -34,6 +34,56 @@ def _probabilities(values: Any, margin: Any, how: Optional[str]) -> Any:
     return numpy.vstack((1.0 - values, values)).transpose()
 
 
+class _Asker:
+    """One Booster and one table, asked as the artifact's options say."""
+
+    def __init__(self, booster: Any, table: Any, options: Dict[str, Any], threads: Optional[int]) -> None:
+        import numpy
+
+        self._booster = booster
+        self._table = table
+        self._options = options
+        self._threads = threads
+        self._missing = numpy.nan if options.get("missing") is None else options["missing"]
+        self._trees = tuple(options.get("iteration_range") or (0, 0))
+
+    def _matrix(self, rows: Any) -> Any:
+        # The names of the user's own table, where it had some: XGBoost itself holds them against the model's.
+        xgboost: Any = importlib.import_module("xgboost")
+        options, booster = self._options, self._booster
+        types = booster.feature_types or options.get("feature_types")
+        return xgboost.DMatrix(
+            rows,
+            missing=self._missing,
+            feature_names=options.get("columns") or booster.feature_names or options.get("feature_names"),
+            feature_types=types,
+            nthread=self._threads,
+            enable_categorical=bool(types and "c" in types),
+        )
+
+    def margin_and_values(self) -> Tuple[Any, Any]:
+        """Give the raw margins, and what `predict` gives."""
+        if not self._options.get("in_place"):
+            data = self._matrix(self._table)
+            margin = self._booster.predict(data, output_margin=True, iteration_range=self._trees)
+            return margin, self._booster.predict(data, iteration_range=self._trees)
+        if self._options.get("columns"):  # raises where the names differ
+            self._booster.predict(self._matrix(self._table[:1]), iteration_range=self._trees)
+        predict = functools.partial(
+            self._booster.inplace_predict,
+            self._table,
+            iteration_range=self._trees,
+            missing=self._missing,
+            validate_features=False,
+        )
+        return predict(predict_type="margin"), predict(predict_type="value")
+
+    def leaves(self) -> Any:
+        """Give the leaf of each tree that each row ends in."""
+        data = self._matrix(self._table)
+        return self._booster.predict(data, pred_leaf=True, iteration_range=self._trees)
+
+
 def run(
     directory: str,
     model: str,
@@ -43,8 +93,6 @@ def run(
     sizes: Dict[str, int],  # noqa: ARG001 - every loader is called alike
 ) -> List[Tuple[str, Any, str]]:
     """Give the model's outputs as (name, array, the type it was made from or "")."""
-    import numpy
-
     xgboost: Any = importlib.import_module("xgboost")
 
     table = tables.assembled(inputs, options, "an XGBoost")
@@ -52,37 +100,8 @@ def run(
     booster.load_model(os.path.join(directory, model))
     if threads is not None:
         booster.set_param({"nthread": threads})
-    missing = numpy.nan if options.get("missing") is None else options["missing"]
-    trees = tuple(options.get("iteration_range") or (0, 0))
-
-    def matrix(rows: Any) -> Any:
-        # The names of the user's own table, where it had some: XGBoost itself holds them against the model's.
-        types = booster.feature_types or options.get("feature_types")
-        return xgboost.DMatrix(
-            rows,
-            missing=missing,
-            feature_names=options.get("columns") or booster.feature_names or options.get("feature_names"),
-            feature_types=types,
-            nthread=threads,
-            enable_categorical=bool(types and "c" in types),
-        )
-
-    if options.get("in_place"):
-        if options.get("columns"):
-            booster.predict(matrix(table[:1]), iteration_range=trees)  # raises where the names differ
-        ask = functools.partial(
-            booster.inplace_predict,
-            table,
-            iteration_range=trees,
-            missing=missing,
-            validate_features=False,
-        )
-        margin = ask(predict_type="margin")
-        values = ask(predict_type="value")
-    else:
-        data = matrix(table)
-        margin = booster.predict(data, output_margin=True, iteration_range=trees)
-        values = booster.predict(data, iteration_range=trees)
+    asker = _Asker(booster, table, options, threads)
+    margin, values = asker.margin_and_values()
     outputs = []
     for method in options.get("methods", ["predict"]):
         if method == "predict_proba":
@@ -94,5 +113,5 @@ def run(
     outputs.append(("margin", margin, ""))
     chosen = options.get("outputs")
     if chosen is not None and "leaf" in chosen:
-        outputs.append(("leaf", booster.predict(matrix(table), pred_leaf=True, iteration_range=trees), ""))
+        outputs.append(("leaf", asker.leaves(), ""))
     return [output for output in outputs if chosen is None or output[0] in chosen]
