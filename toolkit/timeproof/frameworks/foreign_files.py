@@ -6,13 +6,10 @@ A file that looks like one of these is named, and a way that works is said.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.pickles import Pickle
 from timeproof.frameworks.registry import specs
-
-if TYPE_CHECKING:
-    from timeproof.frameworks.sniffing import ModelFile
 
 LIVE = "timeproof.archive(model, inputs, grid_size=…)"
 

@@ -6,58 +6,14 @@ framework knows, `foreign_files` names, with a way that works.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from timeproof.frameworks import foreign_files
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
-from timeproof.frameworks.pickles import Pickle, read_pickle
 from timeproof.frameworks.registry import specs
 from timeproof.frameworks.spec import FrameworkSpec, load_attribute
-
-_HEAD = 4096  # bytes
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A file, as far as it is looked at: `head` is its first bytes. The rest is read when it is asked for."""
-
-    path: Path
-    head: bytes
-    size: int  # bytes
-
-    @classmethod
-    def at(cls, path: Path) -> ModelFile:
-        """Read the beginning of a file. Raises OSError."""
-        with path.open("rb") as stream:
-            return cls(path, stream.read(_HEAD), path.stat().st_size)
-
-    @property
-    def text(self) -> bytes:
-        """The head, without blanks before it."""
-        return self.head.lstrip()
-
-    @property
-    def is_zip(self) -> bool:
-        return self.head.startswith(b"PK\x03\x04")
-
-    @cached_property
-    def members(self) -> frozenset[str] | None:
-        """The names in a zip file; None where it is none, or is damaged."""
-        try:
-            with zipfile.ZipFile(self.path) as packed:
-                return frozenset(packed.namelist())
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-            return None
-
-    @cached_property
-    def pickle(self) -> Pickle | None:
-        """The classes that it names, where it is a pickle."""
-        return None if self.is_zip else read_pickle(self.path)
-
 
 # True: a file of the framework, which can be archived as it is. False: not one of the framework's.
 Sniff = Callable[[ModelFile], bool | Foreign]

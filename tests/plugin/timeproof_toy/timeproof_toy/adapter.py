@@ -18,8 +18,8 @@ from timeproof.frameworks.base import (
     answering,
     copy_bytes,
 )
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.sniffing import ModelFile
 from timeproof_toy import FRAMEWORK, ToyOptions
 from timeproof_toy.linear import LinearModel
 

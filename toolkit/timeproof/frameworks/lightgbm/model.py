@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base.limits import LIMITS
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
-from timeproof.frameworks.sniffing import ModelFile
 from timeproof.frameworks.trees.meanings import Meaning, classes_of
 
 _LINE = 1 << 16  # bytes

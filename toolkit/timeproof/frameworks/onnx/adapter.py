@@ -27,6 +27,7 @@ from timeproof.frameworks.base import (
     answering,
     comes_from,
 )
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.inputs import Inputs
 from timeproof.frameworks.onnx import FRAMEWORK, traps
@@ -37,7 +38,6 @@ from timeproof.frameworks.onnx.external_data import external_names, keep_copy
 from timeproof.frameworks.onnx.options import OnnxOptions
 from timeproof.frameworks.onnx.probe import graph_outputs, onnxfile, wire_format
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.sniffing import ModelFile
 
 
 class Onnx(AdapterDefaults):

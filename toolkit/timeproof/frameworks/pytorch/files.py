@@ -6,9 +6,9 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import LIVE, Foreign
 from timeproof.frameworks.pickles import READ, Pickle, parse_pickle, skip_pickles
-from timeproof.frameworks.sniffing import ModelFile
 
 # The number with which torch.save begins its old files; the object is their fourth pickle.
 _MAGIC = 0x1950A86A20F9469CFC6C

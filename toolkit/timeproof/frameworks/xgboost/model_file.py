@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from timeproof.base.limits import LIMITS
+from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
-from timeproof.frameworks.sniffing import ModelFile
 
 # The attribute as JSON and as UBJSON spell it; the latter with the length of the string in between.
 _BEST = re.compile(rb'"?best_iteration"?(?:\s*:\s*"|S[iUIlL][\x00-\xff]{1,8}?)(\d{1,9})')
