@@ -13,7 +13,11 @@ FRAMEWORK = FrameworkSpec(
     title="ONNX Runtime",
     module="onnxruntime",
     runtime="onnxruntime",
-    distributions=("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+    distributions=(
+        *("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+        *("onnxruntime-training", "onnxruntime-rocm", "onnxruntime-migraphx", "onnxruntime-qnn"),
+        *("ort-nightly", "ort-nightly-gpu"),
+    ),
     adapter="timeproof.frameworks.onnx.adapter:Onnx",
     options=OnnxOptions,
     probe=Path(__file__).resolve().parent / "probe",
