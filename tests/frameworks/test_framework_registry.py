@@ -138,5 +138,5 @@ def test_the_record_of_a_framework_says_what_metadata_keeps() -> None:
         "tag": "pt",
         "title": "PyTorch",
         "module": "torch",
-        "distributions": ["torch", "pytorch", "pytorch-cpu"],
+        "distributions": list(FRAMEWORK.distributions),
     }

@@ -54,6 +54,7 @@ def test_the_loaders_are_those_of_the_packages_that_the_lock_names(toy) -> None:
     assert select("python", "numpy") == set()
     assert select("Torch", "xgboost_cpu") == {"pytorch", "xgboost"}
     assert select("pytorch", "py-xgboost", "lightgbm", "onnxruntime") == {spec.name for spec in specs()}
+    assert select("ort-nightly-gpu") == select("onnxruntime-training") == {"onnx"}
     assert select("Toy.Trees") == {"toy"}
     assert select("onnx", "torchvision", "xgboost-ray", "toy") == set(), "only whole names count"
 
