@@ -1,4 +1,4 @@
-"""The real engine: what a container may do, how its end is told, and that nothing of it is left."""
+"""Docker alone: its filter, how a run ends, strays. What all engines must do stands in test_three_engines."""
 
 from __future__ import annotations
 
@@ -54,84 +54,10 @@ def _nothing_is_left(started) -> None:
     """Every test of this file."""
 
 
-def test_stdout_is_given_and_stderr_is_kept_readable(run):
-    result, out = run(r"import os; os.write(1, b'\0\xffout'); os.write(2, b'\xff log')")
-    assert out == b"\0\xffout"
-    assert result.log == "\ufffd log"
-    assert (result.exit_code, result.oom_killed, result.timed_out) == (0, False, False)
-
-
-def test_the_exit_code_is_told(run):
-    assert run("import sys; sys.exit(7)")[0].exit_code == 7
-
-
-def test_the_container_has_no_network_but_its_own_loopback(run):
-    code = "import os; print(os.listdir('/sys/class/net'), open('/proc/net/route').read().count('\\n'))"
-    _, out = run(code)
-    assert out.split(b"]")[0] == b"['lo'"
-    assert int(out.split(b"]")[1]) <= 1, "no route leads anywhere"
-
-
-def test_the_container_is_nobody_without_capabilities(run):
+def test_system_calls_are_filtered(run):
     _, out = run("print(open('/proc/self/status').read())")
     status = dict(line.split(":\t", 1) for line in out.decode().splitlines() if ":\t" in line)
-    assert status["Uid"].split() == ["65534"] * 4
-    assert status["Gid"].split() == ["65534"] * 4
-    assert {int(status[k], 16) for k in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
-    assert status["NoNewPrivs"].strip() == "1"
     assert status["Seccomp"].strip() != "0"
-
-
-def test_only_tmp_can_be_written(run):
-    code = """
-import os
-for path in ("/x", "/etc/x", "/opt/env/x", "/opt/timeproof/x", "/tmp/x", "/dev/x", "/proc/x"):
-    try:
-        open(path, "w").close()
-        print(path, "written")
-    except OSError as error:
-        print(path, "denied")
-"""
-    _, out = run(code)
-    told = dict(line.split() for line in out.decode().splitlines())
-    assert told.pop("/tmp/x") == "written"
-    assert set(told.values()) == {"denied"}
-
-
-def test_forks_without_end_are_denied(run):
-    code = """
-import os, signal, time
-children = []
-try:
-    while len(children) < 1000:
-        child = os.fork()
-        if child == 0:
-            time.sleep(60)
-            os._exit(0)
-        children.append(child)
-except OSError:
-    print(len(children))
-for child in children:
-    os.kill(child, signal.SIGKILL)
-"""
-    _, out = run(code, pids=64)
-    assert 0 < int(out) < 64
-
-
-def test_a_child_out_of_memory_is_seen_though_the_exit_code_is_0(run):
-    code = """
-import os
-child = os.fork()
-if child == 0:
-    x = bytearray()
-    while True:
-        x += b"x" * (1 << 20)
-print(os.waitpid(child, 0)[1])
-"""
-    result, out = run(code, memory=96 << 20)
-    assert result.exit_code == 0
-    assert int(out) == signal.SIGKILL
-    assert result.oom_killed
 
 
 def test_a_busy_loop_is_killed_by_its_id_when_its_time_is_over(run):
@@ -140,23 +66,6 @@ def test_a_busy_loop_is_killed_by_its_id_when_its_time_is_over(run):
     assert result.timed_out
     assert result.exit_code == 137
     assert time.monotonic() - begun > 1.4
-
-
-def test_a_container_that_ignores_all_signals_is_killed_all_the_same(run):
-    code = "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15)]; time.sleep(99)"
-    assert run(code, timeout=1.5)[0].timed_out
-
-
-def test_where_the_reader_gives_up_the_container_is_gone(run):
-    class Enough(Exception):
-        pass
-
-    def consume(read: ReadExactly) -> None:
-        read(10)
-        raise Enough
-
-    with pytest.raises(Enough):
-        run("import sys\nwhile True: sys.stdout.write('x' * 4096)", consume)
 
 
 def test_a_gigabyte_is_read_in_flat_memory(run):
