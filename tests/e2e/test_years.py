@@ -67,11 +67,7 @@ def test_an_environment_replays_what_its_own_release_made(
 def test_environments_share_the_layers_of_what_they_share(years: Archive, real_engine: DockerEngine) -> None:
     one, two = (built(years, name, real_engine) for name in ("lightgbm-4.0.0", "xgboost-2.1.4"))
     same = set(one.image.diff_ids) & set(two.image.diff_ids)
-    assert same == {
-        one.image.diff_ids[0],
-        one.image.diff_ids[1],
-        one.image.diff_ids[-1],
-    }  # base, Python, probe
+    assert same == set(one.image.diff_ids[:2]), "base and Python; each has the loaders of its own frameworks"
     blobs = [p for p in (years.images / "blobs/sha256").iterdir() if p.is_file()]
     records = [read_environment(years, name) for name in years.environment_names()]
     layers = {digest for record in records for digest in record.image.diff_ids}

@@ -21,6 +21,7 @@ from support.private_engine import PrivateEngine
 
 from timeproof.images import recipe
 from timeproof.images.ingredients import Ingredients
+from timeproof.images.probe_files import gather_probe, pack_probe
 from timeproof.store.packages import PackageStore
 from timeproof.store.read import read_environment
 
@@ -68,7 +69,7 @@ def test_engine_and_client_without_a_network_build_the_same_image(
         (p for p in record.packages if p.kind in {"base", "conda-part"}), key=lambda p: p.kind
     )
     wheel = min((p for p in record.packages if p.kind == "wheel"), key=lambda p: p.size)
-    recipe.write(tmp_path / "recipe", Ingredients(base, part, (wheel,)))
+    recipe.write(tmp_path / "recipe", Ingredients(base, part, (wheel,), pack_probe(gather_probe({}))))
     contexts = tmp_path / "contexts"
     store = PackageStore(sealed.archive.packages)
     recipe.stage(tmp_path / "recipe", [base, part, wheel], store, contexts / "small")
