@@ -125,7 +125,7 @@ from timeproof.engines.protocol import RunSpec
 from timeproof.engines.docker import connect
 print("go", flush=True)
 connect().run(RunSpec(sys.argv[1], env={"MARK": sys.argv[2]}, entrypoint=("/opt/env/bin/python3", "-c"),
-                      argv=("import time\\nwhile True: print(1, flush=True); time.sleep(0.1)",)),
+                      argv=("import time\nwhile True: print(1, flush=True); time.sleep(0.1)",)),
               lambda read: [read(1) and print("runs", flush=True) for _ in iter(int, 1)])
 """
     record = read_environment(sealed.archive, sealed.environment)
