@@ -13,7 +13,7 @@ import digits
 import typer
 
 import timeproof
-from timeproof.cli.console import TerminalProgress, err, out, telling_errors
+from timeproof.cli.console import TerminalProgress, err, out, reporting_errors
 from timeproof.cli.render.replays import replay_table
 from timeproof.compare.verdict import Verdict
 from timeproof.engines.docker import connect
@@ -76,7 +76,7 @@ def main():
     before = set(root.environment_names())
     progress = TerminalProgress()
     begun = time.monotonic()
-    with telling_errors(as_json=False):
+    with reporting_errors(as_json=False):
         out.print("[bold]1. Train and archive[/bold] (each artifact is sealed by replaying it twice)")
         # Simulated CPUs are slow: the first grid size is proved; from the second demo on, its network alone.
         proved = ("pytorch",) if before else ("pytorch", "xgboost", "lightgbm", "onnx")

@@ -23,7 +23,7 @@ import table
 
 import timeproof
 from timeproof.base.limits import LIMITS
-from timeproof.cli.console import TerminalProgress, out, telling_errors
+from timeproof.cli.console import TerminalProgress, out, reporting_errors
 from timeproof.engines.docker import connect
 from timeproof.frameworks.pytorch import PyTorchOptions
 from timeproof.replaying.flow import task_of
@@ -185,7 +185,7 @@ def main():
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # of the training libraries and exporters
     progress = TerminalProgress()
-    with telling_errors(as_json=False):
+    with reporting_errors(as_json=False):
         root = options.folder / "models"
         refs = archive_all(root, progress)
         done, emulator = run_all(Archive(root), refs, options.folder, options.at_once, progress)
