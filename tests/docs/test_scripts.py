@@ -1,4 +1,4 @@
-"""The scripts of docs/ and tests/ that `make` runs import names that are there; nothing else runs them in a test."""
+"""The scripts of docs/ and tests/ that `make` runs import names that are there; no other test runs them all."""
 
 from __future__ import annotations
 
