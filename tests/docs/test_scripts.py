@@ -1,4 +1,4 @@
-"""The scripts of docs/ and tests/ that `make` runs import names that are there; no other test runs them all."""
+"""The scripts of docs/ and tests/ that `make` runs import names that are there; no other test runs them."""
 
 from __future__ import annotations
 
