@@ -22,6 +22,7 @@ from timeproof.errors import BadRequest
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
+    from timeproof.regression.reports.registry import Target
     from timeproof.store.layout import Archive, Ref
 
 NAME = "replay"
@@ -88,17 +89,14 @@ def command(
     def work(progress: TerminalProgress) -> int:
         from timeproof.base.limits import LIMITS
         from timeproof.engines.registry import engine_named
-        from timeproof.regression.replay_report import report_of_replay
-        from timeproof.regression.reports.registry import takes_stdout, targets_of
-        from timeproof.regression.reports.writing import write_reports
         from timeproof.replaying.flow import replay
         from timeproof.replaying.policy import check_allowed
         from timeproof.runs.profiles import profile_named
         from timeproof.store.remote.mirror import open_archive
 
         allowed = check_allowed(allow)
-        targets = targets_of(report or (), Path())
-        if json and takes_stdout(targets):
+        targets, to_stdout = _report_targets(report) if report else ((), False)
+        if json and to_stdout:
             raise BadRequest("--json and a report to stdout exclude each other", advice="give one of them")
         if bool(refs) == all_:
             raise BadRequest("name artifacts, or give --all", advice="'timeproof ls' lists them")
@@ -118,16 +116,27 @@ def command(
         passed = result.passes(allowed, strict=strict)
         progress.close()
         if targets:
+            from timeproof.regression.replay_report import report_of_replay
+            from timeproof.regression.reports.writing import write_reports
+
             write_reports(report_of_replay(source, result, allowed, strict=strict), targets)
         if json:
             print_json({**result.to_json(), "allow": allow, "strict": strict, "passed": passed})
-        elif not takes_stdout(targets):
+        elif not to_stdout:
             from timeproof.cli.render.replays import replay_table
 
             replay_table(result, allowed, strict=strict)
         return result.exit_code or (0 if passed else 1)
 
     run_command(json, work)
+
+
+def _report_targets(formats: Sequence[str]) -> tuple[Sequence[Target], bool]:
+    """Where each report goes, and whether one goes to stdout. Imported where a report is asked for."""
+    from timeproof.regression.reports.registry import takes_stdout, targets_of
+
+    targets = targets_of(formats, Path())
+    return targets, takes_stdout(targets)
 
 
 def _chosen(source: Archive, names: Sequence[str], archive: Path) -> list[Ref]:
