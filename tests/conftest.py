@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import pkgutil
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from support.distributions import all_but_models
 from support.sharing import in_use, made_once, turn_at_the_engine
 from support.tiers import BY_FIXTURE, BY_MODULE, tiers_of
 
+import timeproof
+import timeproof_probe
 from timeproof.base.digests import Digest
 from timeproof.engines.docker import DockerEngine, connect
 from timeproof.engines.podman import Podman
@@ -137,8 +142,6 @@ def _seal(folder: Path, engine: DockerEngine) -> None:
     # What is left is what `make demo` archives, so that the builder has its layers already.
     from support import tiny_models
 
-    import timeproof
-
     root = folder / "archive"
     before = {tag for image in engine._api.images() for tag in image.get("RepoTags") or ()}
     with mock.patch.dict(os.environ, _own_caches(folder)), warnings.catch_warnings():
@@ -163,20 +166,45 @@ def _own_caches(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def engines(
-    real_engine: DockerEngine, sealed: Sealed, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Engine]]:
-    """All engines, by name. What podman is given of the sealed archive is taken from it in the end."""
+def empty_engines(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
+    """All engines, by name. Nobody has given them an image."""
     podman, sandbox = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
     try:
         podman.version()
         sandbox.check()
     except EngineMissing as error:
         _skip_or_raise(error)
+    return {"docker": real_engine, "podman": podman, "none": sandbox}
+
+
+@pytest.fixture(scope="session")
+def engines(empty_engines: dict[str, Engine], sealed: Sealed) -> Iterator[dict[str, Engine]]:
+    """All engines, by name. What podman is given of the sealed archive is taken from it in the end."""
     with in_use(f"podman-{sealed.environment}") as is_last:
-        yield {"docker": real_engine, "podman": podman, "none": sandbox}
+        yield empty_engines
         if is_last():
-            image_provider.drop(podman, read_environment(sealed.archive, sealed.environment))
+            record = read_environment(sealed.archive, sealed.environment)
+            image_provider.drop(empty_engines["podman"], record)
+
+
+@pytest.fixture(scope="session")
+def _toolkit_imported() -> None:
+    """Import every module of the toolkit that this environment can import."""
+    for package in (timeproof, timeproof_probe):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda name: None):
+            if not module.name.endswith("__main__"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(module.name)
+
+
+@pytest.fixture
+def pytester(_toolkit_imported: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    """Pytest's own, which forgets in the end all modules that were first imported meanwhile.
+
+    A later test would import them again, and have each of their classes twice: one in what remembers the
+    first, and one of its own. So all are imported before.
+    """
+    return pytester
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_the_whole_tree_is_synced_before_its_folders(tmp_path: Path, monkeypatch
     monkeypatch.setattr(
         "timeproof.base.atomic.os.fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}"))
     )
-    atomic.sync_tree(tmp_path)
+    atomic.sync_all([tmp_path])
     everything = [tmp_path, *tmp_path.rglob("*")]
     assert sorted(synced) == sorted(map(str, everything))
     for name in ("x", "a/y", "a/b/z"):
@@ -116,7 +116,7 @@ def test_the_whole_tree_is_synced_before_its_folders(tmp_path: Path, monkeypatch
 def test_a_link_in_a_staged_tree_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to("/etc/hostname")
     with pytest.raises(OSError, match="symbolic links"):
-        atomic.sync_tree(tmp_path)
+        atomic.sync_all([tmp_path])
 
 
 # --- the lock ---------------------------------------------------------------------------------

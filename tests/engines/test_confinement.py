@@ -21,12 +21,10 @@ import pytest
 from timeproof.base.digests import Digest
 from timeproof.engines import ownership_labels, platforms, single_layer_image
 from timeproof.engines.docker import DockerEngine
-from timeproof.engines.podman import Podman
 from timeproof.engines.protocol import Engine, Mount, ReadExactly, RunResult, RunSpec
-from timeproof.engines.sandbox.engine import Sandbox
 from timeproof.environments.toolbox import toolbox
 from timeproof.environments.toolbox.empty_image import empty_layer
-from timeproof.errors import EngineFailed, EngineMissing
+from timeproof.errors import EngineFailed
 
 pytestmark = pytest.mark.container
 
@@ -39,22 +37,9 @@ def _nothing_is_left(started: list[str]) -> None:
     """Every test of this file."""
 
 
-@pytest.fixture(scope="module")
-def engines(real_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Engine]:
-    podman, sandbox = Podman(), Sandbox(tmp_path_factory.mktemp("roots"))
-    try:
-        podman.version()
-        sandbox.check()
-    except EngineMissing as error:
-        if os.environ.get("TIMEPROOF_TESTS_WITHOUT_ENGINE") == "1":
-            pytest.skip(f"TIMEPROOF_TESTS_WITHOUT_ENGINE=1, and {error.message}")
-        raise
-    return {"docker": real_engine, "podman": podman, "none": sandbox}
-
-
 @pytest.fixture(params=NAMES)
-def engine(request: pytest.FixtureRequest, engines: dict[str, Engine]) -> Engine:
-    return engines[request.param]
+def engine(request: pytest.FixtureRequest, empty_engines: dict[str, Engine]) -> Engine:
+    return empty_engines[request.param]
 
 
 def open_layer() -> bytes:

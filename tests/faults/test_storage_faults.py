@@ -130,7 +130,7 @@ try:
     with atomic.storage(target), atomic.Staging(target.parent, "v1") as staging:
         (staging.path / "a").write_bytes(b"new " * 1000)
         (staging.path / "b").write_bytes(b"new " * 1000)
-        atomic.sync_tree(staging.path)
+        atomic.sync_all([staging.path])
         os.rename(staging.path, target)
         atomic.sync_folder(target.parent)
 except TimeproofError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.archive_making import check_artifact, flip
 
 from timeproof.compare.compare import compare_outputs
 from timeproof.compare.verdict import Verdict
@@ -27,7 +28,7 @@ from timeproof.runs.container_run import run_probe
 from timeproof.runs.probe_stream import Outcome, ProbeRun
 from timeproof.store import reference
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.read import check_artifact, read_environment
+from timeproof.store.read import read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, Metadata
 
 V1 = Path(__file__).parent / "v1"
@@ -97,8 +98,6 @@ def test_old_files_verify_and_old_references_read(ref: Ref) -> None:
 @pytest.mark.parametrize("ref", REFS, ids=str)
 def test_an_old_artifact_that_was_altered_is_found(ref: Ref, tmp_path: Path) -> None:
     import shutil
-
-    from support.archive_making import flip
 
     copy = Archive(tmp_path / "copy")
     shutil.copytree(V1, copy.root)

@@ -99,7 +99,6 @@ def archived(installed: Installed, tmp_path: Path) -> Archive:
     return Archive(root)
 
 
-@pytest.mark.slow
 def test_the_plugin_conforms(installed: Installed, tmp_path: Path) -> None:
     words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, TOY / "tests")
     assert " passed" in installed.run(*words)
@@ -152,7 +151,6 @@ def test_without_the_plugin_saving_says_what_to_install() -> None:
 
 
 @pytest.mark.container
-@pytest.mark.slow
 def test_the_plugin_archives_replays_and_regresses_with_a_real_engine(
     installed: Installed, sealed: Any, copy_of: Callable[[Any], Archive], tmp_path: Path
 ) -> None:

@@ -13,10 +13,11 @@ from timeproof.cli.main import make_app
 from timeproof.compare.verdict import Verdict
 from timeproof.engines import docker
 from timeproof.engines.protocol import ImageFacts
-from timeproof.regression.replay_report import UNREADABLE, report_of_replay
+from timeproof.regression.replay_report import report_of_replay
 from timeproof.regression.report import Report
 from timeproof.regression.reports.registry import FORMATS
 from timeproof.replaying.flow import replay
+from timeproof.replaying.result import UNREADABLE
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
 from timeproof.testing.fake_engine import FakeEngine, answering
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny_models
+from support.archive_making import check_artifact, flip
 
 from timeproof.engines.protocol import ImageFacts
 from timeproof.errors import (
@@ -25,7 +26,6 @@ from timeproof.errors import (
 from timeproof.sealing.flow import Request, archive_model
 from timeproof.store import reference
 from timeproof.store.layout import Archive
-from timeproof.store.read import check_artifact
 from timeproof.store.schema.records import Machine
 from timeproof.store.verify import verify
 from timeproof.testing.archives import ENVIRONMENT, IMAGE
@@ -212,8 +212,6 @@ def test_an_image_that_the_engine_holds_under_the_digest_of_another_is_refused(s
 
 
 def test_an_altered_environment_seals_nothing(small, tmp_path):
-    from support.archive_making import flip
-
     flip(small.environments / ENVIRONMENT / "recipe" / "Dockerfile")
     fake = engine()
     with pytest.raises(BadArchive, match="Dockerfile"):

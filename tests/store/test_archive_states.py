@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support.archive_making import publish
+from support.archive_making import check_artifact, publish
 from support.killing import run_killed
 from support.stepping import Stepped, paused_changes
 
@@ -30,7 +30,7 @@ from timeproof.store.index import contents
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.packages import PackageStore
 from timeproof.store.publish import draft
-from timeproof.store.read import check_artifact, check_environment, read_environment
+from timeproof.store.read import check_environment, read_environment
 from timeproof.store.verify import verify
 from timeproof.testing.archives import publish_environment
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import archive_making, s3_server
+from support.archive_making import check_artifact
 from support.s3_server import S3Server, Wire
 from typer.testing import CliRunner
 
@@ -29,7 +30,6 @@ from timeproof.errors import (
 )
 from timeproof.store.layout import Archive, Ref, is_address
 from timeproof.store.read import (
-    check_artifact,
     check_environment,
     fetch_image,
     package_claims,

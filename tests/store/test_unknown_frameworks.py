@@ -6,14 +6,14 @@ import io
 from pathlib import Path
 
 import pytest
-from support.archive_making import X, Y, metadata_of, publish, reseal
+from support.archive_making import X, Y, check_artifact, metadata_of, publish, reseal
 
 from timeproof.errors import Malformed, Missing, Unlisted
 from timeproof.store import publish as writer
 from timeproof.store import reference
 from timeproof.store.index import contents
 from timeproof.store.layout import Archive, Ref
-from timeproof.store.read import check_artifact, read_metadata
+from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import Framework
 from timeproof.store.verify import verify
 from timeproof.testing.archives import publish_environment

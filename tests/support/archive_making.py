@@ -14,10 +14,13 @@ import numpy as np
 
 from timeproof.base import strictjson
 from timeproof.base.digests import Digest
+from timeproof.errors import raise_findings
 from timeproof.runs.profiles import profile_named
 from timeproof.store import publish as writer
 from timeproof.store import reference
+from timeproof.store.claims import check_claims
 from timeproof.store.layout import Archive, Ref
+from timeproof.store.read import artifact_claims, read_artifact
 from timeproof.store.schema.v1 import (
     EnvironmentRef,
     Framework,
@@ -30,6 +33,14 @@ ZEROS = "0" * 64
 MODELS = {"pytorch": "pth", "xgboost": "json", "lightgbm": "txt", "onnx": "onnx"}
 X = {"x": np.arange(6, dtype=np.float32).reshape(2, 3)}
 Y = {"y": np.array([0.25, 0.75])}
+
+
+def check_artifact(archive: Archive, ref: Ref) -> Metadata:
+    """Read an artifact's metadata, and hash all of its files. Raises BadArchive, or ManyFindings."""
+    metadata = read_artifact(archive, ref)
+    claims = artifact_claims(ref, metadata)
+    raise_findings(archive.root / ref.folder, check_claims(archive.root, claims))
+    return metadata
 
 
 def metadata_of(draft: writer.Draft, files: list[Any], **changed: Any) -> Metadata:

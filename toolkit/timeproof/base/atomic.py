@@ -78,11 +78,6 @@ def sync_all(paths: Iterable[Path]) -> None:
         sync_folder(each)
 
 
-def sync_tree(folder: Path) -> None:
-    """Make every file and folder below `folder` durable."""
-    sync_all([folder])
-
-
 def sync_folders_up(folder: Path, root: Path) -> None:
     """Make the names in `folder` durable, and those of every folder on the way up to `root`, which included.
 

@@ -90,16 +90,16 @@ def _build(name: str, place: Path, no_cache: bool, progress: TerminalProgress) -
     """Build a folder's environment; or rebuild the archive's environment of that name."""
     from timeproof.engines.docker import connect
     from timeproof.runs import image_provider
-    from timeproof.runs.environment_provider import by_name, from_lock_folder
+    from timeproof.runs.environment_provider import check_choice, choose
     from timeproof.store.layout import Archive
 
-    archive, folder, engine = Archive(place), Path(name), connect()
-    if folder.is_dir():
-        version = engine.version()["version"]
-        record = from_lock_folder(archive, folder.resolve(), engine_version=version, progress=progress)
+    archive = Archive(place)
+    check_choice(archive, name)
+    engine = connect()
+    record = choose(archive, name, engine_version=engine.version()["version"], progress=progress)
+    if Path(name).is_dir():
         provided = image_provider.provide(engine, archive, record, progress=progress)
     else:
-        record = by_name(archive, name)
         provided = image_provider.provide(
             engine, archive, record, mode="rebuild", no_cache=no_cache, progress=progress
         )

@@ -11,12 +11,11 @@ import pytest
 from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadArchive, TimeproofError
 from timeproof.pytest_plugin.options import engine_name, registry_name, reproduce
-from timeproof.replaying.result import Replayed
+from timeproof.replaying.result import UNREADABLE, Replayed
 from timeproof.store.layout import Archive, Ref
 from timeproof.store.read import read_metadata
 
 _LOG = 30  # lines of a log that are shown, its end
-_UNREADABLE = "unreadable"  # what stands for the environment of an artifact whose metadata can't be read
 
 
 class ArchiveCollector(pytest.Collector):
@@ -160,4 +159,4 @@ def _environment(archive: Archive, ref: Ref) -> str:
     try:
         return read_metadata(archive, ref).environment.name
     except BadArchive:
-        return _UNREADABLE  # its replay says what is wrong
+        return UNREADABLE  # its replay says what is wrong

@@ -41,12 +41,11 @@ class Batch:
     profile: ProfileRecord
     refs: tuple[str, ...]
     attempt: int = 1
-    documents: tuple[
-        str, ...
-    ] = ()  # of the refs' metadata, relative to the archive; a part of a batch has none
+    # Of the refs' metadata, relative to the archive; a part of a batch has none.
+    documents: tuple[str, ...] = ()
 
 
-def answer_of(outputs: Mapping[str, reference.Array]) -> str:
+def digest_of_outputs(outputs: Mapping[str, reference.Array]) -> str:
     """The SHA-256 over all outputs: names, dtypes, shapes and bytes."""
     specs = [reference.spec_of(name, "output_0", array) for name, array in outputs.items()]
     lines = "".join(f"{s.name}\0{s.dtype}\0{s.shape}\0{s.sha256}\n" for s in specs)
@@ -89,7 +88,7 @@ def run_batch(
         if outcome.error is not None:
             on_cell(_cell(batch, outcome.id, Verdict.altered, outcome.reason), {})
             return
-        answer = answer_of(outcome.native) if outcome.failure is None else None
+        answer = digest_of_outputs(outcome.native) if outcome.failure is None else None
         result = _judge(archive, batch, ref, metadata, outcome)
         outcome.outputs = {}  # memory is bounded by one artifact
         if _may_be_excused(batch, metadata, result):
@@ -138,11 +137,7 @@ def _judged_cell(
     notes = list(result.notes)
     if batch.profile != metadata.profile:
         notes.append(f"run under the profile {batch.profile.name}; recorded under {metadata.profile.name}")
-    facts: dict[str, Any] = {}
-    if result.witness is not None:
-        facts["witness"] = result.witness.to_json()
-    if result.elsewhere and result.verdict is not Verdict.identical:
-        facts["other_cpu"] = True
+    facts = result.passing_facts()
     if outcome.round_trip and result.verdict is not Verdict.identical:
         facts["round_trip"] = outcome.round_trip
         notes.append(round_trip_sentence(result.ref.framework, outcome.versions, outcome.round_trip))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import title_of
 from timeproof.regression.plan import version_key
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.labels import framework_name
 
 _PHRASES = {
     Verdict.identical: "identical",
@@ -56,7 +56,7 @@ def sentence(framework: str, history: Sequence[Span]) -> str:
     before: set[Verdict] = set()
     parts = []
     for place, span in enumerate(history):
-        label = f"{framework_name(framework)} " if place == 0 else ""
+        label = f"{title_of(framework)} " if place == 0 else ""
         versions = _versions_phrase(span, label, is_first=place == 0, is_last=place == len(history) - 1)
         again = " again" if span.verdict in before else ""
         parts.append(f"{_PHRASES[span.verdict]}{again} {versions}")

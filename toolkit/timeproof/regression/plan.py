@@ -30,9 +30,8 @@ from timeproof.store.read import read_metadata
 from timeproof.store.schema.v1 import EnvironmentRecord, ProfileRecord
 
 LOCKFILES = Path("lockfiles")
-_WORTH_SHARING = (
-    16  # artifacts, below which a batch is not cut for a second worker: a container costs as much
-)
+# Artifacts, below which a batch is not cut for a second worker: a container costs as much.
+_WORTH_SHARING = 16
 _MOST = 2048  # artifacts in one container
 
 

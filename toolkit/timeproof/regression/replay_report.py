@@ -10,15 +10,12 @@ from timeproof.errors import BadArchive
 from timeproof.frameworks.registry import frameworks_of
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
 from timeproof.replaying.provenance import Fingerprint
-from timeproof.replaying.result import Replayed, Result
+from timeproof.replaying.result import UNREADABLE, Replayed, Result
 from timeproof.store.environment_contents import versions_of
 from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment, read_metadata
 from timeproof.store.schema.v1 import Metadata
 from timeproof.version import VERSION
-
-UNREADABLE = "unreadable"
-"""Stands for the environment of an artifact whose metadata can't be read."""
 
 
 def report_of_replay(archive: Archive, result: Result, allowed: Verdict, *, strict: bool = False) -> Report:
@@ -112,11 +109,6 @@ def _cell(
     *,
     strict: bool,
 ) -> Cell:
-    facts: dict[str, Any] = {}
-    if replayed.witness is not None:
-        facts["witness"] = replayed.witness.to_json()
-    if replayed.elsewhere and not replayed.ok:
-        facts["other_cpu"] = True
     return Cell(
         artifact=str(replayed.ref),
         environment=metadata.environment.name if metadata is not None else UNREADABLE,
@@ -125,7 +117,7 @@ def _cell(
         profile=replayed.profile or (metadata.profile.name if metadata is not None else ""),
         own=True,
         difference=replayed.diff.to_json() if replayed.diff is not None else None,
-        facts=facts,
+        facts=replayed.passing_facts(),
         notes=list(replayed.notes),
         log="" if replayed.verdict.graded else replayed.log,
         seconds=round(replayed.seconds, 3),

@@ -38,7 +38,7 @@ __all__ = ["Replayed", "Result", "expected_outputs", "judge_outcome", "replay", 
 
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
-    """How to get each environment's image: see `images.provide`."""
+    """How to get each environment's image: see `image_provider.provide`."""
 
     mode: str = "auto"
     registry: str = ""
@@ -67,7 +67,7 @@ def replay(
     a container of its own.
 
     Args:
-        image, registry: how to get each image: see `images.provide`.
+        image, registry: how to get each image: see `image_provider.provide`.
         profile: other numeric settings than the recorded ones; the notes say so.
         tries: run what differs in further ways, too, to find out which one restores identity.
         on_replayed: called as soon as an artifact is done.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from timeproof.compare.difference import OutputsDiff
     from timeproof.replaying.provenance import Difference, Fingerprint
 
+UNREADABLE = "unreadable"  # stands for the environment of an artifact whose metadata can't be read
 _TITLES = {"float64": "float64 witness", "emulated": "emulated witness", "margin": "raw margins"}
 
 
@@ -107,6 +108,15 @@ class Replayed:
         """What of it decides whether it passes."""
         holds = self.witness is not None and self.witness.holds
         return policy.Answer(self.verdict, witness_holds=holds, other_cpu=self.elsewhere)
+
+    def passing_facts(self) -> dict[str, Any]:
+        """What of a witness and of the CPU decides whether it passes, as a report's cell keeps it."""
+        facts: dict[str, Any] = {}
+        if self.witness is not None:
+            facts["witness"] = self.witness.to_json()
+        if self.elsewhere and not self.ok:
+            facts["other_cpu"] = True
+        return facts
 
     def passes(self, allowed: Verdict = Verdict.identical, *, strict: bool = False) -> bool:
         """Whether it passes by the one rule: see `timeproof.replaying.policy`."""

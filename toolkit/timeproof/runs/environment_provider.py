@@ -128,14 +128,28 @@ def choose(
     progress: Progress = SILENT,
 ) -> EnvironmentRecord:
     """Provide an environment: None captures one; a folder is one with a lock; anything else is a name."""
+    check_choice(archive, environment, python=python)
     if environment is None:
         return captured(
             archive, python=python, without=without, engine_version=engine_version, progress=progress
         )
-    if python is not None:
-        raise BadRequest("an environment and an interpreter are both named", advice="name one of them")
     if Path(environment).is_dir():
         return from_lock_folder(
             archive, Path(environment).resolve(), engine_version=engine_version, progress=progress
         )
     return by_name(archive, str(environment))
+
+
+def check_choice(archive: Archive, environment: str | Path | None, *, python: Path | None = None) -> None:
+    """Refuse what `choose` would refuse without building anything; needs no engine.
+
+    Raises BadRequest, NotFound or LockFailed.
+    """
+    if environment is None:
+        return
+    if python is not None:
+        raise BadRequest("an environment and an interpreter are both named", advice="name one of them")
+    if Path(environment).is_dir():
+        read_lock_folder(Path(environment))
+    else:
+        by_name(archive, str(environment))

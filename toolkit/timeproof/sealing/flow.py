@@ -20,7 +20,7 @@ from timeproof.frameworks.base import DIFFERENT, INEXACT, RANDOM
 from timeproof.images.probe_files import holds_present_probe
 from timeproof.runs import image_provider
 from timeproof.runs.cpu_emulator import Emulator, locate_or_fetch, store_in_archive
-from timeproof.runs.environment_provider import choose, read_lock_folder
+from timeproof.runs.environment_provider import check_choice, choose, read_lock_folder
 from timeproof.runs.profiles import profile_named
 from timeproof.sealing import own_answer, witnesses
 from timeproof.sealing.double_run import SEEDS, Replays, SealContainers, settle_answer
@@ -70,6 +70,7 @@ def archive_model(
     """
     grid_size = check_grid_size(request.grid_size)
     archive.check_place()
+    check_choice(archive, request.environment, python=request.python)
     work = Preparation(request, limits, progress)
     drafting = publish.draft(archive, grid_size, work.spec.name, tag=work.spec.tag)
     with drafting as draft, atomic.storage(draft.folder):

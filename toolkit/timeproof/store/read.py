@@ -1,6 +1,6 @@
 """The documents of an archive, read and checked, and the claims that they make of files. Loads no model.
 
-`check_artifact` and `check_environment` are what is asked before anything is loaded or built.
+`read_artifact` and `check_environment` are what is asked before anything is loaded or built.
 """
 
 from __future__ import annotations
@@ -93,31 +93,18 @@ def _unlisted(root: Path, folder: str, listed: Iterable[str]) -> list[BadArchive
 def read_artifact(archive: Archive, ref: Ref) -> Metadata:
     """Read an artifact's metadata, and see that its files can be opened here and that none is extra.
 
-    Hashes no file: that is for whoever copies them (`runs.private_folder`), and for `check_artifact`.
+    Hashes no file: that is for whoever copies them (`runs.private_folder`), and for `verify`.
 
     Raises one BadArchive, or ManyFindings that lists them all.
     """
     metadata = read_metadata(archive, ref)
     claims = artifact_claims(ref, metadata)
     archive.fetch(claims)
-    raise_findings(archive.root / ref.folder, _extra(archive, ref, claims))
+    raise_findings(archive.root / ref.folder, unlisted_files(archive, ref, claims))
     return metadata
 
 
-def check_artifact(archive: Archive, ref: Ref) -> Metadata:
-    """Authenticate one artifact: its metadata, every file's bytes, nothing extra among its source.
-
-    Raises one BadArchive, or ManyFindings that lists them all.
-    """
-    metadata = read_metadata(archive, ref)
-    claims = artifact_claims(ref, metadata)
-    archive.fetch(claims)
-    findings = check_claims(archive.root, claims)
-    raise_findings(archive.root / ref.folder, findings + _extra(archive, ref, claims))
-    return metadata
-
-
-def _extra(archive: Archive, ref: Ref, claims: Sequence[Claim]) -> list[BadArchive]:
+def unlisted_files(archive: Archive, ref: Ref, claims: Sequence[Claim]) -> list[BadArchive]:
     """What lies in an artifact's own folders and is none of its files."""
     findings: list[BadArchive] = []
     for folder in sorted({c.path.split("/")[2] for c in claims if c.path.count("/") > 2}):

@@ -29,6 +29,7 @@ from timeproof.store.read import (
     package_claims,
     read_environment,
     read_metadata,
+    unlisted_files,
 )
 from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
 
@@ -81,7 +82,12 @@ class _Walk:
                     DigestMismatch(self.archive.root / claim.path, Digest(claim.sha256), Digest(first.sha256))
                 )
 
-    def artifacts(self, refs: Iterable[Ref]) -> None:
+    def artifacts(self, refs: Iterable[Ref], *, alone: bool) -> None:
+        """Claim the files of artifacts.
+
+        Args:
+            alone: nothing else of the archive is looked at, so what is extra in their folders is named here.
+        """
         needed: dict[str, Ref] = {}
         for ref in refs:
             self.report.artifacts += 1
@@ -91,7 +97,10 @@ class _Walk:
             except BadArchive as error:
                 self.report.findings.append(error)
                 continue
-            self.claim(artifact_claims(ref, metadata))
+            claims = artifact_claims(ref, metadata)
+            self.claim(claims)
+            if alone:
+                self.report.findings += unlisted_files(self.archive, ref, claims)
             self.claim(emulator_claims(metadata))
             needed.setdefault(metadata.environment.name, ref)
         for name in sorted(set(needed) - set(self.archive.environment_names())):
@@ -221,7 +230,7 @@ def verify(archive: Archive, refs: Sequence[Ref] | None = None, *, progress: Pro
     walk = _Walk(archive)
     progress.step("Reading what the archive says of itself")
     paths = list_tree(archive.root) if refs is None else []
-    walk.artifacts(archive.refs() if refs is None else refs)
+    walk.artifacts(archive.refs() if refs is None else refs, alone=refs is not None)
     if refs is None:
         walk.environments()
         walk.unlisted(paths)

@@ -12,9 +12,9 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from timeproof.compare.verdict import THRESHOLDS, Verdict
-from timeproof.frameworks.registry import module_of, titles
+from timeproof.frameworks.registry import module_of, title_of, titles
 from timeproof.regression.report import Cell, Report, ReportedArtifact, ReportedEnvironment
-from timeproof.regression.reports.labels import LOOKS, SEVERAL, framework_name, group_of, short_title, visible
+from timeproof.regression.reports.labels import LOOKS, SEVERAL, group_of, short_title, visible
 
 _LOG, _LOG_FINE = 8_000, 1_000  # characters of a log's end: of a finding, of an identical cell
 _OUTPUTS = 20  # outputs of one artifact, the worst of them
@@ -67,7 +67,7 @@ def payload(report: Report, environments: list[ReportedEnvironment]) -> dict[str
     rows = [
         [_lean(report, cell, column, reasons) for column, cell in row] for row in _rows(report, environments)
     ]
-    groups = {group_of(s): framework_name(group_of(s)) for s in environments}
+    groups = {group_of(s): title_of(group_of(s)) for s in environments}
     values = {
         "verdicts": [
             {
@@ -139,7 +139,7 @@ def _environment_payload(
 
 
 def _artifact_payload(artifact: ReportedArtifact) -> dict[str, Any]:
-    framework = framework_name(artifact.framework)
+    framework = title_of(artifact.framework)
     version = artifact.framework_version
     framework_version = f"{framework} {version}" if version else framework
     name = artifact.tags.get("name") or artifact.tags.get("case", "")

@@ -39,19 +39,14 @@ LOOKS = {
     Verdict.altered: Look("A", "altered", "the archived bytes are not the recorded ones; nothing was run"),
     Verdict.lost: Look("?", "lost", "nobody knows: the machine or the engine went away"),
 }
-CHANGES = {"worse": "▼", "better": "▲", "new": "+", "same": ""}
 
 SEVERAL = "several"
-
-
-def framework_name(framework: str) -> str:
-    return title_of(framework)
 
 
 def round_trip_sentence(framework: str, versions: Mapping[str, str], round_trip: Mapping[str, Any]) -> str:
     """Say how the model's file changed when this framework loaded it and saved it again."""
     version = versions.get(module_of(framework), "")
-    by = f"saved again by {framework_name(framework)} {version}".rstrip()
+    by = f"saved again by {title_of(framework)} {version}".rstrip()
     if round_trip["status"] == "identical":
         return f"{by}, the file is the same in every byte"
     if round_trip["status"] == "failed":

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from timeproof.compare.verdict import Verdict
+from timeproof.frameworks.registry import title_of
 from timeproof.regression.report import Cell, Report, ReportedEnvironment
 from timeproof.regression.reports.labels import (
     LOOKS,
     SEVERAL,
-    framework_name,
     gravest_first,
     group_of,
     reproduce,
@@ -146,7 +146,7 @@ def _rows(report: Report, environments: list[ReportedEnvironment]) -> list[_Row]
 
 def _table(group: str, environments: list[ReportedEnvironment], rows: list[_Row], room: int) -> Iterator[str]:
     """One framework's table, of at most `room` rows."""
-    yield from ("", f"### {framework_name(group) if group != SEVERAL else 'Several frameworks'}", "")
+    yield from ("", f"### {title_of(group) if group != SEVERAL else 'Several frameworks'}", "")
     yield "| artifact | " + " | ".join(cellcode(short_title(e)) for e in environments) + " |"
     yield "|---|" + ":-:|" * len(environments)
     for _, ref, cells in rows[:room]:

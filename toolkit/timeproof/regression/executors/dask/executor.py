@@ -63,7 +63,7 @@ class Cluster:
         Args:
             scheduler: `tcp://HOST:PORT`, or `tls://…` with Dask's own configuration of certificates.
             archive: its folder as every worker sees it, or a remote address.
-            registry, image: how a worker gets an image: see `images.provide`.
+            registry, image: how a worker gets an image: see `image_provider.provide`.
             engine: which one a worker takes: see `engine_named`.
 
         Raises EngineMissing: Dask is not installed, or no scheduler answers.
