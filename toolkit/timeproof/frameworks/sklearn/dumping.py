@@ -36,7 +36,7 @@ def dump(model: Any) -> tuple[bytes, list[str]]:
             reason = f"{type(error).__name__}: {str(error)[:300]}"
             raise NotArchivable(
                 f"skops has no form for this {type(model).__name__}: {reason}",
-                advice="archive an ONNX file that you convert the model to (skl2onnx.to_onnx); or, of a search,"
+                advice="archive an ONNX file that you convert the model to (skl2onnx); or, of a search,"
                 " the estimator inside (search.best_estimator_)",
             ) from error
     data = normalised(data)

@@ -40,9 +40,7 @@ def export(
     try:
         with _quiet():
             _register_trees()
-            converted = skl2onnx.convert_sklearn(
-                model, initial_types=types, options=_conversion_options(model, methods), target_opset=None
-            )
+            converted = _convert(skl2onnx, model, types, methods)
         scratch.write_bytes(converted.SerializeToString())
         saved = Onnx().save_file(scratch, dict(_named(scratch, inputs)), folder, tag, SaveOptions())
         graph = inspect_file(folder / saved.model)
@@ -122,12 +120,23 @@ def _type(kinds: Any, array: Array) -> Any:
     return getattr(kinds, _TYPES[array.dtype.kind])
 
 
-def _conversion_options(model: Any, methods: Sequence[str]) -> dict[Any, Any] | None:
-    """Ask for a table of probabilities, not for a list of mappings; or for raw scores, if only they count."""
-    if not any(name in methods for name in ("predict_proba", "decision_function")):
-        return None
-    raw = "predict_proba" not in methods
-    return {id(model): {"zipmap": False, **({"raw_scores": True} if raw else {})}}
+def _convert(skl2onnx: Any, model: Any, types: Any, methods: Sequence[str]) -> Any:
+    """Convert, with a table of probabilities, not a list of mappings; or raw scores, if only they count.
+
+    A converter refuses an option that it does not know by a NameError: then it is asked with fewer.
+    """
+    table: dict[str, Any] = {"zipmap": False}
+    attempts: list[dict[str, Any]] = [{}]
+    if "predict_proba" in methods:
+        attempts = [table, {}]
+    elif "decision_function" in methods:
+        attempts = [{**table, "raw_scores": True}, {"raw_scores": True}, table, {}]
+    for attempt in attempts[:-1]:
+        try:
+            return skl2onnx.convert_sklearn(model, initial_types=types, options={id(model): attempt})
+        except NameError:
+            continue
+    return skl2onnx.convert_sklearn(model, initial_types=types)
 
 
 def _register_trees() -> None:

@@ -1,8 +1,8 @@
 """What a scikit-learn model is asked with: an array, text, a sparse matrix, a DataFrame, by their bytes.
 
 A DataFrame becomes one array `[rows, 1]` for each column; of many columns, one for all columns of a type.
-What is missing among text and nullable numbers stands in an array of codes beside them. The loader's `frames` puts
-the table together again.
+What is missing among text and nullable numbers stands in an array of codes beside them. The loader's
+`frames` puts the table together again.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from timeproof.base.clock import EPOCH_IN_ZIP
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.file_bytes import ModelFile
@@ -24,13 +26,16 @@ def normalised(data: bytes) -> bytes:
 
     skops names nodes by the objects' addresses, bytes by random numbers, and dates what it writes. Here nodes
     and entries are numbered in the order of their appearance, equal entries are kept once, sets are sorted,
-    and nothing is compressed: what a compressor gives changes with its version.
+    the gaps inside of records (a tree's nodes have some) are zeros, not what the memory held, and nothing is
+    compressed: what a compressor gives changes with its version.
 
     Law: `normalised(normalised(d)) == normalised(d)`.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         tree = schema.read_packed(packed)
-        entries = {name: packed.read(name) for name in packed.namelist() if name != schema.SCHEMA}
+        entries = {
+            name: _filled(name, packed.read(name)) for name in packed.namelist() if name != schema.SCHEMA
+        }
     _sort_sets(tree, {name: hashlib.sha256(entry).hexdigest() for name, entry in entries.items()})
     numbers: dict[object, int] = {}
     names: dict[bytes, str] = {}
@@ -54,6 +59,22 @@ def normalised(data: bytes) -> bytes:
             info = zipfile.ZipInfo(name, EPOCH_IN_ZIP)
             info.external_attr = 0o644 << 16
             packed.writestr(info, entry)
+    return stream.getvalue()
+
+
+def _filled(name: str, entry: bytes) -> bytes:
+    """Give an array's file with zeros in the gaps of its records; any other entry as it is."""
+    if not name.endswith(".npy"):
+        return entry
+    array = np.load(io.BytesIO(entry), allow_pickle=False)
+    names = array.dtype.names
+    if not names or sum(array.dtype[field].itemsize for field in names) == array.dtype.itemsize:
+        return entry
+    plain = np.zeros(array.shape, array.dtype)
+    for field in names:
+        plain[field] = array[field]
+    stream = io.BytesIO()
+    np.save(stream, plain, allow_pickle=False)
     return stream.getvalue()
 
 

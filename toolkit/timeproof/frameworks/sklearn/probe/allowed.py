@@ -51,6 +51,7 @@ _FUNCTION_MODULES = (
     "sklearn.preprocessing",
     "scipy.special",
 )
+_LIKE_NUMPY = ("scipy._lib.array_api_compat",)
 _NUMPY_FUNCTIONS = frozenset(
     (
         *("abs", "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "around"),
@@ -100,7 +101,9 @@ def why_refused(loader: str, module: str, name: str) -> str:
     if package not in PACKAGES:
         noun = "function" if loader in _FUNCTIONS else "class"
         return "it is no {} of {}".format(noun, ", ".join(PACKAGES))
-    if _within(module, _NEVER):
+    if loader in _FUNCTIONS and _within(module, _LIKE_NUMPY):  # a spline holds its asarray
+        package = "numpy"
+    elif _within(module, _NEVER):
         return "its module does more than calculate"
     if loader in _FUNCTIONS:
         if package == "numpy":
