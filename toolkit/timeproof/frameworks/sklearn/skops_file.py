@@ -17,6 +17,8 @@ from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.sklearn.probe import schema
 
+# What scikit-learn keeps beside a vectorizer's stop words: their address, by which it checks them only once.
+_ADDRESSES = ("_stop_words_id",)
 # Of these it means nothing whether two nodes are one object: whether Python keeps equal ones once is chance.
 _VALUES = frozenset({"JsonNode", "TypeNode", "FunctionNode", "DTypeNode"})
 
@@ -36,6 +38,7 @@ def normalised(data: bytes) -> bytes:
         entries = {
             name: _filled(name, packed.read(name)) for name in packed.namelist() if name != schema.SCHEMA
         }
+    _forget_addresses(tree)
     _sort_sets(tree, {name: hashlib.sha256(entry).hexdigest() for name, entry in entries.items()})
     numbers: dict[object, int] = {}
     names: dict[bytes, str] = {}
@@ -60,6 +63,15 @@ def normalised(data: bytes) -> bytes:
             info.external_attr = 0o644 << 16
             packed.writestr(info, entry)
     return stream.getvalue()
+
+
+def _forget_addresses(tree: dict[str, Any]) -> None:
+    for node in schema.nodes(tree):
+        content = node.get("content")
+        if node.get("__loader__") == "DictNode" and isinstance(content, dict):
+            for name in _ADDRESSES:
+                if isinstance(value := content.get(name), dict) and value.get("__loader__") == "JsonNode":
+                    value["content"] = "0"
 
 
 def _filled(name: str, entry: bytes) -> bytes:
