@@ -90,8 +90,8 @@ def measure_copy(sealed: SealedAnswer, copy: Copy, outcome: Outcome) -> Distance
         return Distance(verdict="refused", reason=str(result.get("reason", "")))
     native = sealed.outputs
     pairs = pair(native, answer)
-    # A copy that was handed in gives what its converter gives; ours gives everything.
-    if not pairs or (not copy.given and len(pairs) < len(native)):
+    # A copy that was handed in gives what its converter gives; ours gives everything, or says that it doesn't.
+    if not pairs or (not (copy.given or copy.partial) and len(pairs) < len(native)):
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.items())
         return Distance(verdict="broken", reason=f"its outputs ({shapes or 'none'}) are not the model's")
     expected = {
