@@ -1,7 +1,7 @@
 """What a `.safetensors` file says of its tensors: its header, read strictly. No tensor is read or loaded.
 
-The format: eight bytes (little endian) give the length of a JSON header; the tensors' bytes follow it, without
-a gap, to the end of the file (huggingface/safetensors, "Format").
+The format: eight bytes (little endian) give the length of a JSON header; the tensors' bytes follow it,
+without a gap, to the end of the file (huggingface/safetensors, "Format").
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _BITS = {
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
     **dict.fromkeys(("U32", "I32", "F32"), 32),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
-    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6},
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
 }
 
 
