@@ -8,7 +8,7 @@ from timeproof.errors import NotArchivable, NotFound
 from timeproof.frameworks.base import Adapter
 from timeproof.frameworks.foreign_files import LIVE, advice_for
 from timeproof.frameworks.registry import specs
-from timeproof.frameworks.sniffing import identify
+from timeproof.frameworks.sniffing import identify, identify_folder
 from timeproof.frameworks.spec import FrameworkSpec
 
 
@@ -32,12 +32,14 @@ def spec_for(model: object) -> FrameworkSpec:
 
 
 def spec_for_either(model: object) -> FrameworkSpec:
-    """Give the framework of a live model, or of the file at a `Path`. Raises NotFound and NotArchivable."""
+    """Give the framework of a live model, or of the file or folder at a `Path`. Raises NotFound and NotArchivable."""
     return spec_for_file(model) if isinstance(model, Path) else spec_for(model)
 
 
 def adapter_for_file(path: Path) -> Adapter:
-    """Give the adapter of an existing model file, by its bytes, whatever it is called; it is not loaded.
+    """Give the adapter of an existing model file or folder, by its bytes, whatever it is called.
+
+    Nothing is loaded.
 
     Raises:
         NotFound: there is no such file.
@@ -47,20 +49,20 @@ def adapter_for_file(path: Path) -> Adapter:
 
 
 def spec_for_file(path: Path) -> FrameworkSpec:
-    """Give the framework of an existing model file, as `adapter_for_file` does."""
-    if not path.is_file():
+    """Give the framework of an existing model file or folder, as `adapter_for_file` does."""
+    if not path.is_file() and not path.is_dir():
         raise NotFound(f"there is no file {path}")
-    kind = identify(path)
+    kind = identify_folder(path) if path.is_dir() else identify(path)
     if isinstance(kind, FrameworkSpec):
         return kind
     if kind is not None:
         raise NotArchivable(f"{path} is {kind.what}: it can't be archived as it is", advice=kind.instead)
     for spec in specs():
-        if path.suffix.lower() in spec.extensions:
+        if path.is_file() and path.suffix.lower() in spec.extensions:
             # A file of an extension that says what it is meant to be: its adapter says what is wrong with it.
             return spec
     raise NotArchivable(
-        f"{path} is not a model file that can be archived as it is",
+        f"{path} is not a model {'folder' if path.is_dir() else 'file'} that can be archived as it is",
         advice=f"give {enumerate_words([spec.files for spec in specs()])}; or load the model and archive it:"
         f" {LIVE}",
     )
