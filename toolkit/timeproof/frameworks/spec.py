@@ -43,9 +43,10 @@ class FrameworkSpec:
         options: the record of what a user can say of its models.
         takes: what it archives, within a sentence, article included: "a torch.nn.Module".
         files: the model files that it archives, within a sentence: "an .onnx file"; empty for none.
+        folders: the folders of files that it archives as one model, within a sentence: "a SavedModel folder";
+            empty for none. Only then is its `sniff` asked about folders.
         extensions: of such files, each with its dot: a file whose bytes tell nothing is held for one of them.
         sniff: `module:function` that says what a file is, by its bytes (see `sniffing`); empty for none.
-        sniff_folder: the same for a folder that is one model; empty where its models are files.
         imports: `module:attribute` of what imports its files with others' answers (see `imports`); empty for
             none.
         arrays: `module:function` that turns its own kind of array into a NumPy array, and gives None for any
@@ -71,9 +72,9 @@ class FrameworkSpec:
     options: type[FrameworkOptions] = FrameworkOptions
     takes: str = ""
     files: str = ""
+    folders: str = ""
     extensions: tuple[str, ...] = ()
     sniff: str = ""
-    sniff_folder: str = ""
     imports: str = ""
     arrays: str = ""
     tables: bool = False
@@ -92,12 +93,6 @@ class FrameworkSpec:
                 ("its tag", self.tag, "[a-z][a-z0-9]*", TAG.fullmatch(self.tag)),
                 ("its adapter", self.adapter, "module:Class", _LAZY.fullmatch(self.adapter)),
                 ("its sniff", self.sniff, "module:function", not self.sniff or _LAZY.fullmatch(self.sniff)),
-                (
-                    "its sniff_folder",
-                    self.sniff_folder,
-                    "module:function",
-                    not self.sniff_folder or _LAZY.fullmatch(self.sniff_folder),
-                ),
                 (
                     "its imports",
                     self.imports,

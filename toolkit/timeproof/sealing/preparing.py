@@ -29,7 +29,7 @@ from timeproof.store.schema.v1 import EnvironmentRecord
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to archive, and how. `model` is a live model, or the path of a model file or folder."""
+    """What to archive, and how. `model` is a live model, or the path of a model file."""
 
     model: object
     inputs: object
@@ -154,9 +154,7 @@ class Preparation:
 
 def _adapter(model: object) -> tuple[Adapter, bool]:
     if isinstance(model, Path):
-        if not model.is_file() and not model.is_dir():
-            raise NotArchivable(
-                f"{model} is no file and no folder", advice="give the path of a model file or folder"
-            )
+        if not model.exists():
+            raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
         return adapter_for_file(model), True
     return adapter_for(model), False
