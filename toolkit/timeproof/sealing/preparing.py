@@ -51,6 +51,7 @@ class Request:
     keep_inexact: bool = False  # a copy further than rounding from the model
     keep_random: bool = False  # a model whose answer depends on a seed
     keep_different: bool = False  # a model whose container answers otherwise than the user's process
+    notes: Sequence[str] = ()  # what the metadata says beside the framework's own notes
 
 
 class Preparation:
@@ -89,6 +90,7 @@ class Preparation:
             self.options,
             inexact=inexact,
         )
+        self.saved = replace(self.saved, notes=(*self.saved.notes, *self.request.notes))
         self.inputs = self.inputs.renamed(self.saved.input_names)
 
     def answer(self) -> None:
