@@ -42,7 +42,7 @@ class Copy:
     """An interchange copy, which the probe runs on the same inputs. `facts`: what the file says of itself.
 
     `given`: the user handed it in; ours are left out where nothing in the environment runs them.
-    `partial`: it may lack some of the model's outputs.
+    `partial`: of the model's outputs it gives only some.
     """
 
     name: str
