@@ -44,7 +44,9 @@ def ensemble_of(text: str, options: Mapping[str, Json], signature: Mapping[str, 
     try:
         return _read(text, options, signature)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise NoEnsemble(f"its file is not as LightGBM writes it ({type(error).__name__}: {error})") from error
+        raise NoEnsemble(
+            f"its file is not as LightGBM writes it ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _read(text: str, options: Mapping[str, Any], signature: Mapping[str, Any]) -> Ensemble:
@@ -65,7 +67,12 @@ def _read(text: str, options: Mapping[str, Any], signature: Mapping[str, Any]) -
     scale = next((float(p.partition(":")[2]) for p in parameters if p.startswith("sigmoid:")), 1.0)
     count = int(header["max_feature_idx"]) + 1
     names = feature_names(header.get("feature_names", "").split(), count, "Column_")
-    coded = {split.feature for tree in trees for split in tree.nodes if isinstance(split, Split) and split.categories}
+    coded = {
+        split.feature
+        for tree in trees
+        for split in tree.nodes
+        if isinstance(split, Split) and split.categories
+    }
     return Ensemble(
         library="LightGBM",
         features=_features(names, coded, signature),
@@ -103,7 +110,9 @@ def _features(names: Sequence[str], coded: set[int], signature: Mapping[str, Any
     features = []
     for k, name in enumerate(names):
         categories = tuple(str(c) for c in described[k].get("categories") or ())
-        usable = len(set(categories)) == len(categories) and all(c.isprintable() and c.strip() for c in categories)
+        usable = len(set(categories)) == len(categories) and all(
+            c.isprintable() and c.strip() for c in categories
+        )
         if categories and usable:
             features.append(Feature(name, categories=categories))
         else:
@@ -125,7 +134,9 @@ def _tree(fields: Mapping[str, str]) -> Tree:
     if int(fields["num_leaves"]) <= 1:
         return Tree.constant(values[0])
     # An infinite one parts the missing values from all others; XML has no spelling of it that all readers know.
-    thresholds = [min(max(value, -sys.float_info.max), sys.float_info.max) for value in _numbers(fields, "threshold")]
+    thresholds = [
+        min(max(value, -sys.float_info.max), sys.float_info.max) for value in _numbers(fields, "threshold")
+    ]
     require_finite(thresholds)
     kinds, features = _numbers(fields, "decision_type"), _numbers(fields, "split_feature")
     children = _numbers(fields, "left_child"), _numbers(fields, "right_child")

@@ -80,9 +80,13 @@ class TreeWriter:
                 kind = "int" if feature.categories is None else "string"
                 self.xml.leaf("Array", " ".join(members), type=kind, n=str(len(members)))
             return
-        operators = ("lessThan", "greaterOrEqual") if split.operator == "<" else ("lessOrEqual", "greaterThan")
+        operators = (
+            ("lessThan", "greaterOrEqual") if split.operator == "<" else ("lessOrEqual", "greaterThan")
+        )
         operator, value = operators[0 if left else 1], spell(split.threshold)
-        if not split.zero_missing or (split.threshold >= _NEARLY_ZERO if split.missing_left else split.threshold < -_NEARLY_ZERO):
+        if not split.zero_missing or (
+            split.threshold >= _NEARLY_ZERO if split.missing_left else split.threshold < -_NEARLY_ZERO
+        ):
             self.xml.leaf("SimplePredicate", field=feature.name, operator=operator, value=value)
         else:
             self._around_zero(feature, operator, value, with_zero=left == split.missing_left)

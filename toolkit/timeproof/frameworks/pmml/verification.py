@@ -24,9 +24,7 @@ class Verification:
     table: Array
     outputs: Mapping[str, Array]
 
-    def write(
-        self, xml: XmlLines, ensemble: Ensemble, fields: Mapping[str, tuple[str, int, int]]
-    ) -> None:
+    def write(self, xml: XmlLines, ensemble: Ensemble, fields: Mapping[str, tuple[str, int, int]]) -> None:
         """Write the first rows.
 
         Args:
@@ -60,7 +58,9 @@ class Verification:
 
     def _vector(self, output: str, column: int, count: int) -> Array:
         array = self.outputs[output]
-        vector: Array = array[:, column] if array.ndim == 2 and count > 1 else array.reshape(len(array), -1)[:, 0]
+        vector: Array = (
+            array[:, column] if array.ndim == 2 and count > 1 else array.reshape(len(array), -1)[:, 0]
+        )
         return vector
 
     def _inputs(self, xml: XmlLines, ensemble: Ensemble, row: int) -> None:

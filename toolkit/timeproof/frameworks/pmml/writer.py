@@ -57,7 +57,11 @@ class _Document:
     @property
     def _target(self) -> str:
         names = {feature.name for feature in self.ensemble.features}
-        return next(name for name in ("y", "target", *(f"target_{k}" for k in range(len(names) + 1))) if name not in names)
+        return next(
+            name
+            for name in ("y", "target", *(f"target_{k}" for k in range(len(names) + 1)))
+            if name not in names
+        )
 
     @property
     def _classifies(self) -> bool:

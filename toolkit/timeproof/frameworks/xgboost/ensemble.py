@@ -24,7 +24,9 @@ from timeproof.frameworks.trees.ensemble import (
 
 # Objective → what makes an answer of a raw value (src/objective in XGBoost's sources).
 _LINKS: Mapping[str, Link] = {
-    **dict.fromkeys(("reg:squarederror", "reg:linear", "reg:pseudohubererror", "reg:absoluteerror"), "identity"),
+    **dict.fromkeys(
+        ("reg:squarederror", "reg:linear", "reg:pseudohubererror", "reg:absoluteerror"), "identity"
+    ),
     **dict.fromkeys(("reg:squaredlogerror", "reg:quantileerror", "binary:logitraw"), "identity"),
     **dict.fromkeys(("rank:pairwise", "rank:ndcg", "rank:map"), "identity"),
     **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"), "exp"),
@@ -33,7 +35,9 @@ _LINKS: Mapping[str, Link] = {
 }
 
 
-def ensemble_of(model: Mapping[str, Any], options: Mapping[str, Json], signature: Mapping[str, Json]) -> Ensemble:
+def ensemble_of(
+    model: Mapping[str, Any], options: Mapping[str, Json], signature: Mapping[str, Json]
+) -> Ensemble:
     """Read a model. Raises NoEnsemble.
 
     Args:
@@ -115,7 +119,8 @@ def _features(
     types = learner.get("feature_types") or options.get("feature_types") or ["float"] * count
     described = signature.get("features") or [{}] * count
     return tuple(
-        Feature(name, single=True, **_categories(types[k] == "c", described[k])) for k, name in enumerate(names)
+        Feature(name, single=True, **_categories(types[k] == "c", described[k]))
+        for k, name in enumerate(names)
     )
 
 

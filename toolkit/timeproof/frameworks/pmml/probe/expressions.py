@@ -58,7 +58,9 @@ def _replaced(column: Column, text: Any) -> Column:
     if text is None or not column.missing.any():
         return column
     value = constant(text, column.type)
-    values = numpy.where(column.missing, numpy.array(value, dtype=None if column.is_text else float), column.values)
+    values = numpy.where(
+        column.missing, numpy.array(value, dtype=None if column.is_text else float), column.values
+    )
     return Column(values, numpy.zeros(len(values), bool), column.type)
 
 
@@ -212,7 +214,9 @@ def _call(name: str, parts: List[Column], rows: int) -> Column:
     if len(parts) < _ARITY.get(name, 1):
         raise Refused("the function {!r} has too few arguments".format(name))
     if name in ("isMissing", "isNotMissing"):
-        return Column((parts[0].missing == (name == "isMissing")).astype(float), numpy.zeros(rows, bool), "boolean")
+        return Column(
+            (parts[0].missing == (name == "isMissing")).astype(float), numpy.zeros(rows, bool), "boolean"
+        )
     if name == "if":
         return _choose(parts, rows)
     if name in ("isIn", "isNotIn"):
@@ -232,7 +236,9 @@ def _call(name: str, parts: List[Column], rows: int) -> Column:
     values = [part.values for part in parts]
     with numpy.errstate(all="ignore"):
         if name in _GATHERING or name == "avg":
-            present = [numpy.where(p.missing, 0.0 if name in ("sum", "avg") else numpy.nan, p.values) for p in parts]
+            present = [
+                numpy.where(p.missing, 0.0 if name in ("sum", "avg") else numpy.nan, p.values) for p in parts
+            ]
             total = present[0]
             for value in present[1:]:
                 total = _GATHERING.get(name, numpy.add)(total, value)

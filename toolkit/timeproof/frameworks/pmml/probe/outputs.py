@@ -12,7 +12,9 @@ from .expressions import evaluate, expression_of
 from .predictions import Prediction, rounded
 from .scope import Scope
 
-FEATURES = frozenset({"predictedValue", "probability", "transformedValue", "decision", "predictedDisplayValue"})
+FEATURES = frozenset(
+    {"predictedValue", "probability", "transformedValue", "decision", "predictedDisplayValue"}
+)
 _DEFAULT = "predictedValue"
 
 
@@ -51,7 +53,9 @@ def adjusted(model: Element, prediction: Prediction) -> Prediction:
     return Prediction(numpy.isnan(values), numbers=values, single=single)
 
 
-def named(model: Element, prediction: Prediction, scope: Scope, target: Optional[str]) -> List[Tuple[str, Column]]:
+def named(
+    model: Element, prediction: Prediction, scope: Scope, target: Optional[str]
+) -> List[Tuple[str, Column]]:
     """Compute a model's OutputFields, and put each into the scope. Raises Refused."""
     results = []  # type: List[Tuple[str, Column]]
     for field in output_fields(model):
@@ -64,7 +68,9 @@ def named(model: Element, prediction: Prediction, scope: Scope, target: Optional
     return results
 
 
-def _output(field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Any) -> Column:
+def _output(
+    field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Any
+) -> Column:
     feature, kind = field.get("feature", _DEFAULT), field.get("dataType")
     if feature in ("predictedValue", "predictedDisplayValue"):
         return prediction.column("").cast(kind)
@@ -85,7 +91,9 @@ def _output(field: Element, prediction: Prediction, scope: Scope, target: Option
 def _probability(field: Element, prediction: Prediction) -> Column:
     shares = prediction.probabilities
     if shares is None:
-        raise Refused("the output {!r} asks for a probability, and the model has none".format(field.need("name")))
+        raise Refused(
+            "the output {!r} asks for a probability, and the model has none".format(field.need("name"))
+        )
     if "value" in field.attributes:
         wanted = field.need("value")
         same = [share for name, share in shares.items() if name == wanted or _same_number(name, wanted)]

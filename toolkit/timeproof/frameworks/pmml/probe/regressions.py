@@ -85,7 +85,9 @@ def _linear(table: Element, scope: Scope) -> Any:
         if term.tag == "NumericPredictor":
             column = scope.column(term.need("name"))
             if column.is_text:
-                raise Refused("the field {!r} holds text, and is a NumericPredictor".format(term.need("name")))
+                raise Refused(
+                    "the field {!r} holds text, and is a NumericPredictor".format(term.need("name"))
+                )
             values = numpy.where(column.missing, numpy.nan, column.values)
             exponent = number(term.get("exponent", "1"))
             powers = values if exponent == 1 else numpy.power(values, exponent)

@@ -180,7 +180,9 @@ def _treated(column: Column, field: Element) -> Column:
             out = (column.values < low) | (column.values > high)
             column = Column(column.values, column.missing | out, column.type)
     if field.get("missingValueTreatment") == "returnInvalid" and column.missing.any():
-        raise Refused("the field {!r} has missing values: the model gives no answer".format(field.need("name")))
+        raise Refused(
+            "the field {!r} has missing values: the model gives no answer".format(field.need("name"))
+        )
     if "missingValueReplacement" not in field.attributes or not column.missing.any():
         return column
     value = constant(field.need("missingValueReplacement"), column.type)
