@@ -17,7 +17,7 @@ BY_MODULE = {
     "framework": frozenset(
         {
             *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
-            *("sklearn", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
+            *("sklearn", "skops", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
         }
     ),
     "browser": frozenset({"playwright", "axe_playwright_python"}),

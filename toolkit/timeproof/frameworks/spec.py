@@ -38,6 +38,7 @@ class FrameworkSpec:
         runtime: what that version is called, where it is another's than the framework's; empty for `name`.
         distributions: the packages that bring it, as indexes and channels call them; in an environment the
             first that is there gives the version.
+        needs: distributions that an environment must hold beside it, all of them, to run its models.
         adapter: `module:Class` of its `Adapter`.
         probe: the folder of what runs in the container: `load.py`, and what that imports.
         options: the record of what a user can say of its models.
@@ -67,6 +68,7 @@ class FrameworkSpec:
     module: str
     distributions: tuple[str, ...]
     adapter: str
+    needs: tuple[str, ...] = ()
     probe: Path | None = None
     runtime: str = ""
     options: type[FrameworkOptions] = FrameworkOptions
