@@ -31,7 +31,11 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
     path = Path(target)
     if not path.exists():
         raise NotFound(f"there is no file {path}", advice="give FILE.py, MODULE:FUNCTION or a model file")
+    from timeproof.frameworks.choose import spec_for_file
+
     if inputs is None:
+        if spec_for_file(path).own_inputs:
+            return path, None, {}
         raise BadRequest(
             f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
         )

@@ -26,11 +26,10 @@ from timeproof.frameworks.pytorch import differences as pytorch_differences
 from timeproof.frameworks.pytorch.call import Argument, evaluating
 from timeproof.frameworks.pytorch.init_args import check_kind, init_args
 from timeproof.frameworks.pytorch.options import PyTorchOptions
-from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
+from timeproof.frameworks.pytorch.passing import named_outputs, narrow_types, passed_by_name
 from timeproof.frameworks.pytorch.probe import tensors
 from timeproof.frameworks.pytorch.state import check_state
 from timeproof.store.schema.v1 import ProfileRecord
-from timeproof_probe import output_names
 
 
 class PyTorch(AdapterDefaults):
@@ -199,18 +198,6 @@ def quantised_modules(model: Any) -> list[Json]:
     kinds = {type(module) for module in model.modules()}
     names = {kind.__name__ for kind in kinds if ".quantized" in kind.__module__}
     return [*sorted(name for name in names if not name.endswith("PackedParams"))]
-
-
-def named_outputs(answer: object) -> list[tuple[str, Any]]:
-    """Name the tensors of a model's answer as the probe does. Raises NotArchivable."""
-    torch: Any = importlib.import_module("torch")
-    try:
-        return output_names.flatten(answer, torch.is_tensor)
-    except ValueError as error:
-        raise NotArchivable(
-            f"the model's answer can't be stored: {error}",
-            advice="return a tensor, or tuples, lists and dictionaries of tensors",
-        ) from None
 
 
 def _state(

@@ -22,11 +22,6 @@ _WEIGHTS = Foreign(
 _TORCHSCRIPT = Foreign(
     "TorchScript", f"archive the nn.Module that it was made from: {LIVE}; or that module's ONNX export"
 )
-_EXPORTED = Foreign(
-    "an exported PyTorch program (.pt2)",
-    f"archive the nn.Module that it was made from: {LIVE}; or its ONNX export:"
-    " torch.onnx.export(torch.export.load(path)).save('model.onnx')",
-)
 
 
 def sniff(file: ModelFile) -> bool | Foreign:
@@ -43,8 +38,6 @@ def _zipped(file: ModelFile) -> bool | Foreign:
     names = {name.partition("/")[2] or name for name in members}
     if "constants.pkl" in names and any(name.startswith("code/") for name in names):
         return _TORCHSCRIPT
-    if "archive_format" in names or "serialized_exported_program.json" in names | members:
-        return _EXPORTED
     return _object(_zipped_object(file.path)) if "data.pkl" in names else False
 
 

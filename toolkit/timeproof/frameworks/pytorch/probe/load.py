@@ -69,18 +69,24 @@ def resave(source: str, target: str) -> None:
     importlib.import_module("torch").save(_load(source), target)
 
 
-def prepare(
-    directory: str, model: str, options: Dict[str, Any], threads: Optional[int], sizes: Dict[str, int]
-) -> Callable[[], Any]:
-    """Read the state and find the class; what comes back builds the module, each time anew."""
+def set_threads(threads: Optional[int]) -> None:
+    """Let torch use that many threads; None: as many as it takes itself."""
     torch: Any = importlib.import_module("torch")
-
     if threads is not None:
         torch.set_num_threads(threads)
         try:
             torch.set_num_interop_threads(1)
         except RuntimeError:  # it can be set only once
             pass
+
+
+def prepare(
+    directory: str, model: str, options: Dict[str, Any], threads: Optional[int], sizes: Dict[str, int]
+) -> Callable[[], Any]:
+    """Read the state and find the class; what comes back builds the module, each time anew."""
+    torch: Any = importlib.import_module("torch")
+
+    set_threads(threads)
     state = _load(os.path.join(directory, model))
     if not isinstance(state, dict) or "model_state" not in state:
         raise Refused("{} holds no 'model_state'".format(model))
