@@ -29,8 +29,6 @@ def identify(file: ModelFile) -> Foreign | None:
     if file.text.startswith(b"{"):
         marks = (b'"oblivious_trees"', b'"features_info"')
         return _CATBOOST if any(mark in file.text for mark in marks) else None
-    if _is_safetensors(file):
-        return _SAFETENSORS
     for mark, place, foreign in _MARKS:
         if file.head[place : place + len(mark)] == mark:
             return foreign
@@ -41,11 +39,6 @@ def advice_for(package: str) -> str | None:
     """What to do with a live object of a package whose models can't be archived as they are."""
     packages = {"sklearn": _sklearn_advice(), "catboost": _CATBOOST.instead, "keras": _KERAS.instead}
     return packages.get(package)
-
-
-def _is_safetensors(file: ModelFile) -> bool:
-    length = int.from_bytes(file.head[:8], "little")
-    return 2 <= length <= min(file.size - 8, 100_000_000) and file.head[8:9] == b"{"
 
 
 def _zipped(members: frozenset[str] | None) -> Foreign:
@@ -90,11 +83,6 @@ def _sklearn_advice() -> str:
     )
 
 
-_SAFETENSORS = Foreign(
-    "safetensors: weights without their class",
-    "build the model by its class, load the weights into it (safetensors.torch.load_model) and archive it:"
-    f" {LIVE}",
-)
 _KERAS = Foreign(
     "a Keras model",
     "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",

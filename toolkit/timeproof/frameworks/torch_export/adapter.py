@@ -27,8 +27,8 @@ from timeproof.frameworks.base import (
 from timeproof.frameworks.imports import BadData
 from timeproof.frameworks.inputs import Inputs, normalise_inputs
 from timeproof.frameworks.options import options_of
+from timeproof.frameworks.pytorch import asking, quantised
 from timeproof.frameworks.pytorch import call as pytorch_call
-from timeproof.frameworks.pytorch import quantised
 from timeproof.frameworks.pytorch.call import Argument
 from timeproof.frameworks.pytorch.passing import named_outputs
 from timeproof.frameworks.pytorch.probe import tensors
@@ -120,7 +120,7 @@ class TorchExport(AdapterDefaults):
             )
         torch: Any = importlib.import_module("torch")
         module = model.module()
-        call = [Argument(**entry) for entry in saved.options["call"]]  # type: ignore[union-attr, arg-type]  # what `save` wrote
+        call = asking.recorded_call(saved)
         positional, by_name = pytorch_call.arguments(module, inputs, call)
         with answering(), torch.inference_mode():
             answer = module(*positional, **by_name)

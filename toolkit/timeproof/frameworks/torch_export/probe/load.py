@@ -79,11 +79,7 @@ def prepare(directory: str, model: str, options: Dict[str, Any], threads: Option
     pytorch("load").set_threads(threads)
     path = os.path.join(directory, model)
     written = _check_schema(torch, path)
-    for library in options.get("libraries") or ():
-        try:
-            importlib.import_module(library)  # torchvision and its like register operators when imported
-        except ImportError:
-            pass  # torch names the operator that it lacks
+    pytorch("load").register_operators(options)
     try:
         program = torch.export.load(path)
     except Exception as error:
@@ -115,10 +111,7 @@ def run(
     sizes: Dict[str, int],  # noqa: ARG001 - every loader is called alike
 ) -> List[Tuple[str, Any, str]]:
     """Give the program's outputs as (name, array, the type it was made from or "")."""
-    torch: Any = importlib.import_module("torch")
-    load = pytorch("load")
-    module = prepare(directory, model, options, threads)()
-    with getattr(torch, "inference_mode", torch.no_grad)():
-        answer = load.ask(module, load.tensors_of(inputs, options), options)
-    to_array = pytorch("tensors").to_array
-    return [(name, *to_array(tensor)) for name, tensor in answer]
+    answers: List[Tuple[str, Any, str]] = pytorch("load").answers(
+        prepare(directory, model, options, threads)(), inputs, options
+    )
+    return answers
