@@ -17,6 +17,7 @@ BY_MODULE = {
     "framework": frozenset(
         {
             *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
+            *("tensorflow", "keras", "tf2onnx"),
             *("sklearn", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
         }
     ),

@@ -43,6 +43,8 @@ class FrameworkSpec:
         options: the record of what a user can say of its models.
         takes: what it archives, within a sentence, article included: "a torch.nn.Module".
         files: the model files that it archives, within a sentence: "an .onnx file"; empty for none.
+        folders: the folders of files that it archives as one model, within a sentence: "a SavedModel folder";
+            empty for none. Only then is its `sniff` asked about folders.
         extensions: of such files, each with its dot: a file whose bytes tell nothing is held for one of them.
         sniff: `module:function` that says what a file is, by its bytes (see `sniffing`); empty for none.
         imports: `module:attribute` of what imports its files with others' answers (see `imports`); empty for
@@ -70,6 +72,7 @@ class FrameworkSpec:
     options: type[FrameworkOptions] = FrameworkOptions
     takes: str = ""
     files: str = ""
+    folders: str = ""
     extensions: tuple[str, ...] = ()
     sniff: str = ""
     imports: str = ""

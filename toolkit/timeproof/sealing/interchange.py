@@ -166,7 +166,9 @@ def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
     gone = [c for c in saved.copies if c.name in reasons]
     if not gone:
         return saved
-    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
+    # The model's own files stand first, and may have others that they need; a copy's follow it.
+    first = next((k for k, file in enumerate(saved.files) if file.role == "interchange"), len(saved.files))
+    files = {f.path for f in saved.files[first:] if f.role in {"interchange", "external"}}
     return replace(
         saved,
         files=tuple(f for f in saved.files if f.path not in files),

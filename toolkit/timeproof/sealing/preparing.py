@@ -154,7 +154,7 @@ class Preparation:
 
 def _adapter(model: object) -> tuple[Adapter, bool]:
     if isinstance(model, Path):
-        if not model.is_file():
+        if not model.exists():
             raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
         return adapter_for_file(model), True
     return adapter_for(model), False
