@@ -50,7 +50,9 @@ timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    me
 
 
 def command(
-    target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
+    target: Annotated[
+        str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file or folder.")
+    ],
     grid_size: Annotated[
         str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
     ],

@@ -33,7 +33,8 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
         raise NotFound(f"there is no file {path}", advice="give FILE.py, MODULE:FUNCTION or a model file")
     if inputs is None:
         raise BadRequest(
-            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
+            f"{path} is a model {'folder' if path.is_dir() else 'file'}, so its inputs are needed",
+            advice="add --inputs X.npy, X.npz or X.csv",
         )
     from timeproof.frameworks import array_files
     from timeproof.importing import model_files
