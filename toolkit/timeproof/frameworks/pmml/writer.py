@@ -143,6 +143,9 @@ class _Document:
                         dataType=self._type,
                         feature="predictedValue",
                     )
+            if outermost:  # it changes nothing, but there are readers that can't do without
+                with self.xml.element("Targets"):
+                    self.xml.leaf("Target", field=self._target, rescaleConstant="0.0")
             self._segmentation("average" if self.ensemble.average else "sum", trees)
             if outermost:
                 self._verify()
