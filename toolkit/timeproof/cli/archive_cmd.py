@@ -98,6 +98,11 @@ def command(
     init_args: Annotated[
         str | None, typer.Option(help="What that class is built with: a JSON object.")
     ] = None,
+    pmml: Annotated[
+        bool | None,
+        typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
+    ] = None,
+    pfa: Annotated[bool, typer.Option("--pfa", help="A PFA copy of a tree model.")] = False,
     witness: Annotated[
         str, typer.Option(help="A second reference for other CPUs: auto, float64, emulated or none.")
     ] = "auto",
@@ -111,7 +116,7 @@ def command(
     copy: Annotated[
         list[str] | None,
         typer.Option(
-            help="onnx=PATH: your conversion of the model, stored with its distance from the model."
+            help="onnx=PATH, pmml=PATH or pfa=PATH: your conversion, stored with its distance from the model."
         ),
     ] = None,
     expected: Annotated[
@@ -157,7 +162,7 @@ def command(
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        copies = key_values(copy, "copy", "onnx=PATH")
+        copies = key_values(copy, "copy", "FORMAT=PATH")
         thresholds = dict(_threshold(t) for t in threshold or ())
         known_outputs = None if expected is None else read_arrays(expected)
         model, arrays, extras = load(target, inputs)
@@ -167,6 +172,8 @@ def command(
             "graph_optimization": graph_optimization,
             "safetensors": safetensors,
             **class_flags(model_class, init_args),
+            "pmml": pmml,
+            "pfa": pfa,
         }
         own_options = {key: value for key, value in extras.items() if key != "tags"}
         options = framework_options(target, model, flags, own_options)
