@@ -85,7 +85,7 @@ def command(
         from timeproof.engines.docker import connect
         from timeproof.frameworks.options import FrameworkOptions
         from timeproof.importing.flow import Request, import_models
-        from timeproof.store.layout import Archive
+        from timeproof.store.remote.writable import open_to_write
 
         options = FrameworkOptions(graph_optimization=graph_optimization)  # type: ignore[arg-type]  # it checks that
         request = Request(
@@ -102,7 +102,8 @@ def command(
             tags=key_values(tag, "tag", "KEY=VALUE"),
             skip_bad=skip_bad,
         )
-        imported = import_models(Archive(archive), request, connect, progress=progress)
+        target = open_to_write(archive, progress=progress)
+        imported = import_models(target, request, connect, progress=progress)
         progress.close()
         if json:
             print_json(
