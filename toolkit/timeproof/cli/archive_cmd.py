@@ -158,7 +158,8 @@ def command(
         from timeproof.engines.registry import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.sealing.flow import Request, archive_model
-        from timeproof.store.layout import Archive, check_grid_size
+        from timeproof.store.layout import check_grid_size
+        from timeproof.store.remote.writable import open_to_write
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
@@ -197,7 +198,8 @@ def command(
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        archived = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        place = open_to_write(archive, progress=progress)
+        archived = archive_model(place, request, partial(engine_named, engine), progress=progress)
         if json:
             print_json(archived_json(archived))
         else:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from timeproof.errors import BadPlugin
 from timeproof.frameworks.options import FrameworkOptions
-from timeproof.store.layout import NAME, TAG
+from timeproof.store.layout import NAME
+from timeproof.store.versions import TAG
 
 if TYPE_CHECKING:
     from timeproof.frameworks.base import Adapter
