@@ -90,9 +90,6 @@ def checkpoint(path: Path) -> None:
 
 
 FOREIGN = {
-    "TorchScript": torchscript,
-    "an exported PyTorch program (.pt2)": exported,
-    "safetensors: weights without their class": safetensors,
     "a PyTorch file of weights without their class": lambda path: torch.save(net().state_dict(), path),
     "weights without their class (checkpoint)": checkpoint,
     "weights without their class (old)": lambda path: torch.save(
@@ -220,11 +217,8 @@ def test_weights_are_archived_in_their_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_an_exported_program_is_archived_as_its_onnx_export(tmp_path: Path) -> None:
+def test_an_exported_program_can_be_archived_as_its_onnx_export_too(tmp_path: Path) -> None:
     exported(tmp_path / "m.pt2")
-    with pytest.raises(NotArchivable) as caught:
-        adapter_for_file(tmp_path / "m.pt2")
-    assert "torch.onnx.export(torch.export.load(path)).save('model.onnx')" in str(caught.value.advice)
     torch.onnx.export(torch.export.load(tmp_path / "m.pt2")).save(tmp_path / "model.onnx")
     both = both_sides({"program": Case(tmp_path / "model.onnx", X[:2])}, tmp_path / "out")["program"]
     (answer,) = both.outputs["native"].values()
@@ -238,6 +232,15 @@ def test_a_pickled_pipeline_is_archived_from_the_python_that_made_it(tmp_path: P
     assert "timeproof.archive(model, inputs" in str(caught.value.advice)
     case = Case(joblib.load(tmp_path / "p.joblib"), X, SaveOptions(SklearnOptions(onnx=False)))
     both_sides({"pipeline": case}, tmp_path / "out")["pipeline"].assert_identical()
+
+
+@pytest.mark.parametrize("name", ["m.bin", "m.onnx", "m"])
+def test_torchs_own_files_are_taken_by_their_bytes(tmp_path: Path, name: str) -> None:
+    makers = {"torch_export": exported, "torchscript": torchscript, "pytorch": safetensors}
+    for framework, make in makers.items():
+        make(tmp_path / "made")
+        (tmp_path / "made").rename(tmp_path / name)
+        assert adapter_for_file(tmp_path / name).name == framework
 
 
 def test_a_part_of_a_model_is_refused_with_the_whole_in_the_advice() -> None:

@@ -18,6 +18,7 @@ BY_MODULE = {
         {
             *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
             *("sklearn", "skops", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
+            *("tensorflow", "keras", "tf2onnx"),
         }
     ),
     "browser": frozenset({"playwright", "axe_playwright_python"}),

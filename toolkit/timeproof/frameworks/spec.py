@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from timeproof.errors import BadPlugin
 from timeproof.frameworks.options import FrameworkOptions
-from timeproof.store.layout import NAME, TAG
+from timeproof.store.layout import NAME
+from timeproof.store.versions import TAG
 
 if TYPE_CHECKING:
     from timeproof.frameworks.base import Adapter
@@ -48,6 +49,8 @@ class FrameworkSpec:
             empty for none. Only then is its `sniff` asked about folders.
         extensions: of such files, each with its dot: a file whose bytes tell nothing is held for one of them.
         sniff: `module:function` that says what a file is, by its bytes (see `sniffing`); empty for none.
+        own_inputs: whether its files may hold inputs of their own: then its adapter's `inputs` is asked with
+            None where the user gives none.
         imports: `module:attribute` of what imports its files with others' answers (see `imports`); empty for
             none.
         arrays: `module:function` that turns its own kind of array into a NumPy array, and gives None for any
@@ -77,6 +80,7 @@ class FrameworkSpec:
     folders: str = ""
     extensions: tuple[str, ...] = ()
     sniff: str = ""
+    own_inputs: bool = False
     imports: str = ""
     arrays: str = ""
     tables: bool = False

@@ -1,6 +1,6 @@
 """What a model's answer is called: its target, completed by Targets, and its OutputFields."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 
@@ -43,7 +43,11 @@ def adjusted(model: Element, prediction: Prediction) -> Prediction:
     values = rounded(values + number(target.get("rescaleConstant", "0")), single)
     cast = target.get("castInteger")
     if cast:
-        functions = {"round": lambda v: numpy.floor(v + 0.5), "floor": numpy.floor, "ceiling": numpy.ceil}
+        functions: Dict[str, Callable[[Any], Any]] = {
+            "round": lambda v: numpy.floor(v + 0.5),
+            "floor": numpy.floor,
+            "ceiling": numpy.ceil,
+        }
         if cast not in functions:
             raise Refused("castInteger={!r} is not evaluated".format(cast))
         values = functions[cast](values)
@@ -57,7 +61,7 @@ def named(
     model: Element, prediction: Prediction, scope: Scope, target: Optional[str]
 ) -> List[Tuple[str, Column]]:
     """Compute a model's OutputFields, and put each into the scope. Raises Refused."""
-    results = []  # type: List[Tuple[str, Column]]
+    results: List[Tuple[str, Column]] = []
     for field in output_fields(model):
         if not is_evaluated(field):
             continue
@@ -69,7 +73,7 @@ def named(
 
 
 def _output(
-    field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Any
+    field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Dict[str, Column]
 ) -> Column:
     feature, kind = field.get("feature", _DEFAULT), field.get("dataType")
     if feature in ("predictedValue", "predictedDisplayValue"):
@@ -79,8 +83,7 @@ def _output(
 
     def lookup(name: str) -> Column:
         if name in earlier:
-            column = earlier[name]  # type: Column
-            return column
+            return earlier[name]
         if name == target and name not in scope:
             return prediction.column("")
         return scope.column(name)
