@@ -26,7 +26,13 @@ from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
-FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
+FRAMEWORK = {
+    "lightgbm": "lightgbm",
+    "onnxruntime": "onnx",
+    "sklearn": "sklearn",
+    "torch": "pytorch",
+    "xgboost": "xgboost",
+}
 PYTHON = {"lightgbm-2.2.3": "3.6"}
 
 
@@ -47,7 +53,7 @@ def test_an_environment_replays_what_its_own_release_made(
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
     how = {"grid_size": 5, "root": years.root, "environment": record.folder}
-    if framework in {"lightgbm", "xgboost"}:
+    if framework in {"lightgbm", "sklearn", "xgboost"}:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
         done = timeproof.archive(model, np.load(inputs), **how)

@@ -1,4 +1,4 @@
-"""The zoo's three environments: captured from the interpreter that runs it, each less what the others need.
+"""The zoo's environments: captured from the interpreter that runs it, each less what the others need.
 
 Captured once, into a folder with a lock, and captured again only when another set of packages is installed.
 The command line does it, as a user would.
@@ -24,6 +24,10 @@ ROOTS = {
         *("requests", "pillow", "pyyaml", "safetensors", "huggingface-hub", "tqdm"),
     ],
     "trees": ["xgboost-cpu", "xgboost", "lightgbm", "scikit-learn", "pandas", "scipy"],
+    "sklearn": [
+        *("scikit-learn", "skops", "pandas", "scipy", "onnx", "onnxruntime"),
+        *("xgboost-cpu", "xgboost", "lightgbm", "catboost"),
+    ],
     "onnx": ["onnxruntime", "onnx", "numpy"],
 }
 
