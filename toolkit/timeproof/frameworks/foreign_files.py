@@ -36,7 +36,7 @@ def identify(file: ModelFile) -> Foreign | None:
 
 def advice_for(package: str) -> str | None:
     """What to do with a live object of a package whose models can't be archived as they are."""
-    packages = {"sklearn": _sklearn_advice(), "keras": _KERAS.instead}
+    packages = {"sklearn": _SKLEARN_PART, "keras": _KERAS.instead}
     return packages.get(package)
 
 
@@ -45,8 +45,6 @@ def _zipped(members: frozenset[str] | None) -> Foreign:
         return Foreign("a zip file that is damaged", "make it again where the model is")
     if "model.weights.h5" in members:
         return _KERAS
-    if "schema.json" in members:
-        return Foreign("scikit-learn's, saved by skops", _sklearn_advice())
     if members and all(name.endswith(".npy") for name in members):
         return Foreign("arrays (.npz), no model", "give it as the inputs (--inputs), beside a model")
     return Foreign("a zip file, of a kind that is not known", f"load the model and archive it: {LIVE}")
@@ -58,8 +56,6 @@ def _pickled(pickle: Pickle) -> Foreign:
             f"a pickle of {pickle.title}",
             f"load it in the Python that made it and archive the object: {LIVE}",
         )
-    if pickle.package == "sklearn":
-        return Foreign(f"a pickle of {pickle.title}", _sklearn_advice())
     return Foreign(
         f"a pickle{f' of {pickle.title}' if pickle.title else ''}: code that runs when it is loaded",
         f"load it in the Python that made it; if it holds {_archived()}, archive that object: {LIVE}; else"
@@ -73,13 +69,7 @@ def _archived() -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _sklearn_advice() -> str:
-    return (
-        "convert it to ONNX (skl2onnx.to_onnx) and archive the .onnx file; or, where its last step is"
-        f" {_archived()}, archive that step with the inputs that the steps before it make"
-    )
-
-
+_SKLEARN_PART = f"archive the estimator or the Pipeline that it is a part of: {LIVE}"
 _KERAS = Foreign(
     "a Keras model",
     "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",
