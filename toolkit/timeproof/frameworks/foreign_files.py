@@ -40,11 +40,6 @@ def advice_for(package: str) -> str | None:
     return packages.get(package)
 
 
-def _is_safetensors(file: ModelFile) -> bool:
-    length = int.from_bytes(file.head[:8], "little")
-    return 2 <= length <= min(file.size - 8, 100_000_000) and file.head[8:9] == b"{"
-
-
 def _zipped(members: frozenset[str] | None) -> Foreign:
     if members is None:
         return Foreign("a zip file that is damaged", "make it again where the model is")
@@ -85,11 +80,6 @@ def _sklearn_advice() -> str:
     )
 
 
-_SAFETENSORS = Foreign(
-    "safetensors: weights without their class",
-    "build the model by its class, load the weights into it (safetensors.torch.load_model) and archive it:"
-    f" {LIVE}",
-)
 _KERAS = Foreign(
     "a Keras model",
     "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",

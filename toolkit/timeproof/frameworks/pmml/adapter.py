@@ -41,7 +41,7 @@ class Pmml(AdapterDefaults):
         return None
 
     def inputs(self, model: Any, original: object) -> Inputs:  # noqa: ARG002
-        """Read a table, whose columns are the fields in their order, or a vector for each field by its name."""
+        """Read a table, whose columns are the fields in their order, or a vector for each field's name."""
         if is_frame(original):
             return columns_of_frame(original)
         return normalise_inputs(original)
@@ -54,14 +54,14 @@ class Pmml(AdapterDefaults):
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
-        """Copy a document's bytes. Raises NotArchivable where it can't be evaluated, or takes other inputs."""
+        """Copy a document's bytes. Raises NotArchivable where nothing can evaluate it with the inputs."""
         if options_of(PmmlOptions, options.framework).format not in {None, "pmml"}:
             raise BadRequest(f"{path} is kept as it is", advice="leave the format out")
         document = documents.read(path)
         settings = _settings(document, inputs, path)
         file = f"model_{tag}.pmml"
         copy_bytes(path, folder / file)
-        notes = ()
+        notes: tuple[str, ...] = ()
         if document.left_out:
             notes = (f"outputs of kinds that are not evaluated: {', '.join(document.left_out)}",)
         return Saved(
@@ -127,8 +127,8 @@ def _settings(document: Document, inputs: Mapping[str, Array], path: Path) -> di
     taken = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
     raise NotArchivable(
         f"{path} takes the fields {', '.join(names)}; the inputs are {taken}",
-        advice="give a table with these columns in this order, a DataFrame with these names, or a mapping from"
-        " each name to its values",
+        advice="give a table with these columns in this order, a DataFrame with these names, or a mapping"
+        " from each name to its values",
     )
 
 

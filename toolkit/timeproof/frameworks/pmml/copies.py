@@ -1,4 +1,4 @@
-"""PMML documents beside another framework's model: our own, and those that somebody else made of it."""
+"""PMML documents beside another framework's model: our own, and those that somebody else made."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ def with_file(saved: Saved, file: str, copy: Copy) -> Saved:
 
 def _columns(document: Document, inputs: Mapping[str, Array], saved: Saved) -> list[Json]:
     """Which field each column of the model's table is: by its name, else by its place."""
-    own = _names(saved)
+    model_names = _names(saved)
     fields = list(document.fields)
     sparse: Any = saved.options.get("sparse")
     width = int(sparse["shape"][1]) if sparse else next(iter(inputs.values())).shape[-1]
-    if set(fields) <= set(own) and len(own) == width:
-        return [*own]
+    if set(fields) <= set(model_names) and len(model_names) == width:
+        return [*model_names]
     if len(fields) != width:
         raise NotArchivable(
             f"the copy takes {len(fields)} fields ({', '.join(fields[:10])}), the model {width} columns",
-            advice="convert the model anew, with all its columns, and with their own names",
+            advice="convert the model anew, with all its columns, and with their model_names names",
         )
     return [*fields]
 
@@ -88,5 +88,5 @@ def _tables(document: Document) -> list[Json] | None:
     """Its outputs, those that are one class's probability each as one table."""
     if not document.probabilities:
         return None
-    others: list[Json] = [name for name in document.outputs if name not in document.probabilities]
-    return [{"name": "probability", "fields": [*document.probabilities]}, *others]
+    single_outputs: list[Json] = [name for name in document.outputs if name not in document.probabilities]
+    return [{"name": "probability", "fields": [*document.probabilities]}, *single_outputs]

@@ -23,7 +23,7 @@ class Recorded:
     options: Mapping[str, Json]
 
     def dense(self, ensemble: Ensemble) -> Array | None:
-        """Give the table `[rows, columns]`; None where it is a sparse matrix that is too large to be written."""
+        """Give the table `[rows, columns]`; None for a sparse matrix that is too large to be written."""
         sparse: Any = self.options.get("sparse")
         if not sparse:
             (table,) = self.inputs.values()
