@@ -130,7 +130,7 @@ class Forecaster(pytorch_lightning.LightningModule):
     def __init__(self, inputs, hidden=8, extra=None):
         super().__init__()
         self.save_hyperparameters(ignore=IGNORED)
-        self.net = torch.nn.Sequential(torch.nn.Linear(inputs, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 1))
+        self.net = torch.nn.Sequential(torch.nn.Linear(inputs, hidden), torch.nn.Linear(hidden, 1))
 
     def forward(self, x):
         return self.net(x)

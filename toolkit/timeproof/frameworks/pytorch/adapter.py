@@ -85,7 +85,7 @@ class PyTorch(AdapterDefaults):
         notes += sources.doubts(captured)
         if construction.layers is not None:
             notes.append(
-                "it is built of torch's own layers: their arguments are archived, and their source is not"
+                "it is built of layers: what each was built with is archived, and no source of torch's"
             )
         elif not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")

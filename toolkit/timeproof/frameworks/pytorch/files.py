@@ -24,8 +24,8 @@ _WEIGHTS = Foreign(
 
 _CHECKPOINT = Foreign(
     "a checkpoint of Lightning's: weights, hyper-parameters and a trainer's state, without their class",
-    "load it in the Python that made it (YourModule.load_from_checkpoint(path)) and archive that module, whose"
-    f" hyper-parameters are taken from it: {LIVE}",
+    "load it in the Python that made it (YourModule.load_from_checkpoint(path)) and archive that module: it"
+    f" says what it was built with: {LIVE}",
 )
 
 

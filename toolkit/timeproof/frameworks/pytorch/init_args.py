@@ -82,14 +82,18 @@ def _hyper_parameters(model: Any) -> Mapping[str, object] | None:
     """
     if not comes_from(model, "pytorch_lightning") and not comes_from(model, "lightning"):
         return None
-    kept = getattr(model, "hparams_initial", None)
-    if not isinstance(kept, Mapping) or not kept or getattr(model, "_hparams_name", "kwargs") != "kwargs":
+    arguments = getattr(model, "hparams_initial", None)
+    if (
+        not isinstance(arguments, Mapping)
+        or not arguments
+        or getattr(model, "_hparams_name", "kwargs") != "kwargs"
+    ):
         return None
     try:
-        inspect.signature(type(model).__init__).bind(None, **kept)
+        inspect.signature(type(model).__init__).bind(None, **arguments)
     except TypeError:
         return None
-    return dict(kept) if _plain(dict(kept)) else None
+    return dict(arguments) if _plain(dict(arguments)) else None
 
 
 def _missing(model: Any, name: str, signature: inspect.Signature) -> NotArchivable:

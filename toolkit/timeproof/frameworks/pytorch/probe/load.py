@@ -45,7 +45,7 @@ def _serve_source(root: str, listed: Set[str]) -> None:
 
 
 def _maker(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Callable[[], Any]:
-    """Find the model's class, in its archived source or in an installed library; or the layers that it is of."""
+    """Say how the model is made: by its class, archived or installed, or layer by layer."""
     if options.get("source") is not None:
         root = os.path.join(os.path.abspath(directory), options["source"])
         listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
