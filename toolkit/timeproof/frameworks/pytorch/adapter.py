@@ -29,6 +29,7 @@ from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
 from timeproof.frameworks.pytorch.probe import tensors
 from timeproof.frameworks.pytorch.state import check_state
+from timeproof.frameworks.transformers.recognising import is_of_transformers
 from timeproof.store.schema.v1 import ProfileRecord
 from timeproof_probe import output_names
 
@@ -38,7 +39,7 @@ class PyTorch(AdapterDefaults):
     exports = "onnx"
 
     def recognises(self, model: object) -> bool:
-        return comes_from(model, "torch", frozenset({"Module"}))
+        return comes_from(model, "torch", frozenset({"Module"})) and not is_of_transformers(model)
 
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
         return None
