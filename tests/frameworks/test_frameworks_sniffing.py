@@ -89,9 +89,6 @@ def checkpoint(path: Path) -> None:
 
 
 FOREIGN = {
-    "TorchScript": torchscript,
-    "an exported PyTorch program (.pt2)": exported,
-    "safetensors: weights without their class": safetensors,
     "a PyTorch file of weights without their class": lambda path: torch.save(net().state_dict(), path),
     "weights without their class (checkpoint)": checkpoint,
     "weights without their class (old)": lambda path: torch.save(
@@ -219,15 +216,21 @@ def test_weights_are_archived_in_their_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_an_exported_program_is_archived_as_its_onnx_export(tmp_path: Path) -> None:
+def test_an_exported_program_can_be_archived_as_its_onnx_export_too(tmp_path: Path) -> None:
     exported(tmp_path / "m.pt2")
-    with pytest.raises(NotArchivable) as caught:
-        adapter_for_file(tmp_path / "m.pt2")
-    assert "torch.onnx.export(torch.export.load(path)).save('model.onnx')" in str(caught.value.advice)
     torch.onnx.export(torch.export.load(tmp_path / "m.pt2")).save(tmp_path / "model.onnx")
     both = both_sides({"program": Case(tmp_path / "model.onnx", X[:2])}, tmp_path / "out")["program"]
     (answer,) = both.outputs["native"].values()
     np.testing.assert_allclose(answer, net()(torch.from_numpy(X[:2])).detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["m.bin", "m.onnx", "m"])
+def test_torchs_own_files_are_taken_by_their_bytes(tmp_path: Path, name: str) -> None:
+    makers = {"torch_export": exported, "torchscript": torchscript, "pytorch": safetensors}
+    for framework, make in makers.items():
+        make(tmp_path / "made")
+        (tmp_path / "made").rename(tmp_path / name)
+        assert adapter_for_file(tmp_path / name).name == framework
 
 
 def test_a_pipelines_last_step_is_archived_with_what_the_steps_before_it_make(tmp_path: Path) -> None:

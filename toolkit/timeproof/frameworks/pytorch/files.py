@@ -1,4 +1,4 @@
-"""Files that PyTorch writes, by their bytes. None of them can be archived as it is: each lacks its class."""
+"""Files that PyTorch writes, by their bytes. All lack their class; only .safetensors is taken, with one."""
 
 from __future__ import annotations
 
@@ -19,32 +19,30 @@ _WEIGHTS = Foreign(
     "a PyTorch file of weights without their class",
     f"build the model by its class, load the weights into it (load_state_dict) and archive it: {LIVE}",
 )
-_TORCHSCRIPT = Foreign(
-    "TorchScript", f"archive the nn.Module that it was made from: {LIVE}; or that module's ONNX export"
-)
-_EXPORTED = Foreign(
-    "an exported PyTorch program (.pt2)",
-    f"archive the nn.Module that it was made from: {LIVE}; or its ONNX export:"
-    " torch.onnx.export(torch.export.load(path)).save('model.onnx')",
-)
 
 
 def sniff(file: ModelFile) -> bool | Foreign:
     """Say which of PyTorch's files it is; False where it is none of them."""
     if file.is_zip:
         return _zipped(file)
+    if is_safetensors(file):
+        return True
     if file.pickle is not None and file.pickle.number == _MAGIC:
         return _object(_old_object(file.path))
     return False
 
 
+def is_safetensors(file: ModelFile) -> bool:
+    """Say whether it begins as a .safetensors file does: the header's length, and a JSON object."""
+    length = int.from_bytes(file.head[:8], "little")
+    return 2 <= length <= min(file.size - 8, 100_000_000) and file.head[8:9] == b"{"
+
+
 def _zipped(file: ModelFile) -> bool | Foreign:
     members = file.members or frozenset()
     names = {name.partition("/")[2] or name for name in members}
-    if "constants.pkl" in names and any(name.startswith("code/") for name in names):
-        return _TORCHSCRIPT
-    if "archive_format" in names or "serialized_exported_program.json" in names | members:
-        return _EXPORTED
+    if "constants.pkl" in names:  # TorchScript, which is a framework of its own
+        return False
     return _object(_zipped_object(file.path)) if "data.pkl" in names else False
 
 

@@ -22,11 +22,6 @@ _SHOWN = 200  # characters of suggested init_args
 def check_kind(model: Any) -> None:
     """Refuse what no state and no source rebuild. Raises NotArchivable."""
     names = {kind.__name__ for kind in type(model).__mro__ if kind.__module__.startswith("torch.")}
-    if "ScriptModule" in names:
-        raise NotArchivable(
-            "the model is TorchScript, whose code no state holds",
-            advice="archive the nn.Module that it was made from",
-        )
     if "OptimizedModule" in names:
         raise NotArchivable(
             "the model was compiled with torch.compile", advice="archive the module itself: model._orig_mod"

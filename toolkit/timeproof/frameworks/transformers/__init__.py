@@ -21,7 +21,7 @@ FRAMEWORK = FrameworkSpec(
     sniff="timeproof.frameworks.transformers.local_folder:sniff",
     needed_for="archiving live Transformers models",
     float64=True,
-    rank=2,
+    rank=6,
     # The container loads JSON, safetensors and a tokenizer's data by the library's own classes; code that a
     # folder brings (auto_map), pickles and chat templates are never run.
     runs_code=False,

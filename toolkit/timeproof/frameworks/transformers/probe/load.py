@@ -23,13 +23,7 @@ def prepare(
 ) -> Tuple[Callable[[], Any], List[Tuple[str, Any]]]:
     """Read the tokenizer; give what builds the model, each time anew, and the inputs that are no texts."""
     reading.stay_offline()
-    torch: Any = importlib.import_module("torch")
-    if threads is not None:
-        torch.set_num_threads(threads)
-        try:
-            torch.set_num_interop_threads(1)
-        except RuntimeError:  # it can be set only once
-            pass
+    loaders.load(TORCH).set_threads(threads)
     folder = os.path.join(directory, os.path.dirname(model))
     about_texts = options.get("texts") or {"inputs": []}
     arrays = dict(inputs)

@@ -86,7 +86,7 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     shapes = sorted(str(item) for item in info.get("mismatched_keys") or ())
     if shapes:
         raise Refused("tensors have other shapes than the model's: {}".format(", ".join(shapes[:_SHOWN])))
-    # A mapped file's tensors lie anywhere; torch's own memory is aligned, and kernels choose their path by that.
+    # A mapped file's tensors lie anywhere; torch's own memory is aligned, and kernels choose by that.
     for tensor in [*module.parameters(), *module.buffers()]:
         tensor.data = tensor.data.clone()
     return module.eval()
