@@ -42,6 +42,7 @@ class Limits:
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     program_bytes: int = 256 * 2**20  # bytes of the graph in a .pt2 file
     npy_header_bytes: int = 65536  # bytes of one .npy header
+    tokenizer_bytes: int = 256 * 2**20  # bytes of one file of a tokenizer
     safetensors_header_bytes: int = 100_000_000  # bytes of one .safetensors header: the format's own bound
 
     def bounded(
