@@ -1,6 +1,7 @@
-"""Write a live model as a graph: a SavedModel folder, or an ONNX copy. TensorFlow is imported when it is asked for.
+"""Write a live model as a graph: a SavedModel folder, or an ONNX copy. TensorFlow is imported when asked for.
 
-Both are made from one function, which calls the model as `asking` does: what is asked later is what was traced.
+Both are made from one function, which calls the model as `asking` does: what is asked later is what was
+traced.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, comes_from
 from timeproof.frameworks.inputs import Inputs
@@ -42,7 +41,7 @@ def bind(
     *,
     mapping: bool,
     keywords: bool = False,
-) -> dict[str, Json]:
+) -> dict[str, Any]:
     """Say which input goes where: the record that `asking` reads.
 
     Args:
@@ -76,5 +75,5 @@ def bind(
     return _record(kind, pairs)
 
 
-def _record(kind: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Json]:
+def _record(kind: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     return {"kind": kind, "inputs": [{"input": given, "as": taken} for given, taken in pairs]}

@@ -32,9 +32,22 @@ _ELSEWHERE = re.compile(r"TPU.*|TRTEngineOp|.*NeuronOp|Rpc.*|XlaLaunch.*|Nccl.*|
 
 # DataType of tensorflow/core/framework/types.proto, as NumPy spells it; "" where NumPy has no name for it.
 DTYPES = {
-    **{1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string"},
-    **{8: "complex64", 9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16"},
-    **{22: "uint32", 23: "uint64"},
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    18: "complex128",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
 }
 
 
@@ -79,9 +92,9 @@ def check_operators(model: SavedModel, name: object) -> None:
     for operator in sorted(model.operators):
         if operator in _PYTHON:
             raise NotArchivable(
-                f"{name} calls Python ({operator}): the function lies in the process that saved it, not in the file",
-                advice="write tf.py_function's and tf.numpy_function's work in TensorFlow's own operators, and save"
-                " it again",
+                f"{name} calls a Python function of the process that saved it ({operator}): no file holds it",
+                advice="write what tf.py_function or tf.numpy_function does in TensorFlow's operators, and"
+                " save it again",
             )
         if operator in _WRITING:
             raise NotArchivable(
