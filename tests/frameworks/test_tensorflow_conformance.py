@@ -35,7 +35,7 @@ class Affine(tf.Module):  # type: ignore[misc]  # TensorFlow is not installed wh
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Doubling(keras.layers.Layer):  # type: ignore[misc, name-defined]  # likewise
+class Doubling(keras.layers.Layer):  # type: ignore[misc]  # likewise
     def call(self, values: Any) -> Any:
         return values * 2.0
 

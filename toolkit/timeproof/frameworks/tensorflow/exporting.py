@@ -112,8 +112,8 @@ def copy_folder(source: Path, folder: Path, tag: str) -> list[SavedFile]:
     """Copy a SavedModel's files to `folder/model_<tag>/`, its graph first. Raises NotArchivable."""
     root = f"model_{tag}"
     files = []
-    for relative, kept in list(saved_model.files_of(source)):
-        if not kept:
+    for relative, needed in list(saved_model.files_of(source)):
+        if not needed:
             continue
         target = folder / root / relative
         target.parent.mkdir(parents=True, exist_ok=True)
