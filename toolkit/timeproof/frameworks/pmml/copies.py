@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from timeproof.frameworks.pmml.documents import Document
 from timeproof.frameworks.pmml.verification import Verification
 from timeproof.frameworks.pmml.writer import document_of
 from timeproof.frameworks.trees.ensemble import Ensemble
-from timeproof.frameworks.trees.recorded import Recorded, table_options
+from timeproof.frameworks.trees.recorded import Recorded, table_options, with_file
 
 
 def write_copy(ensemble: Ensemble, recorded: Recorded, folder: Path, tag: str, saved: Saved) -> Saved:
@@ -27,7 +26,8 @@ def write_copy(ensemble: Ensemble, recorded: Recorded, folder: Path, tag: str, s
     (folder / file).write_bytes(written.data)
     options = {**table_options(ensemble, saved), "outputs": written.outputs}
     facts: dict[str, Json] = {"version": "4.4", "writer": "timeproof", "nodes": ensemble.nodes()}
-    return with_file(saved, file, Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts))
+    copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts)
+    return with_file(saved, SavedFile(file, "interchange", FRAMEWORK.name), copy)
 
 
 def add_copy(path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, saved: Saved) -> Saved:
@@ -44,12 +44,8 @@ def add_copy(path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, sa
     file = f"model_{tag}.pmml"
     copy_bytes(path, folder / file)
     facts: dict[str, Json] = {"version": document.version}
-    return with_file(saved, file, Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts, given=True))
-
-
-def with_file(saved: Saved, file: str, copy: Copy) -> Saved:
-    entry = SavedFile(file, "interchange", copy.framework)
-    return replace(saved, files=(*saved.files, entry), copies=(*saved.copies, copy))
+    given_copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts, given=True)
+    return with_file(saved, SavedFile(file, "interchange", FRAMEWORK.name), given_copy)
 
 
 def _columns(document: Document, inputs: Mapping[str, Array], saved: Saved) -> list[Json]:
