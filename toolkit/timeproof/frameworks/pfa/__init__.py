@@ -1,4 +1,4 @@
-"""PFA: scoring engines in JSON; written as copies of trees, and evaluated by a small evaluator of the probe."""
+"""PFA: scoring engines in JSON; written as copies of trees, and evaluated by the probe's own evaluator."""
 
 from pathlib import Path
 

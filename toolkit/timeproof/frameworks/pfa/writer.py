@@ -1,6 +1,6 @@
 """An ensemble of trees as a PFA document. No IO here.
 
-Each group of trees is a cell; the action walks each tree, adds up in the library's order, and applies the link.
+Each group of trees is a cell; the action walks its trees, adds up in the library's order, and links.
 A node says itself where a missing value goes (`missingPasses`), so that no subtree stands twice.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from timeproof.base.strictjson import Json
-from timeproof.frameworks.trees.ensemble import Ensemble, Feature, Leaf, NoEnsemble, Split, Tree
+from timeproof.frameworks.pfa.features import category_names, zero_features
+from timeproof.frameworks.trees.ensemble import Ensemble, Leaf, NoEnsemble, Split, Tree
 from timeproof.version import VERSION
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -48,13 +49,13 @@ class _Document:
         usable = all(_NAME.fullmatch(name) for name in names)
         self.names = names if usable else [f"x{k}" for k in range(len(names))]
         self.categories = {
-            self.names[k]: _category_names(feature, ensemble, k)
+            self.names[k]: category_names(feature, ensemble, k)
             for k, feature in enumerate(ensemble.features)
             if feature.categorical
         }
         self.text = bool(self.categories)
         # Rows are changed before the trees see them: LightGBM's zeros, XGBoost's number for a missing value.
-        self.zeros = _zero_features(ensemble)
+        self.zeros = zero_features(ensemble)
 
     def write(self) -> Written:
         ensemble = self.ensemble
@@ -115,8 +116,8 @@ class _Document:
             if isinstance(node, Leaf):
                 written[k] = self._leaf_value(node), 0
                 continue
-            (passed, one), (failed, two) = written.pop(node.left), written.pop(node.right)
-            depth = 1 + max(one, two)
+            (passed, passed_depth), (failed, failed_depth) = written.pop(node.left), written.pop(node.right)
+            depth = 1 + max(passed_depth, failed_depth)
             if depth > DEPTH:
                 raise NoEnsemble(f"a tree of it is more than {DEPTH} nodes deep")
             written[k] = {"TreeNode": self._node(node, passed, failed)}, depth
@@ -171,7 +172,11 @@ class _Document:
                 "do": {
                     "ifnotnull": {"given": "value"},
                     # Both branches are unions: a null alone, or a number alone, would be another type.
-                    "then": {"if": condition, "then": {"type": ["null", kind], "value": None}, "else": "given"},
+                    "then": {
+                        "if": condition,
+                        "then": {"type": ["null", kind], "value": None},
+                        "else": "given",
+                    },
                     "else": {"type": ["null", kind], "value": None},
                 },
             }
@@ -234,8 +239,6 @@ class _Document:
             "ret": self.leaf,
             "do": step,
         }
-        function["params"] = [{"total": self.leaf}, {"tree": "TreeNode"}]
-        # A function sees what is around it by name only where that is a cell: the row is handed in.
         return {"a.fold": [cell, {self.leaf: 0.0}, function]}
 
     def _share_sum(self, cell: Any, walk: Any, k: int, count: int) -> Any:
@@ -277,29 +280,3 @@ class _Document:
         dtype = "<f4" if self.ensemble.single else "<f8"
         names = [name for name in (self.ensemble.answer, self.ensemble.raw) if name]
         return [{"name": name, "fields": [name], "dtype": dtype} for name in names]
-
-
-def _category_names(feature: Feature, ensemble: Ensemble, place: int) -> list[str]:
-    """What a column's numbers stand for: names, or the numbers themselves as text."""
-    if feature.categories is not None:
-        return list(feature.categories)
-    codes = [
-        code
-        for tree in ensemble.trees()
-        for node in tree.nodes
-        if isinstance(node, Split) and node.feature == place
-        for code in node.categories
-    ]
-    return [str(code) for code in range(max(codes, default=0) + 1)]
-
-
-def _zero_features(ensemble: Ensemble) -> set[int]:
-    """The features whose zeros are missing values. Raises NoEnsemble where only some of their splits say so."""
-    marks: dict[int, set[bool]] = {}
-    for tree in ensemble.trees():
-        for node in tree.nodes:
-            if isinstance(node, Split):
-                marks.setdefault(node.feature, set()).add(node.zero_missing)
-    if any(len(mark) > 1 for mark in marks.values()):
-        raise NoEnsemble("a feature's zeros are missing values for some of its splits alone")
-    return {feature for feature, mark in marks.items() if True in mark}

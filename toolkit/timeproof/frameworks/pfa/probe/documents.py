@@ -1,4 +1,4 @@
-"""A PFA document, read within bounds, and the names and types of what it takes and gives. Standard library alone."""
+"""A PFA document, read within bounds, and what it takes and gives. Standard library alone."""
 
 import json
 from typing import Any, Dict, List, Tuple

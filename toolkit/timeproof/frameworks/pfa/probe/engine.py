@@ -1,4 +1,4 @@
-"""Evaluate a PFA document's action over many rows at once: expressions, cells and the document's own functions."""
+"""Evaluate a PFA document's action over many rows at once: expressions, cells, its own functions."""
 
 from typing import Any, Callable, Dict, List, Optional
 
@@ -74,9 +74,8 @@ class Engine:
             return null()
         if isinstance(expression, str):
             return self._symbol(expression, scope)
-        if isinstance(expression, list) and len(expression) == 1:
-            if isinstance(expression[0], str):  # ["text"] is the string itself
-                return Vector(expression[0], "string")
+        if isinstance(expression, list) and len(expression) == 1 and isinstance(expression[0], str):
+            return Vector(expression[0], "string")  # ["text"] is the string itself
         if not isinstance(expression, dict):
             raise Refused("an expression of the type {} is not evaluated".format(type(expression).__name__))
         for name, form in self._forms.items():
@@ -178,7 +177,9 @@ class Engine:
             raise Refused("the cell {!r} is not there, or is to be changed".format(str(name)[:80]))
         if name not in self._cells:
             data = cells[name].get("init") if isinstance(cells[name], dict) else None
-            self._cells[name] = [Constant(item) for item in data] if isinstance(data, list) else from_json(data)
+            self._cells[name] = (
+                [Constant(item) for item in data] if isinstance(data, list) else from_json(data)
+            )
         return self._at(self._cells[name], [self._step(part, scope) for part in expression.get("path", [])])
 
     def _new(self, expression: Dict[str, Any], scope: Scope) -> Any:
@@ -215,10 +216,12 @@ class Engine:
     def _callable(self, expression: Any, scope: Scope) -> Optional[Callable[..., Any]]:
         """Give a function where the expression is one: defined in place, or named."""
         if isinstance(expression, dict) and "params" in expression:
-            made: Callable[..., Any] = self._function(expression, scope)
-            return made
-        if isinstance(expression, dict) and list(expression) == ["fcn"] or (
-            isinstance(expression, dict) and "fcn" in expression and "fill" not in expression
+            function: Callable[..., Any] = self._function(expression, scope)
+            return function
+        if (
+            isinstance(expression, dict)
+            and list(expression) == ["fcn"]
+            or (isinstance(expression, dict) and "fcn" in expression and "fill" not in expression)
         ):
             return self._named(str(expression["fcn"]))
         return None
@@ -229,8 +232,8 @@ class Engine:
         defined = (self._document.get("fcns") or {}).get(name[2:])
         if not isinstance(defined, dict) or "params" not in defined:
             raise Refused("there is no function {!r}".format(name[:80]))
-        made: Callable[..., Any] = self._function(defined, {})
-        return made
+        function: Callable[..., Any] = self._function(defined, {})
+        return function
 
     def _call(self, name: str, arguments: Any, scope: Scope) -> Any:
         if name in _LITERALS and not isinstance(arguments, (list, dict)):
@@ -245,7 +248,8 @@ class Engine:
 
     def _library(self, name: str, values: List[Any]) -> Any:
         if name in ("model.tree.simpleTest", "model.tree.missingTest"):
-            return trees.compare(*self._exactly(name, values, 2), with_missing=name.endswith("missingTest"))
+            row, node = self._exactly(name, values, 2)
+            return trees.compare(row, node, with_missing=name.endswith("missingTest"))
         if name == "model.tree.simpleTree":
             row, tree = self._exactly(name, values, 2)
             return trees.walk(row, tree, lambda r, node: trees.compare(r, node, False), self._rows)

@@ -27,8 +27,8 @@ def _missing(vectors: List[Vector]) -> Any:
 
 
 def _comparison(function: Callable[..., Any]) -> Callable[..., Any]:
-    def evaluate(one: Any, two: Any) -> Vector:
-        first, second = as_vector(one), as_vector(two)
+    def evaluate(first_value: Any, second_value: Any) -> Vector:
+        first, second = as_vector(first_value), as_vector(second_value)
         if (first.type == "string") != (second.type == "string"):
             raise Refused("text is compared with a number")
         return Vector(function(first.values, second.values), "boolean", _missing([first, second]))

@@ -125,17 +125,19 @@ def choose(condition: Vector, then: Any, other: Any) -> Any:
     if isinstance(then, Record) and isinstance(other, Record) and set(then.fields) == set(other.fields):
         names = list(then.fields)
         return Record({name: choose(condition, then.field(name), other.field(name)) for name in names})
-    one, two = as_vector(then), as_vector(other)
+    chosen, rest = as_vector(then), as_vector(other)
     true = condition.values != 0
-    if one.missing.all():
-        kind = two.type
-        one = Vector("" if kind == "string" else numpy.nan, kind, one.missing)
+    if chosen.missing.all():
+        kind = rest.type
+        chosen = Vector("" if kind == "string" else numpy.nan, kind, chosen.missing)
     else:
-        kind = one.type if two.missing.all() or one.type == two.type else wider([one.type, two.type])
-        if two.missing.all():
-            two = Vector("" if kind == "string" else numpy.nan, kind, two.missing)
-    values = numpy.where(true, one.values, two.values)
-    return Vector(values, kind, numpy.where(true, one.missing, two.missing))
+        kind = (
+            chosen.type if rest.missing.all() or chosen.type == rest.type else wider([chosen.type, rest.type])
+        )
+        if rest.missing.all():
+            rest = Vector("" if kind == "string" else numpy.nan, kind, rest.missing)
+    values = numpy.where(true, chosen.values, rest.values)
+    return Vector(values, kind, numpy.where(true, chosen.missing, rest.missing))
 
 
 def _settled(value: Any) -> Any:
