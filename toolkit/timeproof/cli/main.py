@@ -29,6 +29,7 @@ _MODULES = {
     name: f"timeproof.cli.{name}_cmd"
     for name in (
         "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
+        "pull",
         "doctor", "glossary",
     )
 }  # fmt: skip
