@@ -191,8 +191,9 @@ def engines(empty_engines: dict[str, Engine], sealed: Sealed) -> Iterator[dict[s
 def _toolkit_imported() -> None:
     """Import every module of the toolkit that this environment can import."""
     for package in (timeproof, timeproof_probe):
-        modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda name: None)
-        for module in modules:
+        for module in pkgutil.walk_packages(
+            package.__path__, f"{package.__name__}.", onerror=lambda name: None
+        ):
             if not module.name.endswith("__main__"):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)

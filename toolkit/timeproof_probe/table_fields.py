@@ -1,5 +1,5 @@
-"""Between recorded arrays and the fields of a document (PMML, PFA): columns of a table on their way in, tables
-of an answer on their way out.
+"""Between recorded arrays and the fields of a document (PMML, PFA): a table's columns on their way in, an
+answer's tables on their way out.
 """
 
 import importlib
@@ -19,14 +19,14 @@ def columns_of(
         inputs: one table whose columns are the fields in their order, or a vector for each field by its name.
         names: the fields that the model asks for, in their order.
         options: `columns`: the field of each column of the table; `sparse`: the arrays are those of a sparse
-            matrix, and what it leaves out is `absent`; `categories`: for a field, what each number stands for.
+            matrix, and what it leaves out is `absent`; `categories`: what a field's numbers stand for.
     """
     if options.get("sparse") is not None:
         table = _dense(inputs, options["sparse"], options.get("absent"))
     elif len(inputs) == 1 and getattr(inputs[0][1], "ndim", 0) == 2:
         table = inputs[0][1]
     else:
-        return _vectors(inputs, options)
+        return _vectors(inputs)
     fields = options.get("columns") or names
     if table.shape[1] != len(fields):
         raise Refused("the table has {} columns, the model {} fields".format(table.shape[1], len(fields)))
@@ -36,8 +36,9 @@ def columns_of(
     return arrays, len(table)
 
 
-def _vectors(inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> Tuple[Dict[str, Any], int]:
-    arrays, rows = {}, None  # type: Dict[str, Any], Any
+def _vectors(inputs: List[Tuple[str, Any]]) -> Tuple[Dict[str, Any], int]:
+    arrays: Dict[str, Any] = {}
+    rows: Any = None
     for name, array in inputs:
         vector = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
         if vector.ndim != 1 or rows not in (None, len(vector)):
@@ -78,10 +79,10 @@ def arranged(results: Dict[str, Any], options: Dict[str, Any]) -> List[Tuple[str
             a record of one field is a vector unless `table` is true.
     """
     numpy: Any = importlib.import_module("numpy")
-    arranged_outputs = []  # type: List[Tuple[str, Any, str]]
+    arranged_outputs: List[Tuple[str, Any, str]] = []
     wanted = options.get("outputs")
     for item in list(results) if wanted is None else wanted:
-        record = {"name": item, "fields": [item]} if isinstance(item, str) else item
+        record: Dict[str, Any] = {"name": item, "fields": [item]} if isinstance(item, str) else item
         missing = [name for name in record["fields"] if name not in results]
         if missing:
             raise Refused("the model has no output {!r}".format(missing[0]))

@@ -18,7 +18,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
-from timeproof.cli.user_code import load, read_arrays
+from timeproof.cli.user_code import class_flags, load, read_arrays
 from timeproof.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ timeproof archive train.py:net -n 8 --threshold rounding=64
 timeproof archive model.onnx --inputs x.npy --grid-size 8    a model file; only the container loads it
 
 timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused if the model gives other outputs
+
+timeproof archive program.pt2 --grid-size 8                  an exported program, with its own sample inputs
+
+timeproof archive weights.safetensors --class net.py:Net --init-args '{"width": 8}' --inputs x.npy -n 8
 
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    measures your conversion
 """
@@ -84,6 +88,21 @@ def command(
         str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
     ] = "basic",
     onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
+    safetensors: Annotated[
+        bool, typer.Option(help="Also write a PyTorch model's weights as .safetensors.")
+    ] = True,
+    model_class: Annotated[
+        str | None,
+        typer.Option("--class", help="MODULE:CLASS or FILE.py:CLASS, for a .safetensors file; not imported."),
+    ] = None,
+    init_args: Annotated[
+        str | None, typer.Option(help="What that class is built with: a JSON object.")
+    ] = None,
+    pmml: Annotated[
+        bool | None,
+        typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
+    ] = None,
+    pfa: Annotated[bool, typer.Option("--pfa", help="A PFA copy of a tree model.")] = False,
     witness: Annotated[
         str, typer.Option(help="A second reference for other CPUs: auto, float64, emulated or none.")
     ] = "auto",
@@ -97,7 +116,7 @@ def command(
     copy: Annotated[
         list[str] | None,
         typer.Option(
-            help="onnx=PATH: your conversion of the model, stored with its distance from the model."
+            help="onnx=PATH, pmml=PATH or pfa=PATH: your conversion, stored with its distance from the model."
         ),
     ] = None,
     expected: Annotated[
@@ -139,15 +158,24 @@ def command(
         from timeproof.engines.registry import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.sealing.flow import Request, archive_model
-        from timeproof.store.layout import Archive, check_grid_size
+        from timeproof.store.layout import check_grid_size
+        from timeproof.store.remote.writable import open_to_write
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        copies = key_values(copy, "copy", "onnx=PATH")
+        copies = key_values(copy, "copy", "FORMAT=PATH")
         thresholds = dict(_threshold(t) for t in threshold or ())
         known_outputs = None if expected is None else read_arrays(expected)
         model, arrays, extras = load(target, inputs)
-        flags = {"format": format, "onnx": onnx, "graph_optimization": graph_optimization}
+        flags = {
+            "format": format,
+            "onnx": onnx,
+            "graph_optimization": graph_optimization,
+            "safetensors": safetensors,
+            **class_flags(model_class, init_args),
+            "pmml": pmml,
+            "pfa": pfa,
+        }
         own_options = {key: value for key, value in extras.items() if key != "tags"}
         options = framework_options(target, model, flags, own_options)
         request = Request(
@@ -170,7 +198,8 @@ def command(
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        archived = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        place = open_to_write(archive, progress=progress)
+        archived = archive_model(place, request, partial(engine_named, engine), progress=progress)
         if json:
             print_json(archived_json(archived))
         else:

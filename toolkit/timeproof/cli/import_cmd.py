@@ -111,7 +111,7 @@ def command(
         from timeproof.frameworks.options import FrameworkOptions
         from timeproof.importing.flow import Request, import_models
         from timeproof.importing.mlflow.flow import is_model_folder
-        from timeproof.store.layout import Archive
+        from timeproof.store.remote.writable import open_to_write
 
         options = FrameworkOptions(graph_optimization=graph_optimization)  # type: ignore[arg-type]  # it checks that
         if is_model_folder(source):
@@ -136,7 +136,8 @@ def command(
             tags=key_values(tag, "tag", "KEY=VALUE"),
             skip_bad=skip_bad,
         )
-        imported = import_models(Archive(archive), request, connect, progress=progress)
+        target = open_to_write(archive, progress=progress)
+        imported = import_models(target, request, connect, progress=progress)
         progress.close()
         if json:
             print_json(
@@ -157,7 +158,7 @@ def command(
         from timeproof.cli.archive_cmd import key_values
         from timeproof.engines.registry import engine_named
         from timeproof.importing.mlflow.flow import Request, import_folder
-        from timeproof.store.layout import Archive
+        from timeproof.store.remote.writable import open_to_write
 
         absent = {"--trees": trees, "--skip-bad": skip_bad or None, "--from": origin or None}
         _refuse(absent, "is not for model folders of MLflow")
@@ -174,7 +175,8 @@ def command(
             graph_optimization=level,
             tags=key_values(tag, "tag", "KEY=VALUE"),
         )
-        imported = import_folder(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        target = open_to_write(archive, progress=progress)
+        imported = import_folder(target, request, partial(engine_named, engine), progress=progress)
         progress.close()
         _print_folder(imported, as_json=json, expected=expected is not None)
         return 0

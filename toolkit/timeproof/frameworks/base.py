@@ -130,7 +130,7 @@ class AdapterDefaults:
     ) -> Saved:
         raise BadRequest(
             f"a {saved.framework} model can't have a copy called {self.name!r}",
-            advice="copies are given as onnx=PATH, for models that are not ONNX themselves",
+            advice="copies are given as onnx=PATH, pmml=PATH or pfa=PATH, for models of other frameworks",
         )
 
     def differences(self, model: Any, saved: Saved) -> list[str]:  # noqa: ARG002 - every adapter is called alike

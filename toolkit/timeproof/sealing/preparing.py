@@ -130,8 +130,8 @@ class Preparation:
         """Write the copies of an ensemble of trees that are wanted, and that nobody has handed in."""
         runners = frameworks_of(environment)
         formats = {
-            name: asked
-            for name, asked in wanted_formats(self.options.framework).items()
+            name: requested
+            for name, requested in wanted_formats(self.options.framework).items()
             if name in runners and name not in self.request.copies
         }
         ensemble_of = getattr(self.adapter, "ensemble", None)

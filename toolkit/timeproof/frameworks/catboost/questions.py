@@ -27,7 +27,7 @@ def read_question(model: Any, original: object) -> Inputs:
     name, table = single_table(original)
     if comes_from(table, "catboost", frozenset({"Pool"})):
         return _of_pool(table, name)
-    if comes_from(table, "catboost", frozenset({"FeaturesData"})):
+    if comes_from(table, "_catboost", frozenset({"FeaturesData"})):
         raise NotArchivable("FeaturesData can't be read back", advice=_TABLE)
     if is_frame(table):
         return as_inputs(of_frame(as_pandas(table, name)), kinds, name, table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from timeproof.base.strictjson import Json
@@ -44,7 +45,9 @@ def ensemble_of(text: str, options: Mapping[str, Json], signature: Mapping[str, 
     try:
         return _read(text, options, signature)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise NoEnsemble(f"its file is not as LightGBM writes it ({type(error).__name__}: {error})") from error
+        raise NoEnsemble(
+            f"its file is not as LightGBM writes it ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _read(text: str, options: Mapping[str, Any], signature: Mapping[str, Any]) -> Ensemble:
@@ -65,7 +68,12 @@ def _read(text: str, options: Mapping[str, Any], signature: Mapping[str, Any]) -
     scale = next((float(p.partition(":")[2]) for p in parameters if p.startswith("sigmoid:")), 1.0)
     count = int(header["max_feature_idx"]) + 1
     names = feature_names(header.get("feature_names", "").split(), count, "Column_")
-    coded = {split.feature for tree in trees for split in tree.nodes if isinstance(split, Split) and split.categories}
+    coded = {
+        split.feature
+        for tree in trees
+        for split in tree.nodes
+        if isinstance(split, Split) and split.categories
+    }
     return Ensemble(
         library="LightGBM",
         features=_features(names, coded, signature),
@@ -103,7 +111,9 @@ def _features(names: Sequence[str], coded: set[int], signature: Mapping[str, Any
     features = []
     for k, name in enumerate(names):
         categories = tuple(str(c) for c in described[k].get("categories") or ())
-        usable = len(set(categories)) == len(categories) and all(c.isprintable() and c.strip() for c in categories)
+        usable = len(set(categories)) == len(categories) and all(
+            c.isprintable() and c.strip() for c in categories
+        )
         if categories and usable:
             features.append(Feature(name, categories=categories))
         else:
@@ -124,8 +134,10 @@ def _tree(fields: Mapping[str, str]) -> Tree:
     require_finite(values)
     if int(fields["num_leaves"]) <= 1:
         return Tree.constant(values[0])
-    # An infinite one parts the missing values from all others; XML has no spelling of it that all readers know.
-    thresholds = [min(max(value, -sys.float_info.max), sys.float_info.max) for value in _numbers(fields, "threshold")]
+    # An infinite one parts missing values from all others; not all readers of XML know a spelling of it.
+    thresholds = [
+        min(max(value, -sys.float_info.max), sys.float_info.max) for value in _numbers(fields, "threshold")
+    ]
     require_finite(thresholds)
     kinds, features = _numbers(fields, "decision_type"), _numbers(fields, "split_feature")
     children = _numbers(fields, "left_child"), _numbers(fields, "right_child")
@@ -139,24 +151,24 @@ def _tree(fields: Mapping[str, str]) -> Tree:
             continue
         if len(growing.nodes) > 2 * len(values):
             raise NoEnsemble("its nodes make no tree")
-        left, right = growing.reserve(), growing.reserve()
-        growing.nodes[place] = _split(int(features[k]), int(kinds[k]), thresholds[k], sets, left, right)
-        waiting += [(int(children[1][k]), right), (int(children[0][k]), left)]
+        children_at = growing.reserve(), growing.reserve()
+        growing.nodes[place] = _split(int(features[k]), int(kinds[k]), thresholds[k], sets, children_at)
+        waiting += [(int(children[1][k]), children_at[1]), (int(children[0][k]), children_at[0])]
     return growing.finish()
 
 
 def _split(
-    feature: int, kind: int, threshold: float, sets: Sequence[tuple[int, ...]], left: int, right: int
+    feature: int, kind: int, threshold: float, sets: Sequence[tuple[int, ...]], children: tuple[int, int]
 ) -> Split:
     """One decision, as Tree::Decision has it (include/LightGBM/tree.h)."""
     if kind & _CATEGORICAL:
-        return Split(feature, "in", left, right, missing_left=False, categories=sets[int(threshold)])
+        return Split(feature, "in", *children, missing_left=False, categories=sets[int(threshold)])
     missing = (kind >> 2) & 3
     default = bool(kind & _DEFAULT_LEFT)
     if missing not in (_ZERO, _NAN):  # a missing value is taken for 0
-        return Split(feature, "<=", left, right, missing_left=threshold >= 0, threshold=threshold)
+        return Split(feature, "<=", *children, missing_left=threshold >= 0, threshold=threshold)
     return Split(
-        feature, "<=", left, right, missing_left=default, threshold=threshold, zero_missing=missing == _ZERO
+        feature, "<=", *children, missing_left=default, threshold=threshold, zero_missing=missing == _ZERO
     )
 
 
@@ -166,5 +178,5 @@ def _category_sets(fields: Mapping[str, str]) -> list[tuple[int, ...]]:
     words = [int(part) for part in fields.get("cat_threshold", "").split()]
     return [
         tuple(32 * k + bit for k, word in enumerate(words[a:b]) for bit in range(32) if word >> bit & 1)
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in pairwise(bounds)
     ]

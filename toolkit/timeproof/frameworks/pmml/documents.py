@@ -1,4 +1,4 @@
-"""A PMML file, looked at on the host: its fields, its outputs, its verification data. Nothing is evaluated."""
+"""A PMML file, looked at on the host: its fields, its outputs, its verification. Nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Document:
         left_out: outputs of a kind that is not evaluated.
         probabilities: of the outputs, those that are probabilities of one class each, in order.
         classes: the classes that those are of.
+        target: the name of what is predicted, empty where it has none; `target_type`: its type.
     """
 
     version: str
@@ -61,6 +62,8 @@ class Document:
     left_out: tuple[str, ...]
     probabilities: tuple[str, ...]
     classes: tuple[str, ...]
+    target: str = ""
+    target_type: str = ""
 
 
 def read(path: Path) -> Document:
@@ -103,6 +106,8 @@ def describe(root: Element, path: Path) -> Document:
             left_out=tuple(f.need("name") for f in declared if not _evaluated(f)),
             probabilities=tuple(f.need("name") for f in probable),
             classes=tuple(f.need("value") for f in probable) or tuple(classes),
+            target=target,
+            target_type=dictionary[target].get("dataType") if target in dictionary else "",
         )
 
 
@@ -110,9 +115,9 @@ def _model(root: Element, path: Path) -> Element:
     for child in root.children:
         if child.tag in KINDS and child.get("isScorable", "true") != "false":
             return child
-    others = sorted({c.tag for c in root.children if c.tag.endswith(("Model", "Network", "Scorecard"))})
+    kinds = sorted({c.tag for c in root.children if c.tag.endswith(("Model", "Network", "Scorecard"))})
     raise NotArchivable(
-        f"{path} holds {', '.join(others) or 'no model'}; evaluated are {', '.join(KINDS)}",
+        f"{path} holds {', '.join(kinds) or 'no model'}; evaluated are {', '.join(KINDS)}",
         advice="archive the model that it was written from",
     )
 

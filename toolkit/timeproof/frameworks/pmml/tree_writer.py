@@ -38,7 +38,7 @@ class TreeWriter:
         """Write the nodes, each within its parent. A tree may be deep: its way down is a list."""
         waiting: list[tuple[int, Split | None, bool]] = [(0, None, True)]
         while waiting:
-            k, parent, left = waiting.pop()
+            k, parent, goes_left = waiting.pop()
             if k < 0:
                 self.xml.close("Node")
                 continue
@@ -51,7 +51,7 @@ class TreeWriter:
             if parent is None:
                 self.xml.leaf("True")
             else:
-                self._predicate(parent, left=left)
+                self._predicate(parent, goes_left=goes_left)
             waiting.append((-1, None, True))
             if isinstance(node, Split):
                 waiting += [(node.right, node, False), (node.left, node, True)]
@@ -69,10 +69,10 @@ class TreeWriter:
                 spelled = spell(share)
                 self.xml.leaf("ScoreDistribution", value=name, recordCount=spelled, probability=spelled)
 
-    def _predicate(self, split: Split, *, left: bool) -> None:
+    def _predicate(self, split: Split, *, goes_left: bool) -> None:
         feature = self.ensemble.features[split.feature]
         if split.operator in {"in", "not in"}:
-            inside = left == (split.operator == "in")
+            inside = goes_left == (split.operator == "in")
             with self.xml.element(
                 "SimpleSetPredicate", field=feature.name, booleanOperator="isIn" if inside else "isNotIn"
             ):
@@ -80,15 +80,19 @@ class TreeWriter:
                 kind = "int" if feature.categories is None else "string"
                 self.xml.leaf("Array", " ".join(members), type=kind, n=str(len(members)))
             return
-        operators = ("lessThan", "greaterOrEqual") if split.operator == "<" else ("lessOrEqual", "greaterThan")
-        operator, value = operators[0 if left else 1], spell(split.threshold)
-        if not split.zero_missing or (split.threshold >= _NEARLY_ZERO if split.missing_left else split.threshold < -_NEARLY_ZERO):
+        operators = (
+            ("lessThan", "greaterOrEqual") if split.operator == "<" else ("lessOrEqual", "greaterThan")
+        )
+        operator, value = operators[0 if goes_left else 1], spell(split.threshold)
+        if not split.zero_missing or (
+            split.threshold >= _NEARLY_ZERO if split.missing_left else split.threshold < -_NEARLY_ZERO
+        ):
             self.xml.leaf("SimplePredicate", field=feature.name, operator=operator, value=value)
         else:
-            self._around_zero(feature, operator, value, with_zero=left == split.missing_left)
+            self._around_zero(feature, operator, value, with_zero=goes_left == split.missing_left)
 
     def _around_zero(self, feature: Feature, operator: str, value: str, *, with_zero: bool) -> None:
-        """Write a predicate that takes values nearly 0 in, or leaves them out, wherever the threshold lies."""
+        """Write a predicate that takes values nearly 0 in, or leaves them out, whatever the threshold."""
         low, high = spell(-_NEARLY_ZERO), spell(_NEARLY_ZERO)
         inner = ("greaterOrEqual", "lessOrEqual", "and") if with_zero else ("lessThan", "greaterThan", "or")
         with self.xml.element("CompoundPredicate", booleanOperator="or" if with_zero else "and"):

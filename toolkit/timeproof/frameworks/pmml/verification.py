@@ -1,4 +1,4 @@
-"""PMML's ModelVerification: rows of inputs with their answers, by which any engine can check itself. No IO here."""
+"""PMML's ModelVerification: rows of inputs with answers, by which any engine can check itself. No IO here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ class Verification:
     table: Array
     outputs: Mapping[str, Array]
 
-    def write(
-        self, xml: XmlLines, ensemble: Ensemble, fields: Mapping[str, tuple[str, int, int]]
-    ) -> None:
+    def write(self, xml: XmlLines, ensemble: Ensemble, fields: Mapping[str, tuple[str, int, int]]) -> None:
         """Write the first rows.
 
         Args:
@@ -60,7 +58,9 @@ class Verification:
 
     def _vector(self, output: str, column: int, count: int) -> Array:
         array = self.outputs[output]
-        vector: Array = array[:, column] if array.ndim == 2 and count > 1 else array.reshape(len(array), -1)[:, 0]
+        vector: Array = (
+            array[:, column] if array.ndim == 2 and count > 1 else array.reshape(len(array), -1)[:, 0]
+        )
         return vector
 
     def _inputs(self, xml: XmlLines, ensemble: Ensemble, row: int) -> None:
@@ -71,12 +71,12 @@ class Verification:
                 continue
             if feature.categories is not None:
                 code = int(value)
-                known = 0 <= code < len(feature.categories)
-                xml.leaf(f"x{k}", feature.categories[code] if known else "(no category)")
+                named = 0 <= code < len(feature.categories)
+                xml.leaf(f"x{k}", feature.categories[code] if named else "(no category)")
             elif feature.coded:
                 xml.leaf(f"x{k}", str(int(value)))
             else:
-                xml.leaf(f"x{k}", spell(np.float32(value) if feature.single else value))
+                xml.leaf(f"x{k}", spell(float(np.float32(value) if feature.single else value)))
 
 
 def _spelled(value: object) -> str:

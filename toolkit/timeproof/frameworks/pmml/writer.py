@@ -29,7 +29,7 @@ _NORMALISATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A document, and the records of its outputs (timeproof_probe.table_fields) under the model's own names."""
+    """A document, and the records of its outputs (see timeproof_probe.table_fields), by the model's names."""
 
     data: bytes
     outputs: list[Json]
@@ -56,8 +56,14 @@ class _Document:
 
     @property
     def _target(self) -> str:
+        return self._free("y")
+
+    def _free(self, name: str) -> str:
+        """Give a field's name that no feature has."""
         names = {feature.name for feature in self.ensemble.features}
-        return next(name for name in ("y", "target", *(f"target_{k}" for k in range(len(names) + 1))) if name not in names)
+        while name in names:
+            name += "_"
+        return name
 
     @property
     def _classifies(self) -> bool:
@@ -112,7 +118,8 @@ class _Document:
         if ensemble.link == "shares":
             self._forest(ensemble.groups[0])
         elif ensemble.link == "identity" and ensemble.scale == 1.0:
-            self._sum(ensemble.groups[0], [ensemble.answer, ensemble.raw], outermost=True)
+            names = [self._answer] if ensemble.answer else []
+            self._sum(ensemble.groups[0], [*names, *([self._raw(0)] if ensemble.raw else [])], outermost=True)
         else:
             self._chain()
 
@@ -128,7 +135,7 @@ class _Document:
         with self.xml.element("MiningModel", functionName="regression", x_mathContext=self._context):
             self._schema(target=outermost)
             with self.xml.element("Output"):
-                for name in filter(None, names):
+                for name in names:
                     self.xml.leaf(
                         "OutputField",
                         name=name,
@@ -136,6 +143,9 @@ class _Document:
                         dataType=self._type,
                         feature="predictedValue",
                     )
+            if outermost:  # it changes nothing, but there are readers that can't do without
+                with self.xml.element("Targets"):
+                    self.xml.leaf("Target", field=self._target, rescaleConstant="0.0")
             self._segmentation("average" if self.ensemble.average else "sum", trees)
             if outermost:
                 self._verify()
@@ -166,7 +176,11 @@ class _Document:
 
     def _raw(self, group: int) -> str:
         base = self.ensemble.raw or "raw"
-        return base if len(self.ensemble.groups) == 1 else f"{base}_{group}"
+        return self._free(base if len(self.ensemble.groups) == 1 else f"{base}_{group}")
+
+    @property
+    def _answer(self) -> str:
+        return self._free(self.ensemble.answer)
 
     def _link(self, function: str) -> None:
         ensemble, xml = self.ensemble, self.xml
@@ -187,7 +201,7 @@ class _Document:
                     self._table(raws[k] if k < len(raws) else None, name)
             else:
                 with xml.element("Output"):
-                    self._output(ensemble.answer, "predictedValue")
+                    self._output(self._answer, "predictedValue")
                 self._table(raws[0], None)
 
     def _table(self, raw: str | None, category: str | None) -> None:
@@ -207,11 +221,11 @@ class _Document:
                 feature="predictedValue",
             )
             for name in self.ensemble.classes:
-                self._output(f"probability({name})", "probability", name)
+                self._output(self._share(name), "probability", name)
 
     @property
     def _label(self) -> str:
-        return f"predicted_{self._target}"
+        return self._free(f"predicted_{self._target}")
 
     def _output(self, name: str, feature: str, value: str | None = None) -> None:
         self.xml.leaf(
@@ -242,14 +256,17 @@ class _Document:
         if self.ensemble.shape == "label":
             return [self._label]
         if not self._classifies:
-            return [self.ensemble.answer]
-        return [f"probability({name})" for name in self.ensemble.classes]
+            return [self._answer]
+        return [self._share(name) for name in self.ensemble.classes]
+
+    def _share(self, name: str) -> str:
+        return self._free(f"probability({name})")
 
     def _verify(self) -> None:
         if self.verification is None:
             return
         fields = {
-            field_name: (str(record["name"]), k, len(record["fields"]))
+            str(field_name): (str(record["name"]), k, len(record["fields"]))
             for record in self._outputs()
             if isinstance(record, dict) and isinstance(record["fields"], list)
             for k, field_name in enumerate(record["fields"])

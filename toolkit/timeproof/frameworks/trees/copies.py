@@ -23,7 +23,7 @@ _WRITERS = {
 
 
 def wanted_formats(options: FrameworkOptions) -> dict[str, bool]:
-    """Give the formats that a copy may be written in, and whether the user asked for it."""
+    """Give the formats that a copy may be written in, and whether the user requested for it."""
     pmml, pfa = getattr(options, "pmml", False), getattr(options, "pfa", False)
     formats = {} if pmml is False else {"pmml": pmml is True}
     return formats | ({"pfa": True} if pfa else {})
@@ -37,15 +37,15 @@ def write_copies(
     tag: str,
     saved: Saved,
 ) -> Saved:
-    """Write a copy in each format; where there can be none, a note says why if it was asked for."""
+    """Write a copy in each format; where there can be none, a note says why if it was requested for."""
     try:
         ensemble = ensemble_of()
     except NoEnsemble as error:
         return _noted(saved, formats, str(error))
     nodes = ensemble.nodes()
-    for name, asked in formats.items():
-        if nodes > (ASKED_NODES if asked else NODES):
-            way = "" if asked else f"; --{name} ({name}=True) writes it"
+    for name, requested in formats.items():
+        if nodes > (ASKED_NODES if requested else NODES):
+            way = "" if requested else f"; --{name} ({name}=True) writes it"
             note = f"there is no {name} copy: the model has {nodes} nodes{way}"
             saved = replace(saved, notes=(*saved.notes, note))
             continue
@@ -53,10 +53,10 @@ def write_copies(
         try:
             saved = writer.write_copy(ensemble, recorded, folder, tag, saved)
         except NoEnsemble as error:
-            saved = _noted(saved, {name: asked}, str(error))
+            saved = _noted(saved, {name: requested}, str(error))
     return saved
 
 
 def _noted(saved: Saved, formats: dict[str, bool], reason: str) -> Saved:
-    notes = [f"there is no {name} copy: {reason}" for name, asked in formats.items() if asked]
+    notes = [f"there is no {name} copy: {reason}" for name, requested in formats.items() if requested]
     return replace(saved, notes=(*saved.notes, *notes))

@@ -20,8 +20,7 @@ class Feature:
     """One column of the table.
 
     Args:
-        categories: what its numbers 0, 1, … stand for; None where it holds numbers, or categories that have no
-            names.
+        categories: what its numbers 0, 1, … stand for; None where it holds numbers, or nameless categories.
         coded: it holds categories that are numbers.
     """
 
@@ -86,8 +85,8 @@ class Ensemble:
         groups: one for each raw value. With leaves of several values there is one group.
         average: each sum is divided by the number of its trees.
         single: sums are rounded to float32 after each tree, and so are the outputs.
-        link: `identity` gives the raw values; `exp` and `logistic` those of a number; `softmax` over the groups;
-            `each`: logistic for each group by itself; `shares`: leaves hold shares of classes already.
+        link: `identity` gives the raw values; `exp` and `logistic` are of a number, `softmax` of all groups;
+            `each` is logistic for each group by itself; `shares`: leaves hold shares of classes already.
         scale: what a raw value is multiplied by before the link.
         classes: their names, for classifiers; two for one group.
         raw: the output of raw values; empty for none.
@@ -140,6 +139,8 @@ def require_finite(values: Sequence[float]) -> None:
 
 def feature_names(names: Sequence[str] | None, count: int, prefix: str) -> list[str]:
     """Give `count` names: the model's own where they can name fields, else made-up ones."""
-    own = [str(name) for name in names or ()]
-    usable = len(own) == count == len(set(own)) and all(name and name.isprintable() for name in own)
-    return own if usable else [f"{prefix}{k}" for k in range(count)]
+    given_names = [str(name) for name in names or ()]
+    usable = len(given_names) == count == len(set(given_names)) and all(
+        name and name.isprintable() for name in given_names
+    )
+    return given_names if usable else [f"{prefix}{k}" for k in range(count)]

@@ -41,4 +41,6 @@ def _column(series: Any, name: str) -> Array:
             f"the column {name!r} holds {type(present[0]).__name__} values, which no field takes",
             advice="give numbers or text",
         )
-    return np.array(["" if gap else value for value, gap in zip(values.tolist(), missing, strict=True)], dtype="U")
+    return np.array(
+        ["" if gap else value for value, gap in zip(values.tolist(), missing, strict=True)], dtype="U"
+    )

@@ -24,7 +24,9 @@ from timeproof.frameworks.trees.ensemble import (
 
 # Objective → what makes an answer of a raw value (src/objective in XGBoost's sources).
 _LINKS: Mapping[str, Link] = {
-    **dict.fromkeys(("reg:squarederror", "reg:linear", "reg:pseudohubererror", "reg:absoluteerror"), "identity"),
+    **dict.fromkeys(
+        ("reg:squarederror", "reg:linear", "reg:pseudohubererror", "reg:absoluteerror"), "identity"
+    ),
     **dict.fromkeys(("reg:squaredlogerror", "reg:quantileerror", "binary:logitraw"), "identity"),
     **dict.fromkeys(("rank:pairwise", "rank:ndcg", "rank:map"), "identity"),
     **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"), "exp"),
@@ -33,7 +35,9 @@ _LINKS: Mapping[str, Link] = {
 }
 
 
-def ensemble_of(model: Mapping[str, Any], options: Mapping[str, Json], signature: Mapping[str, Json]) -> Ensemble:
+def ensemble_of(
+    model: Mapping[str, Any], options: Mapping[str, Json], signature: Mapping[str, Json]
+) -> Ensemble:
     """Read a model. Raises NoEnsemble.
 
     Args:
@@ -115,7 +119,8 @@ def _features(
     types = learner.get("feature_types") or options.get("feature_types") or ["float"] * count
     described = signature.get("features") or [{}] * count
     return tuple(
-        Feature(name, single=True, **_categories(types[k] == "c", described[k])) for k, name in enumerate(names)
+        Feature(name, single=True, **_categories(types[k] == "c", described[k]))
+        for k, name in enumerate(names)
     )
 
 
@@ -148,17 +153,17 @@ def _groups(
 def _tree(tree: Mapping[str, Any], weighed: Callable[[float], Any]) -> Tree:
     if int(tree["tree_param"].get("size_leaf_vector") or 1) > 1:
         raise NoEnsemble("its trees give several values each")
-    left, right = tree["left_children"], tree["right_children"]
+    lefts, rights = tree["left_children"], tree["right_children"]
     conditions = [float(np.float32(value)) for value in tree["split_conditions"]]
-    kinds = tree.get("split_type") or [0] * len(left)
+    kinds = tree.get("split_type") or [0] * len(lefts)
     sets = _category_sets(tree)
     require_finite(conditions)
     nodes: list[Split | Leaf] = []
-    for k in range(len(left)):
-        if left[k] == -1:
+    for k in range(len(lefts)):
+        if lefts[k] == -1:
             nodes.append(Leaf((float(weighed(conditions[k])),)))
             continue
-        if not (k < left[k] < len(left) and k < right[k] < len(left)):
+        if not (k < lefts[k] < len(lefts) and k < rights[k] < len(lefts)):
             raise NoEnsemble("its nodes are not in their order")
         nodes.append(
             Split(
@@ -166,8 +171,8 @@ def _tree(tree: Mapping[str, Any], weighed: Callable[[float], Any]) -> Tree:
                 operator="not in" if kinds[k] else "<",
                 threshold=0.0 if kinds[k] else conditions[k],
                 categories=sets.get(k, ()),
-                left=left[k],
-                right=right[k],
+                left=lefts[k],
+                right=rights[k],
                 missing_left=bool(tree["default_left"][k]),
             )
         )

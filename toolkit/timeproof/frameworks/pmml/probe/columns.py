@@ -70,10 +70,9 @@ def column_of(array: Any, data_type: str, where: str, missing: Any = None) -> Co
     if kind in "US":
         texts = array.astype("U")
         absent = (texts == "") if missing is None else missing
-        values = numpy.array(
-            [numpy.nan if gap else number(text, data_type) for text, gap in zip(texts.tolist(), absent)],
-            numpy.float64,
-        )
+        pairs = zip(texts.tolist(), absent)  # noqa: B905 - Python 3.6
+        numbers = [numpy.nan if gap else number(text, data_type) for text, gap in pairs]
+        values = numpy.array(numbers, numpy.float64)
         return Column(values, absent | numpy.isnan(values), data_type)
     if kind not in "fiub":
         raise Refused("{} holds values of the type {}".format(where, array.dtype))

@@ -28,7 +28,7 @@ class Element:
     def __init__(self, tag: str, attributes: Dict[str, str]) -> None:
         self.tag = tag
         self.attributes = attributes
-        self.children = []  # type: List[Element]
+        self.children: List[Element] = []
         self.text = ""
 
     def get(self, name: str, default: str = "") -> str:
@@ -58,10 +58,10 @@ class _Builder:
     """What the parser calls, element by element."""
 
     def __init__(self, skipped: FrozenSet[str]) -> None:
-        self.root = None  # type: Optional[Element]
+        self.root: Optional[Element] = None
         self.skipped = skipped
-        self._open = []  # type: List[Element]
-        self._texts = []  # type: List[List[str]]
+        self._open: List[Element] = []
+        self._texts: List[List[str]] = []
         self._skipping = 0
         self._count = 0
 
@@ -99,7 +99,7 @@ class _Builder:
             self._texts[-1].append(text)
 
 
-def _refuse(*_: Any) -> None:
+def _refuse(*_: Any) -> int:
     raise BadPmml("it declares a document type or entities (<!DOCTYPE …>): remove the declaration")
 
 

@@ -35,7 +35,7 @@ def evaluate_ensemble(model: Element, scope: Scope, evaluate: Evaluate) -> Predi
         raise Refused("a Segmentation has no Segment")
     if method in ("modelChain", "selectFirst"):
         return _one_by_one(segments, scope, evaluate, first=method == "selectFirst")
-    parts = []  # type: List[Tuple[Prediction, Any, float]]
+    parts: List[Tuple[Prediction, Any, float]] = []
     for segment in segments:
         chosen = _rows_of(segment, scope)
         parts.append((evaluate(_model_of(segment), scope), chosen, number(segment.get("weight", "1"))))
@@ -67,7 +67,7 @@ def _rows_of(segment: Element, scope: Scope) -> Any:
 
 
 def _one_by_one(segments: List[Element], scope: Scope, evaluate: Evaluate, first: bool) -> Prediction:
-    """A chain's answer is that of its last segment; a selection's, that of the first whose predicate is true."""
+    """A chain's answer is its last segment's; a selection's, that of the first one that is for the row."""
     open_rows, parts = numpy.ones(scope.rows, bool), []
     for segment in segments:
         chosen = _rows_of(segment, scope)
@@ -85,7 +85,7 @@ def _one_by_one(segments: List[Element], scope: Scope, evaluate: Evaluate, first
 def _merged(parts: List[Tuple[Prediction, Any]], rows: int) -> Prediction:
     missing = numpy.ones(rows, bool)
     numbers, labels = numpy.full(rows, numpy.nan), numpy.full(rows, "", dtype="U1")
-    probabilities = {}  # type: Dict[str, Any]
+    probabilities: Dict[str, Any] = {}
     text = parts[0][0].labels is not None
     for prediction, chosen in parts:
         if (prediction.labels is not None) is not text:
@@ -135,7 +135,8 @@ def _counted(parts: List[Tuple[Prediction, Any, float]], rows: int) -> Any:
 
 
 def _votes(parts: List[Tuple[Prediction, Any, float]], rows: int, weighted: bool) -> Prediction:
-    votes, total = {}, numpy.zeros(rows)  # type: Dict[str, Any], Any
+    votes: Dict[str, Any] = {}
+    total: Any = numpy.zeros(rows)
     for prediction, chosen, weight in parts:
         if prediction.labels is None:
             raise Refused("a vote over numbers is not evaluated")
@@ -161,7 +162,8 @@ def _mean_probabilities(
 ) -> Prediction:
     if method not in ("average", "weightedAverage"):
         raise Refused("{} over probabilities is not evaluated".format(method))
-    totals, weights, missing = {}, numpy.zeros(rows), numpy.zeros(rows, bool)  # type: Dict[str, Any], Any, Any
+    totals: Dict[str, Any] = {}
+    weights, missing = numpy.zeros(rows), numpy.zeros(rows, bool)
     for prediction, chosen, weight in parts:
         if prediction.probabilities is None:
             raise Refused("a Segment gives no probabilities, and they are to be averaged")

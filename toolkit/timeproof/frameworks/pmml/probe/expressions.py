@@ -58,22 +58,24 @@ def _replaced(column: Column, text: Any) -> Column:
     if text is None or not column.missing.any():
         return column
     value = constant(text, column.type)
-    values = numpy.where(column.missing, numpy.array(value, dtype=None if column.is_text else float), column.values)
+    values = numpy.where(
+        column.missing, numpy.array(value, dtype=None if column.is_text else float), column.values
+    )
     return Column(values, numpy.zeros(len(values), bool), column.type)
 
 
 def _norm_continuous(element: Element, lookup: Lookup) -> Column:
     column = lookup(element.need("field"))
     points = [(number(p.need("orig")), number(p.need("norm"))) for p in element.all("LinearNorm")]
-    if len(points) < 2 or any(a[0] >= b[0] for a, b in zip(points, points[1:])):
+    if len(points) < 2 or any(points[k][0] >= points[k + 1][0] for k in range(len(points) - 1)):
         raise Refused("a NormContinuous needs two points or more, in their order")
     values = column.values
     places = numpy.clip(numpy.searchsorted([p[0] for p in points], values), 1, len(points) - 1)
-    left = numpy.array(points)[places - 1]
-    right = numpy.array(points)[places]
+    lower = numpy.array(points)[places - 1]
+    upper = numpy.array(points)[places]
     with numpy.errstate(all="ignore"):
-        slope = (right[:, 1] - left[:, 1]) / (right[:, 0] - left[:, 0])
-        result = left[:, 1] + (values - left[:, 0]) * slope
+        slope = (upper[:, 1] - lower[:, 1]) / (upper[:, 0] - lower[:, 0])
+        result = lower[:, 1] + (values - lower[:, 0]) * slope
     missing = column.missing
     low, high = values < points[0][0], values > points[-1][0]
     outliers = element.get("outliers", "asIs")
@@ -97,13 +99,13 @@ def inside(interval: Element, values: Any) -> Any:
     """Say which numbers lie in an Interval. Raises Refused."""
     closure = interval.get("closure", "closedClosed")
     sides = {"open": (numpy.greater, numpy.less), "closed": (numpy.greater_equal, numpy.less_equal)}
-    left = "closed" if closure.startswith("closed") else "open"
-    right = "closed" if closure.endswith("Closed") else "open"
+    left_side = "closed" if closure.startswith("closed") else "open"
+    right_side = "closed" if closure.endswith("Closed") else "open"
     result = ~numpy.isnan(values)
     if "leftMargin" in interval.attributes:
-        result &= sides[left][0](values, number(interval.need("leftMargin")))
+        result &= sides[left_side][0](values, number(interval.need("leftMargin")))
     if "rightMargin" in interval.attributes:
-        result &= sides[right][1](values, number(interval.need("rightMargin")))
+        result &= sides[right_side][1](values, number(interval.need("rightMargin")))
     return result
 
 
@@ -146,15 +148,15 @@ def _assembled(parts: List[Any], rest: Any, missing: Any, element: Element, kind
         parts.append((rest, element.need("defaultValue")))
     if "mapMissingTo" in element.attributes:
         parts.append((missing, element.need("mapMissingTo")))
-    known = numpy.zeros(rows, bool)
+    assigned = numpy.zeros(rows, bool)
     values = numpy.full(rows, numpy.nan)
     if kind == "string":
         width = max([1] + [len(text) for _, text in parts])
         values = numpy.full(rows, "", dtype="U{}".format(width))
     for chosen, text in parts:
         values[chosen] = constant(text, kind)
-        known = known | chosen
-    return Column(values, ~known, kind)
+        assigned = assigned | chosen
+    return Column(values, ~assigned, kind)
 
 
 def _logical(values: List[Any], function: Callable[..., Any]) -> Any:
@@ -168,7 +170,7 @@ def _rounded(value: Any) -> Any:
     return numpy.floor(value + 0.5)
 
 
-_NUMERIC = {
+_NUMERIC: Dict[str, Callable[[List[Any]], Any]] = {
     "+": lambda v: v[0] + v[1],
     "-": lambda v: v[0] - v[1] if len(v) > 1 else -v[0],
     "*": lambda v: v[0] * v[1],
@@ -188,7 +190,7 @@ _NUMERIC = {
     "and": lambda v: _logical(v, numpy.logical_and),
     "or": lambda v: _logical(v, numpy.logical_or),
     "not": lambda v: (v[0] == 0).astype(float),
-}  # type: Dict[str, Callable[[List[Any]], Any]]
+}
 _COMPARING = {
     "equal": numpy.equal,
     "notEqual": numpy.not_equal,
@@ -212,7 +214,9 @@ def _call(name: str, parts: List[Column], rows: int) -> Column:
     if len(parts) < _ARITY.get(name, 1):
         raise Refused("the function {!r} has too few arguments".format(name))
     if name in ("isMissing", "isNotMissing"):
-        return Column((parts[0].missing == (name == "isMissing")).astype(float), numpy.zeros(rows, bool), "boolean")
+        return Column(
+            (parts[0].missing == (name == "isMissing")).astype(float), numpy.zeros(rows, bool), "boolean"
+        )
     if name == "if":
         return _choose(parts, rows)
     if name in ("isIn", "isNotIn"):
@@ -232,7 +236,9 @@ def _call(name: str, parts: List[Column], rows: int) -> Column:
     values = [part.values for part in parts]
     with numpy.errstate(all="ignore"):
         if name in _GATHERING or name == "avg":
-            present = [numpy.where(p.missing, 0.0 if name in ("sum", "avg") else numpy.nan, p.values) for p in parts]
+            present = [
+                numpy.where(p.missing, 0.0 if name in ("sum", "avg") else numpy.nan, p.values) for p in parts
+            ]
             total = present[0]
             for value in present[1:]:
                 total = _GATHERING.get(name, numpy.add)(total, value)

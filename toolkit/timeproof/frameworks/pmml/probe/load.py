@@ -35,7 +35,7 @@ def run(
         evaluation = models.Evaluation(root, arrays, rows)
     except elements.BadPmml as error:
         raise Refused(str(error))
-    results = {}  # type: Dict[str, Any]
+    results: Dict[str, Any] = {}
     for name, column in evaluation.outputs:
         results[name] = outputs.array_of(column)
     return table_fields.arranged(results, options)

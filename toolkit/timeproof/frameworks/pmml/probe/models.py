@@ -19,27 +19,27 @@ _DEPTH = 32  # models within one another
 
 
 def model_of(root: Element) -> Element:
-    """Give the document's model: its first one that is to be used. Raises Refused where it is of no kind here."""
-    others = [child.tag for child in root.children if child.tag not in _FRAME]
+    """Give the document's model, the first that is to be used. Raises Refused where it is of no kind here."""
+    kinds = [child.tag for child in root.children if child.tag not in _FRAME]
     for child in root.children:
         if child.tag in KINDS and child.get("isScorable", "true") != "false":
             return child
     raise Refused(
-        "it holds {}; evaluated are {}".format(", ".join(sorted(set(others))) or "no model", ", ".join(KINDS))
+        "it holds {}; evaluated are {}".format(", ".join(sorted(set(kinds))) or "no model", ", ".join(KINDS))
     )
 
 
 class Evaluation:
-    """One document, asked for some rows. `outputs`: everything that has a name, in the order of its making."""
+    """One document, asked for some rows. `outputs`: all that has a name, in the order of its making."""
 
     def __init__(self, root: Element, arrays: Dict[str, Any], rows: int) -> None:
         self._depth = 0
         self.model = model_of(root)
-        self.outputs = []  # type: List[Tuple[str, Column]]
+        self.outputs: List[Tuple[str, Column]] = []
         scope = top_scope(root, self.model, arrays, rows)
         target = target_of(self.model)
         fields = data_fields(root)
-        kind = fields[target].get("dataType") if target in fields else ""  # type: ignore[index]  # None is in no dictionary
+        kind = fields[target].get("dataType") if target is not None and target in fields else ""
         prediction = self._answer(self.model, scope, target)
         self._add_target(prediction, target, kind)
 

@@ -1,6 +1,6 @@
 """What a model's answer is called: its target, completed by Targets, and its OutputFields."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 
@@ -12,7 +12,9 @@ from .expressions import evaluate, expression_of
 from .predictions import Prediction, rounded
 from .scope import Scope
 
-FEATURES = frozenset({"predictedValue", "probability", "transformedValue", "decision", "predictedDisplayValue"})
+FEATURES = frozenset(
+    {"predictedValue", "probability", "transformedValue", "decision", "predictedDisplayValue"}
+)
 _DEFAULT = "predictedValue"
 
 
@@ -41,7 +43,11 @@ def adjusted(model: Element, prediction: Prediction) -> Prediction:
     values = rounded(values + number(target.get("rescaleConstant", "0")), single)
     cast = target.get("castInteger")
     if cast:
-        functions = {"round": lambda v: numpy.floor(v + 0.5), "floor": numpy.floor, "ceiling": numpy.ceil}
+        functions: Dict[str, Callable[[Any], Any]] = {
+            "round": lambda v: numpy.floor(v + 0.5),
+            "floor": numpy.floor,
+            "ceiling": numpy.ceil,
+        }
         if cast not in functions:
             raise Refused("castInteger={!r} is not evaluated".format(cast))
         values = functions[cast](values)
@@ -51,9 +57,11 @@ def adjusted(model: Element, prediction: Prediction) -> Prediction:
     return Prediction(numpy.isnan(values), numbers=values, single=single)
 
 
-def named(model: Element, prediction: Prediction, scope: Scope, target: Optional[str]) -> List[Tuple[str, Column]]:
+def named(
+    model: Element, prediction: Prediction, scope: Scope, target: Optional[str]
+) -> List[Tuple[str, Column]]:
     """Compute a model's OutputFields, and put each into the scope. Raises Refused."""
-    results = []  # type: List[Tuple[str, Column]]
+    results: List[Tuple[str, Column]] = []
     for field in output_fields(model):
         if not is_evaluated(field):
             continue
@@ -64,7 +72,9 @@ def named(model: Element, prediction: Prediction, scope: Scope, target: Optional
     return results
 
 
-def _output(field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Any) -> Column:
+def _output(
+    field: Element, prediction: Prediction, scope: Scope, target: Optional[str], earlier: Dict[str, Column]
+) -> Column:
     feature, kind = field.get("feature", _DEFAULT), field.get("dataType")
     if feature in ("predictedValue", "predictedDisplayValue"):
         return prediction.column("").cast(kind)
@@ -73,8 +83,7 @@ def _output(field: Element, prediction: Prediction, scope: Scope, target: Option
 
     def lookup(name: str) -> Column:
         if name in earlier:
-            column = earlier[name]  # type: Column
-            return column
+            return earlier[name]
         if name == target and name not in scope:
             return prediction.column("")
         return scope.column(name)
@@ -85,7 +94,9 @@ def _output(field: Element, prediction: Prediction, scope: Scope, target: Option
 def _probability(field: Element, prediction: Prediction) -> Column:
     shares = prediction.probabilities
     if shares is None:
-        raise Refused("the output {!r} asks for a probability, and the model has none".format(field.need("name")))
+        raise Refused(
+            "the output {!r} asks for a probability, and the model has none".format(field.need("name"))
+        )
     if "value" in field.attributes:
         wanted = field.need("value")
         same = [share for name, share in shares.items() if name == wanted or _same_number(name, wanted)]

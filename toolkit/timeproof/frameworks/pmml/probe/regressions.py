@@ -16,7 +16,7 @@ def _logit(values: Any) -> Any:
     return 1.0 / (1.0 + numpy.exp(-values))
 
 
-_INVERSES = {
+_INVERSES: Dict[str, Callable[[Any], Any]] = {
     "none": lambda v: v,
     "logit": _logit,
     "exp": numpy.exp,
@@ -24,7 +24,7 @@ _INVERSES = {
     "cloglog": lambda v: 1.0 - numpy.exp(-numpy.exp(v)),
     "loglog": lambda v: numpy.exp(-numpy.exp(-v)),
     "cauchit": lambda v: 0.5 + numpy.arctan(v) / numpy.pi,
-}  # type: Dict[str, Callable[[Any], Any]]
+}
 
 
 def evaluate_regression(model: Element, scope: Scope) -> Prediction:
@@ -46,7 +46,7 @@ def evaluate_regression(model: Element, scope: Scope) -> Prediction:
         if len(set(classes)) != len(classes) or len(classes) < 2:
             raise Refused("a RegressionModel of classes needs a table for each of two classes or more")
         shares = [rounded(share, single) for share in _shares(method, values)]
-    probabilities = dict(zip(classes, shares))
+    probabilities = dict(zip(classes, shares))  # noqa: B905 - Python 3.6
     labels = most_probable(probabilities, scope.rows)
     return Prediction(missing, labels=labels, probabilities=probabilities, single=single)
 
@@ -85,7 +85,9 @@ def _linear(table: Element, scope: Scope) -> Any:
         if term.tag == "NumericPredictor":
             column = scope.column(term.need("name"))
             if column.is_text:
-                raise Refused("the field {!r} holds text, and is a NumericPredictor".format(term.need("name")))
+                raise Refused(
+                    "the field {!r} holds text, and is a NumericPredictor".format(term.need("name"))
+                )
             values = numpy.where(column.missing, numpy.nan, column.values)
             exponent = number(term.get("exponent", "1"))
             powers = values if exponent == 1 else numpy.power(values, exponent)

@@ -1,4 +1,4 @@
-"""The fields that a model sees: the data's, checked and completed as its MiningSchema says, and derived ones."""
+"""The fields that a model sees: the data's, completed as its MiningSchema says, and derived ones."""
 
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -20,9 +20,9 @@ class Scope:
     def __init__(self, rows: int, parent: "Optional[Scope]" = None) -> None:
         self.rows = rows
         self._parent = parent
-        self._columns = {}  # type: Dict[str, Column]
-        self._derived = {}  # type: Dict[str, Element]
-        self._pending = set()  # type: Any
+        self._columns: Dict[str, Column] = {}
+        self._derived: Dict[str, Element] = {}
+        self._pending: Any = set()
 
     def set(self, name: str, column: Column) -> None:
         self._columns[name] = column
@@ -32,8 +32,8 @@ class Scope:
         self._derived[element.need("name")] = element
 
     def __contains__(self, name: str) -> bool:
-        here = name in self._columns or name in self._derived
-        return here or (self._parent is not None and name in self._parent)
+        defined = name in self._columns or name in self._derived
+        return defined or (self._parent is not None and name in self._parent)
 
     def column(self, name: str) -> Column:
         """Give a field's values. Raises Refused where there is no such field, or it is defined by itself."""
@@ -137,7 +137,7 @@ def _checked(column: Column, data: Element, field: Element) -> Column:
 
 
 def _value_lists(data: Element) -> Tuple[List[str], List[str], List[str]]:
-    lists = {"valid": [], "invalid": [], "missing": []}  # type: Dict[str, List[str]]
+    lists: Dict[str, List[str]] = {"valid": [], "invalid": [], "missing": []}
     for value in data.all("Value"):
         lists.get(value.get("property", "valid"), []).append(value.need("value"))
     return lists["valid"], lists["invalid"], lists["missing"]
@@ -180,7 +180,9 @@ def _treated(column: Column, field: Element) -> Column:
             out = (column.values < low) | (column.values > high)
             column = Column(column.values, column.missing | out, column.type)
     if field.get("missingValueTreatment") == "returnInvalid" and column.missing.any():
-        raise Refused("the field {!r} has missing values: the model gives no answer".format(field.need("name")))
+        raise Refused(
+            "the field {!r} has missing values: the model gives no answer".format(field.need("name"))
+        )
     if "missingValueReplacement" not in field.attributes or not column.missing.any():
         return column
     value = constant(field.need("missingValueReplacement"), column.type)

@@ -25,8 +25,8 @@ class _Node:
         self.element = element
         self.place = place
         self.predicate = predicate
-        self.children = []  # type: List[_Node]
-        self.default = None  # type: Optional[_Node]
+        self.children: List[_Node] = []
+        self.default: Optional[_Node] = None
 
 
 def evaluate_tree(model: Element, scope: Scope) -> Prediction:
@@ -74,18 +74,18 @@ def _walk(root: _Node, rows: int, strategy: str, last: bool) -> Any:
     """Give the place of each row's node; -1 where it has none."""
     places = numpy.full(rows, -1)
     true, _ = root.predicate(numpy.arange(rows))
-    waiting = [(root, numpy.flatnonzero(true))]  # type: List[Tuple[_Node, Any]]
+    waiting: List[Tuple[_Node, Any]] = [(root, numpy.flatnonzero(true))]
     while waiting:
-        node, here = waiting.pop()
+        node, row_places = waiting.pop()
         if not node.children:
-            places[here] = node.place
+            places[row_places] = node.place
             continue
         for child in node.children:
-            if not len(here):
+            if not len(row_places):
                 break
-            true, unknown = child.predicate(here)
+            true, unknown = child.predicate(row_places)
             if strategy != "none" and unknown.any():
-                stopped = here[unknown]
+                stopped = row_places[unknown]
                 if strategy == "defaultChild":
                     if node.default is None:
                         raise Refused("a value is missing, and a Node names no defaultChild")
@@ -96,20 +96,20 @@ def _walk(root: _Node, rows: int, strategy: str, last: bool) -> Any:
             else:
                 rest = ~true
             if true.any():
-                waiting.append((child, here[true]))
-            here = here[rest]
+                waiting.append((child, row_places[true]))
+            row_places = row_places[rest]
         if last:
-            places[here] = node.place
+            places[row_places] = node.place
     return places
 
 
 def _classes(elements: List[Element], places: Any, single: bool) -> Prediction:
     """Give each row's class, and the probabilities that its node states or counts."""
     shares = [_shares(element) for element in elements]
-    names = []  # type: List[str]
+    names: List[str] = []
     for share in shares:
         names += [name for name in share if name not in names]
-    probabilities = {}  # type: Dict[str, Any]
+    probabilities: Dict[str, Any] = {}
     for name in names:
         column = numpy.array([share.get(name, 0.0) for share in shares] + [numpy.nan])
         probabilities[name] = rounded(column, single)[places]
