@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("timeproof")
 # Framework → the module of MLflow that logs its models.
 _FLAVORS = {
-    "pytorch": "pytorch", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost", "onnx": "onnx",
-    "sklearn": "sklearn", "tensorflow": "tensorflow", "keras": "tensorflow", "transformers": "transformers",
-}  # fmt: skip
+    **{name: name for name in ("pytorch", "xgboost", "lightgbm", "catboost", "onnx", "sklearn")},
+    **{name: name for name in ("tensorflow", "transformers")},
+    "keras": "tensorflow",
+}
 # What MLflow's flavors call the model, where they hand it to `Model.log`.
 _MODELS = (
     "xgb_model", "lgb_model", "cb_model", "sk_model", "pytorch_model", "onnx_model", "transformers_model",
@@ -37,7 +38,7 @@ _MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A model that was archived and logged: `archived` as from `timeproof.archive`, `info` MLflow's ModelInfo."""
+    """A model that was archived and logged: `archived` as of `timeproof.archive`, `info` is MLflow's own."""
 
     archived: Archived
     info: Any
