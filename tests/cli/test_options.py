@@ -48,7 +48,7 @@ def training(tmp_path: Path, value: str) -> Path:
         (["--threshold", "rounding"], "the threshold 'rounding' is not NAME=NUMBER"),
         (["--threshold", "rounding=many"], "is not NAME=NUMBER"),
         (["--tag", "run"], "the tag 'run' is not KEY=VALUE"),
-        (["--copy", "converted.onnx"], "the copy 'converted.onnx' is not onnx=PATH"),
+        (["--copy", "converted.onnx"], "the copy 'converted.onnx' is not FORMAT=PATH"),
         (["--expected", "nowhere.npy"], "there is no file nowhere.npy"),
     ],
 )

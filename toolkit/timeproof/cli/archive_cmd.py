@@ -54,7 +54,9 @@ timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    me
 
 
 def command(
-    target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
+    target: Annotated[
+        str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file or folder.")
+    ],
     grid_size: Annotated[
         str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
     ],
@@ -96,6 +98,11 @@ def command(
     init_args: Annotated[
         str | None, typer.Option(help="What that class is built with: a JSON object.")
     ] = None,
+    pmml: Annotated[
+        bool | None,
+        typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
+    ] = None,
+    pfa: Annotated[bool, typer.Option("--pfa", help="A PFA copy of a tree model.")] = False,
     witness: Annotated[
         str, typer.Option(help="A second reference for other CPUs: auto, float64, emulated or none.")
     ] = "auto",
@@ -109,7 +116,7 @@ def command(
     copy: Annotated[
         list[str] | None,
         typer.Option(
-            help="onnx=PATH: your conversion of the model, stored with its distance from the model."
+            help="onnx=PATH, pmml=PATH or pfa=PATH: your conversion, stored with its distance from the model."
         ),
     ] = None,
     expected: Annotated[
@@ -151,11 +158,12 @@ def command(
         from timeproof.engines.registry import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.sealing.flow import Request, archive_model
-        from timeproof.store.layout import Archive, check_grid_size
+        from timeproof.store.layout import check_grid_size
+        from timeproof.store.remote.writable import open_to_write
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
-        copies = key_values(copy, "copy", "onnx=PATH")
+        copies = key_values(copy, "copy", "FORMAT=PATH")
         thresholds = dict(_threshold(t) for t in threshold or ())
         known_outputs = None if expected is None else read_arrays(expected)
         model, arrays, extras = load(target, inputs)
@@ -165,6 +173,8 @@ def command(
             "graph_optimization": graph_optimization,
             "safetensors": safetensors,
             **class_flags(model_class, init_args),
+            "pmml": pmml,
+            "pfa": pfa,
         }
         own_options = {key: value for key, value in extras.items() if key != "tags"}
         options = framework_options(target, model, flags, own_options)
@@ -188,7 +198,8 @@ def command(
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        archived = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        place = open_to_write(archive, progress=progress)
+        archived = archive_model(place, request, partial(engine_named, engine), progress=progress)
         if json:
             print_json(archived_json(archived))
         else:

@@ -37,7 +37,8 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
         if spec_for_file(path).own_inputs:
             return path, None, {}
         raise BadRequest(
-            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
+            f"{path} is a model {'folder' if path.is_dir() else 'file'}, so its inputs are needed",
+            advice="add --inputs X.npy, X.npz or X.csv",
         )
     from timeproof.frameworks import array_files
     from timeproof.importing import model_files

@@ -39,7 +39,7 @@ def with_copies(
         if spec is None or saved.framework == name:
             raise BadRequest(
                 f"a {saved.framework} model can't have a copy called {name!r}",
-                advice="copies are given as onnx=PATH, for models that are not ONNX themselves",
+                advice="copies are given as onnx=PATH, pmml=PATH or pfa=PATH, for models of other frameworks",
             )
         if saved.misconverted and not inexact:
             raise NotArchivable(

@@ -58,7 +58,11 @@ class ModelCase:
 
 
 class Importer(Protocol):
-    """How one framework's models are imported."""
+    """How one framework's models are imported.
+
+    An importer whose files may hold inputs and answers themselves has `read_own_answers(source)`, too, which
+    gives them as `read_answers` does.
+    """
 
     def read_answers(self, source: Path, inputs: Path, expected: Path, rounds: int | None) -> KnownAnswers:
         """Read a model file's inputs and answers, in the model's own dtypes.

@@ -13,9 +13,10 @@ from timeproof.engines.protocol import Engine
 from timeproof.errors import BadArchive, BadModel, BadRequest, NotImportable
 from timeproof.frameworks.base import Saved
 from timeproof.frameworks.choose import spec_for_file
-from timeproof.frameworks.imports import BadData, KnownAnswers, ModelCase, importer_of
+from timeproof.frameworks.imports import BadData, Importer, KnownAnswers, ModelCase, importer_of
 from timeproof.frameworks.options import GraphOptimization
 from timeproof.frameworks.registry import require_spec, specs
+from timeproof.frameworks.spec import FrameworkSpec
 from timeproof.images.build import locate_environment
 from timeproof.importing.earlier import EarlierImports
 from timeproof.importing.model_files import hash_entries
@@ -125,20 +126,36 @@ def _environment(
 def _items(request: Request) -> tuple[str, list[_Item]]:
     if request.source.is_dir():
         return _cases(request)
-    if request.inputs is None or request.expected is None:
-        raise BadRequest(
-            f"{request.source} is not a folder of cases, so its inputs and its answers are needed",
-            advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
-        )
-    spec = spec_for_file(request.source)
-    importer = importer_of(spec)
-    answers = importer.read_answers(request.source, request.inputs, request.expected, request.trees)
+    spec, importer, answers = _answers(request)
 
     def save(draft: publish.Draft) -> tuple[Saved, KnownAnswers]:
         level = request.graph_optimization
         return importer.save(request.source, answers, draft.folder, draft.ref.tag, level), answers
 
     return spec.name, [_Item(request.source.name, {}, save)]
+
+
+def _answers(request: Request) -> tuple[FrameworkSpec, Importer, KnownAnswers]:
+    """Read a model file's inputs and answers: those beside it, or those that such a file holds itself."""
+    if (request.inputs is None) is not (request.expected is None):
+        raise BadRequest("--inputs and --expected belong together", advice="give both, or neither of them")
+    if request.inputs is not None and request.expected is not None:
+        spec = spec_for_file(request.source)
+        importer = importer_of(spec)
+        answers = importer.read_answers(request.source, request.inputs, request.expected, request.trees)
+        return spec, importer, answers
+    spec_of_file = spec_for_file(request.source) if request.source.is_file() else None
+    own_answers = (
+        getattr(importer_of(spec_of_file), "read_own_answers", None)
+        if spec_of_file and spec_of_file.imports
+        else None
+    )
+    if spec_of_file is None or own_answers is None:
+        raise BadRequest(
+            f"{request.source} is not a folder of cases, so its inputs and its answers are needed",
+            advice="add --inputs and --expected: .npy, .npz, .csv or .tsv",
+        )
+    return spec_of_file, importer_of(spec_of_file), own_answers(request.source)
 
 
 def _cases(request: Request) -> tuple[str, list[_Item]]:

@@ -90,8 +90,8 @@ def measure_copy(sealed: SealedAnswer, copy: Copy, outcome: Outcome) -> Distance
         return Distance(verdict="refused", reason=str(result.get("reason", "")))
     native = sealed.outputs
     pairs = pair(native, answer)
-    # A copy that was handed in gives what its converter gives; ours gives everything.
-    if not pairs or (not copy.given and len(pairs) < len(native)):
+    # A copy that was handed in gives what its converter gives; ours gives everything, or says that it doesn't.
+    if not pairs or (not (copy.given or copy.partial) and len(pairs) < len(native)):
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.items())
         return Distance(verdict="broken", reason=f"its outputs ({shapes or 'none'}) are not the model's")
     expected = {
@@ -132,8 +132,8 @@ def settle_copies(
     for copy in saved.copies:
         if copy.given or _near(records[copy.name]):
             continue
-        if _lacks_runtime(outcome.copies.get(copy.name, {})):
-            reasons[copy.name] = "the environment holds no onnxruntime, so its distance can't be measured"
+        if lack := _lacking(outcome.copies.get(copy.name, {}), copy.framework):
+            reasons[copy.name] = f"{lack}, so its distance can't be measured"
         elif not keep_inexact:
             reasons[copy.name] = _why_left_out(records[copy.name])
     stay = without(saved, reasons)
@@ -166,7 +166,9 @@ def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
     gone = [c for c in saved.copies if c.name in reasons]
     if not gone:
         return saved
-    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
+    # The model's own files stand first, and may have others that they need; a copy's follow it.
+    first = next((k for k, file in enumerate(saved.files) if file.role == "interchange"), len(saved.files))
+    files = {f.path for f in saved.files[first:] if f.role in {"interchange", "external"}}
     return replace(
         saved,
         files=tuple(f for f in saved.files if f.path not in files),
@@ -175,10 +177,15 @@ def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
     )
 
 
-def _lacks_runtime(status: Mapping[str, Any]) -> bool:
+def _lacking(status: Mapping[str, Any], framework: str) -> str:
+    """Say what the environment lacks to run a copy; empty where it lacks nothing."""
     reason = str(status.get("reason"))
+    if status.get("status") != "refused":
+        return ""
+    if f"{wire.NO_LOADER} {framework!r}" in reason and framework != "onnx":
+        return f"the environment's image was made before it could run {framework}"
     absent = "No module named 'onnxruntime'" in reason or f"{wire.NO_LOADER} 'onnx'" in reason
-    return status.get("status") == "refused" and absent
+    return "the environment holds no onnxruntime" if absent else ""
 
 
 def _has_far(records: Sequence[CopyRecord], *, keep_inexact: bool) -> bool:

@@ -18,6 +18,8 @@ from timeproof.frameworks.conversions import with_copies
 from timeproof.frameworks.inputs import read_inputs
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.registry import frameworks_of, require_spec
+from timeproof.frameworks.trees.copies import wanted_formats, write_copies
+from timeproof.frameworks.trees.recorded import Recorded
 from timeproof.runs.container_run import Task
 from timeproof.runs.profiles import profile_for
 from timeproof.sealing import recording, witnesses
@@ -49,6 +51,7 @@ class Request:
     keep_inexact: bool = False  # a copy further than rounding from the model
     keep_random: bool = False  # a model whose answer depends on a seed
     keep_different: bool = False  # a model whose container answers otherwise than the user's process
+    notes: Sequence[str] = ()  # what the metadata says beside the framework's own notes
 
 
 class Preparation:
@@ -87,6 +90,7 @@ class Preparation:
             self.options,
             inexact=inexact,
         )
+        self.saved = replace(self.saved, notes=(*self.saved.notes, *self.request.notes))
         self.inputs = self.inputs.renamed(self.saved.input_names)
 
     def answer(self) -> None:
@@ -104,7 +108,11 @@ class Preparation:
         self.saved = replace(self.saved, notes=(*self.saved.notes, text))
 
     def interchange(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
-        """Export a copy of our own, where the environment can say how far it is from the model."""
+        """Export copies of our own, where the environment can say how far they are from the model."""
+        self._export(draft, environment)
+        self._write_trees(draft, environment)
+
+    def _export(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
         if self.request.copies or self.from_file or not self.adapter.wants_export(self.options):
             return
         runner = require_spec(self.adapter.exports)
@@ -116,6 +124,26 @@ class Preparation:
         else:
             self._note(
                 f"there is no {runner.name} copy: the environment holds no {runner.module} to measure it with"
+            )
+
+    def _write_trees(self, draft: publish.Draft, environment: EnvironmentRecord) -> None:
+        """Write the copies of an ensemble of trees that are wanted, and that nobody has handed in."""
+        runners = frameworks_of(environment)
+        formats = {
+            name: requested
+            for name, requested in wanted_formats(self.options.framework).items()
+            if name in runners and name not in self.request.copies
+        }
+        ensemble_of = getattr(self.adapter, "ensemble", None)
+        if formats and ensemble_of is not None:
+            outputs = {} if self.own_answer is None else self.own_answer.outputs
+            self.saved = write_copies(
+                formats,
+                lambda: ensemble_of(self.request.model, draft.folder, self.saved),
+                Recorded(self.inputs, outputs, self.saved.options),
+                draft.folder,
+                draft.ref.tag,
+                self.saved,
             )
 
     def scores(self, outputs: Arrays) -> dict[str, bool]:
@@ -154,7 +182,7 @@ class Preparation:
 
 def _adapter(model: object) -> tuple[Adapter, bool]:
     if isinstance(model, Path):
-        if not model.is_file():
+        if not model.exists():
             raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
         return adapter_for_file(model), True
     return adapter_for(model), False

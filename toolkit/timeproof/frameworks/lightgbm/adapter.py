@@ -22,10 +22,12 @@ from timeproof.frameworks.base import (
 )
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.lightgbm import FRAMEWORK
+from timeproof.frameworks.lightgbm.ensemble import ensemble_of
 from timeproof.frameworks.lightgbm.model import categories_of, facts_of, meaning_of
 from timeproof.frameworks.lightgbm.options import LightGBMOptions
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees.adapter import TreesAdapter, saved_file
+from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import (
     categorical_columns,
@@ -154,6 +156,11 @@ class LightGBM(TreesAdapter):
             (_LINEAR_NOTE,) if linear else (),
             misconverted=_LINEAR_COPY if linear else "",
         )
+
+    def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:  # noqa: ARG002
+        """Read the text that was saved."""
+        text = (folder / saved.model).read_text(encoding="utf-8", errors="replace")
+        return ensemble_of(text, saved.options, saved.signature)
 
 
 def _trained(model: Any, frame: Any) -> Mapping[int, list[Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from timeproof.frameworks.options import FrameworkOptions
+from timeproof.frameworks.trees.options import TreesOptions
 
 
-class LightGBMOptions(FrameworkOptions):
+class LightGBMOptions(TreesOptions):
     """Options of a LightGBM model. `format` is `text`, or `json` to have a dump beside it."""

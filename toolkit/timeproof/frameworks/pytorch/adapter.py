@@ -31,6 +31,7 @@ from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
 from timeproof.frameworks.pytorch.probe import load
 from timeproof.frameworks.pytorch.safetensors_copy import write_copy
 from timeproof.frameworks.pytorch.state import check_state
+from timeproof.frameworks.transformers.recognising import is_of_transformers
 from timeproof.store.schema.v1 import ProfileRecord
 
 
@@ -39,8 +40,10 @@ class PyTorch(AdapterDefaults):
     exports = "onnx"
 
     def recognises(self, model: object) -> bool:
-        return comes_from(model, "torch", frozenset({"Module"})) and not comes_from(
-            model, "torch", frozenset({"ScriptModule"})
+        return (
+            comes_from(model, "torch", frozenset({"Module"}))
+            and not comes_from(model, "torch", frozenset({"ScriptModule"}))
+            and not is_of_transformers(model)
         )
 
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike

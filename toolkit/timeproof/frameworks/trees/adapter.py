@@ -18,6 +18,7 @@ from timeproof.frameworks import model_files
 from timeproof.frameworks.base import AdapterDefaults, Array, Saved, SavedFile, answering
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.trees import overrides
+from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof.frameworks.trees.meanings import signature_of
 from timeproof.frameworks.trees.tables import question_of
 
@@ -53,6 +54,17 @@ class TreesAdapter(AdapterDefaults):
 
     def ask_booster(self, booster: Any, table: Any) -> dict[str, Array]:
         """Ask a Booster with the user's table, as its user does."""
+        raise NotImplementedError
+
+    def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:
+        """Give the model as an ensemble of trees, of which copies are written in other formats.
+
+        Args:
+            model: the live model, or the path of its file.
+            folder: where the model's own files lie, as `save` or `save_file` has written them.
+
+        Raises NoEnsemble.
+        """
         raise NotImplementedError
 
     def labels_of(self, model: Any, values: Any) -> Array:  # noqa: ARG002 - for the library that needs the model

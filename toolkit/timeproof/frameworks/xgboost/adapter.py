@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from timeproof.frameworks.base import (
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees.adapter import TreesAdapter, saved_file
+from timeproof.frameworks.trees.ensemble import Ensemble, NoEnsemble
 from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import (
     categorical_columns,
@@ -34,6 +36,7 @@ from timeproof.frameworks.trees.tables import (
     read_table,
 )
 from timeproof.frameworks.xgboost import FRAMEWORK
+from timeproof.frameworks.xgboost.ensemble import ensemble_of
 from timeproof.frameworks.xgboost.model import (
     categories_of,
     column_name,
@@ -143,6 +146,17 @@ class XGBoost(TreesAdapter):
         }
         form = SavedFile(file, "model", f"xgboost-{chosen}")
         return saved_file(self.name, form, inputs, table, settings, tuple(notes))
+
+    def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:
+        """Read the file that was saved; of UBJSON, the live model's JSON."""
+        path = folder / saved.model
+        if path.suffix == ".json":
+            text = path.read_bytes()
+        elif isinstance(model, Path):
+            raise NoEnsemble("it is read from XGBoost's JSON, and this file is UBJSON")
+        else:
+            text = bytes(_booster(model).save_raw("json"))
+        return ensemble_of(json.loads(text), saved.options, saved.signature)
 
 
 def _trained(model: Any, frame: Any) -> Mapping[int, list[Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from timeproof.frameworks.options import FrameworkOptions
+from timeproof.frameworks.trees.options import TreesOptions
 
 
-class XGBoostOptions(FrameworkOptions):
+class XGBoostOptions(TreesOptions):
     """Options of an XGBoost model. `format` is `json` or `ubj`."""

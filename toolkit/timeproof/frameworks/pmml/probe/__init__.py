@@ -1,0 +1,1 @@
+"""What evaluates PMML models in a container: no Java, and no library but NumPy."""
