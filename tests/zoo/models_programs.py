@@ -116,7 +116,7 @@ def exported_other_batch() -> Made:
 
 @model("TorchScript: scripted, a loop over time")
 def scripted_gru() -> Made:
-    return script(nets_plain.Recurrent("GRU", 5, 16), torch.randn(3, 20, 5))
+    return script(nets_plain.Unrolled(5, 16), torch.randn(3, 20, 5))
 
 
 @model("TorchScript: traced convolutions")
