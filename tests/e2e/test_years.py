@@ -26,8 +26,14 @@ from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
-FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
-PYTHON = {"lightgbm-2.2.3": "3.6"}
+FRAMEWORK = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "onnxruntime": "onnx",
+    "torch": "pytorch",
+    "catboost": "catboost",
+}
+PYTHON = {"lightgbm-2.2.3": "3.6", "catboost-1.0.6": "3.9"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def test_an_environment_replays_what_its_own_release_made(
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
     how = {"grid_size": 5, "root": years.root, "environment": record.folder}
-    if framework in {"lightgbm", "xgboost"}:
+    if framework in {"lightgbm", "xgboost", "catboost"}:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
         done = timeproof.archive(model, np.load(inputs), **how)

@@ -25,6 +25,7 @@ from support.roundtrip import Case, both_sides, save
 from timeproof.errors import NotArchivable
 from timeproof.frameworks import SaveOptions, adapter_for, adapter_for_file
 from timeproof.frameworks.pytorch import PyTorchOptions
+from timeproof.frameworks.sklearn import SklearnOptions
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(40, 4)).astype(np.float32)
@@ -78,8 +79,7 @@ def arrays(path: Path) -> None:
 
 def keras(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as packed:
-        for name in ("metadata.json", "config.json", "model.weights.h5"):
-            packed.writestr(name, b"{}")
+        packed.writestr("model.weights.h5", b"{}")
 
 
 def checkpoint(path: Path) -> None:
@@ -89,9 +89,6 @@ def checkpoint(path: Path) -> None:
 
 
 FOREIGN = {
-    "TorchScript": torchscript,
-    "an exported PyTorch program (.pt2)": exported,
-    "safetensors: weights without their class": safetensors,
     "a PyTorch file of weights without their class": lambda path: torch.save(net().state_dict(), path),
     "weights without their class (checkpoint)": checkpoint,
     "weights without their class (old)": lambda path: torch.save(
@@ -115,8 +112,8 @@ FOREIGN = {
     "XGBoost's old binary format": lambda path: path.write_bytes(b"binf" + BINARY),
     "XGBoost's old binary format (bare)": lambda path: path.write_bytes(BINARY),
     "XGBoost's old binary format (text)": lambda path: path.write_bytes(b"bs64\tYmluZg=="),
-    "a Keras model": keras,
-    "HDF5, as Keras writes it": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
+    "Keras weights without the model's configuration": keras,
+    "HDF5, as Keras wrote it before .keras": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
     "GGUF": lambda path: path.write_bytes(b"GGUF\x03" + bytes(64)),
     "a CatBoost model": lambda path: path.write_bytes(b"CBM1" + bytes(64)),
     "a TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64)),
@@ -219,39 +216,41 @@ def test_weights_are_archived_in_their_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_an_exported_program_is_archived_as_its_onnx_export(tmp_path: Path) -> None:
+def test_an_exported_program_can_be_archived_as_its_onnx_export_too(tmp_path: Path) -> None:
     exported(tmp_path / "m.pt2")
-    with pytest.raises(NotArchivable) as caught:
-        adapter_for_file(tmp_path / "m.pt2")
-    assert "torch.onnx.export(torch.export.load(path)).save('model.onnx')" in str(caught.value.advice)
     torch.onnx.export(torch.export.load(tmp_path / "m.pt2")).save(tmp_path / "model.onnx")
     both = both_sides({"program": Case(tmp_path / "model.onnx", X[:2])}, tmp_path / "out")["program"]
     (answer,) = both.outputs["native"].values()
     np.testing.assert_allclose(answer, net()(torch.from_numpy(X[:2])).detach().numpy(), rtol=1e-5)
 
 
-def test_a_pipelines_last_step_is_archived_with_what_the_steps_before_it_make(tmp_path: Path) -> None:
-    for refused in (lambda: adapter_for(PIPELINE), lambda: FOREIGN_PIPELINE(tmp_path)):
-        with pytest.raises(NotArchivable) as caught:
-            refused()
-        assert "archive that step" in str(caught.value.advice)
-    case = Case(PIPELINE[-1], PIPELINE[:-1].transform(X))
-    both = both_sides({"step": case}, tmp_path / "out")["step"]
-    assert np.array_equal(both.outputs["native"]["predict_proba"], PIPELINE.predict_proba(X))
+def test_a_pickled_pipeline_is_archived_from_the_python_that_made_it(tmp_path: Path) -> None:
+    joblib.dump(PIPELINE, tmp_path / "p.joblib")
+    with pytest.raises(NotArchivable, match="a pickle of sklearn") as caught:
+        adapter_for_file(tmp_path / "p.joblib")
+    assert "timeproof.archive(model, inputs" in str(caught.value.advice)
+    case = Case(joblib.load(tmp_path / "p.joblib"), X, SaveOptions(SklearnOptions(onnx=False)))
+    both_sides({"pipeline": case}, tmp_path / "out")["pipeline"].assert_identical()
 
 
-def FOREIGN_PIPELINE(folder: Path) -> object:
-    (folder / "p.pkl").write_bytes(pickle.dumps(PIPELINE))
-    return adapter_for_file(folder / "p.pkl")
+@pytest.mark.parametrize("name", ["m.bin", "m.onnx", "m"])
+def test_torchs_own_files_are_taken_by_their_bytes(tmp_path: Path, name: str) -> None:
+    makers = {"torch_export": exported, "torchscript": torchscript, "pytorch": safetensors}
+    for framework, make in makers.items():
+        make(tmp_path / "made")
+        (tmp_path / "made").rename(tmp_path / name)
+        assert adapter_for_file(tmp_path / name).name == framework
+
+
+def test_a_part_of_a_model_is_refused_with_the_whole_in_the_advice() -> None:
+    with pytest.raises(NotArchivable) as caught:
+        adapter_for(sklearn.ensemble.RandomForestClassifier(1).fit(X, TWO)[0].tree_)
+    assert "Pipeline" in str(caught.value.advice)
 
 
 def test_a_forest_is_archived_as_its_onnx_conversion(tmp_path: Path) -> None:
     skl2onnx = pytest.importorskip("skl2onnx")
     forest = sklearn.ensemble.RandomForestClassifier(5, random_state=0).fit(X, TWO)
-    (tmp_path / "f.pkl").write_bytes(pickle.dumps(forest))
-    with pytest.raises(NotArchivable) as caught:
-        adapter_for_file(tmp_path / "f.pkl")
-    assert "skl2onnx.to_onnx" in str(caught.value.advice)
     converted = skl2onnx.to_onnx(forest, X, options={"zipmap": False})
     (tmp_path / "f.onnx").write_bytes(converted.SerializeToString())
     both = both_sides({"forest": Case(tmp_path / "f.onnx", X)}, tmp_path / "out")["forest"]

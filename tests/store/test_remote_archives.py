@@ -253,19 +253,20 @@ def test_a_full_disk_is_the_caches_fault_and_not_the_networks(large, tmp_path, m
 @pytest.mark.parametrize(
     "words",
     [
-        ["archive", "model.onnx", "--inputs", "x.npy", "--grid-size", "8"],
-        ["build", "small"],
-        ["lock", "lockfiles/digits"],
-        ["capture", "lockfiles/mine"],
+        ["lock", "lockfiles/digits", "-a", "s3://models/x"],
+        ["capture", "lockfiles/mine", "-a", "s3://models/x"],
+        ["archive", "model.onnx", "--inputs", "x.npy", "--grid-size", "8", "-a", "memory://models/x"],
+        ["build", "small", "-a", "memory://models/x"],
     ],
 )
-def test_what_writes_says_that_an_address_can_only_be_read(words, tmp_path, monkeypatch):
+def test_what_can_not_write_to_an_address_says_so(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "model.onnx").touch()
     (tmp_path / "x.npy").touch()
     (tmp_path / "lockfiles/digits").mkdir(parents=True)
     (tmp_path / "lockfiles/digits/environment.yml").write_text("name: x\n")
-    code, told = run(*words, "-a", "s3://models/x")
+    code, told = run(*words)
     assert (code, told["error"]) == (2, "BadRequest"), told
     assert not (tmp_path / "s3:").exists()
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from support.registry_server import free_port, wait_for
 from support.waiting import HANG_SECONDS
 
 KEY, SECRET = "ada", "the-secret-of-ada"
+READER = "bob"  # may read and list, and no more
 
 
 def weed() -> str | None:
@@ -37,8 +38,13 @@ class S3Server:
         program = weed()
         assert program is not None
         who = {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
+        reader = {
+            "name": READER,
+            "credentials": [{"accessKey": READER, "secretKey": SECRET}],
+            "actions": ["Read", "List"],
+        }
         config = self.folder / "s3.json"
-        config.write_text(json.dumps({"identities": [who]}))
+        config.write_text(json.dumps({"identities": [who, reader]}))
         (self.folder / "data").mkdir()
         words = [program, "server", "-s3", f"-dir={self.folder / 'data'}", "-ip=127.0.0.1"]
         words += ["-ip.bind=127.0.0.1", f"-s3.config={config}", f"-s3.port={self.port}"]
@@ -101,6 +107,7 @@ class Wire:
         self.cuts = 0  # answers that were cut
         self.most = 10**9  # answers that are cut, then all is well again
         self.requests: list[bytes] = []  # their first lines
+        self.before: Callable[[bytes], None] = lambda line: None  # called before a request is passed on
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._open: list[socket.socket] = []
@@ -132,7 +139,10 @@ class Wire:
     def _up(self, near: socket.socket, far: socket.socket) -> None:
         with suppress(OSError):
             while data := near.recv(65536):
-                self.requests += [line for line in data.split(b"\r\n") if line.endswith(b" HTTP/1.1")]
+                lines = [line for line in data.split(b"\r\n") if line.endswith(b" HTTP/1.1")]
+                self.requests += lines
+                for line in lines:
+                    self.before(line)
                 far.sendall(data)
 
     def _down(self, near: socket.socket, far: socket.socket) -> None:

@@ -17,7 +17,8 @@ BY_MODULE = {
     "framework": frozenset(
         {
             *("torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "onnxscript", "onnxmltools", "skl2onnx"),
-            *("sklearn", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
+            *("sklearn", "skops", "scipy", "pandas", "polars", "pyarrow", "ml_dtypes"),
+            *("tensorflow", "keras", "tf2onnx"),
         }
     ),
     "browser": frozenset({"playwright", "axe_playwright_python"}),

@@ -42,6 +42,14 @@ how = {"objective": "multi:softprob", "num_class": 3, "max_depth": 3, "nthread":
 xgboost.train(how, xgboost.DMatrix(x, y), 5).save_model("/made/model.json")
 print(xgboost.__version__)
 """,
+    "catboost": _DATA
+    + """
+import catboost
+how = {"loss_function": "MultiClass", "iterations": 5, "depth": 3, "thread_count": 1, "verbose": 0}
+how["allow_writing_files"] = False
+catboost.train(catboost.Pool(x, y), how).save_model("/made/model.cbm")
+print(catboost.__version__)
+""",
 }
 
 

@@ -19,6 +19,7 @@ MODULES = {
     "models_lightgbm": "trees",
     "models_tables": "trees",
     "models_onnx": "onnx",
+    "models_catboost": "catboost",
 }
 
 

@@ -1,4 +1,4 @@
-"""The zoo's three environments: captured from the interpreter that runs it, each less what the others need.
+"""The zoo's environments: captured from the interpreter that runs it, each less what the others need.
 
 Captured once, into a folder with a lock, and captured again only when another set of packages is installed.
 The command line does it, as a user would.
@@ -25,6 +25,7 @@ ROOTS = {
     ],
     "trees": ["xgboost-cpu", "xgboost", "lightgbm", "scikit-learn", "pandas", "scipy"],
     "onnx": ["onnxruntime", "onnx", "numpy"],
+    "catboost": ["catboost", "onnxruntime", "onnx", "numpy"],
 }
 
 

@@ -54,7 +54,7 @@ def archive(
             `model(*inputs)`), or a mapping (passed by name, as in `model(**inputs)`); for trees a DataFrame
             (pandas, Polars, Arrow), a sparse matrix or a DMatrix, too.
         grid_size: any positive whole number; part of where the artifact lies.
-        root: the archive's folder.
+        root: the archive's folder, or its address: `s3://bucket/models`.
         environment: None captures this process's own; or the name of one in the archive; or a folder
             with a conda-lock.yml.
         without: distributions to leave out of a captured environment.
@@ -94,7 +94,7 @@ def archive(
     from timeproof.frameworks.base import SaveOptions
     from timeproof.frameworks.options import FrameworkOptions
     from timeproof.sealing.flow import Request, archive_model
-    from timeproof.store.layout import Archive
+    from timeproof.store.remote.writable import open_to_write
 
     if unknown:
         raise _unexpected(model, unknown)
@@ -117,7 +117,9 @@ def archive(
         keep_inexact=keep_inexact,
         keep_random=keep_random,
     )
-    done = archive_model(Archive(root), request, partial(engine_named, engine), progress=progress or SILENT)
+    report = progress or SILENT
+    target = open_to_write(root, progress=report)
+    done = archive_model(target, request, partial(engine_named, engine), progress=report)
     for remark in done.remarks:
         _LOG.warning("%s: %s", done.ref, remark)
     return done
@@ -170,7 +172,7 @@ def import_models(
         trees: of XGBoost and LightGBM, how many boosting rounds gave the answers; None: all.
         scores: names of answers whose last axis holds class scores, where another argmax is a flip.
         origin: what the metadata says that they come from; the source's own name by default.
-        root: the archive's folder.
+        root: the archive's folder, or its address: `s3://bucket/models`.
         graph_optimization: of onnxruntime.
         profile: the numeric settings in the container.
         tags: your own; a case's name is added as `case`.
@@ -187,7 +189,7 @@ def import_models(
     from timeproof.engines.docker import connect
     from timeproof.importing.flow import Request
     from timeproof.importing.flow import import_models as run
-    from timeproof.store.layout import Archive
+    from timeproof.store.remote.writable import open_to_write
 
     request = Request(
         source=Path(source),
@@ -203,7 +205,8 @@ def import_models(
         tags=tags or {},
         skip_bad=skip_bad,
     )
-    return run(Archive(root), request, connect, progress=progress or SILENT)
+    report = progress or SILENT
+    return run(open_to_write(root, progress=report), request, connect, progress=report)
 
 
 def replay(

@@ -17,6 +17,7 @@ class Limits:
     image_bytes: int = 128 * 2**30  # bytes of all layers of one image that a registry may send
     remote_tries: int = 3  # times that a transfer which was cut is begun again
     remote_seconds: float = 60.0  # seconds that a registry may be silent
+    claim_seconds: float = 3 * 86400.0  # seconds, after which who keeps a version in a bucket is dead
     cluster_cleanup: float = 30.0  # seconds that the end of a run waits for a dead worker's successor
     cluster_patience: float = 120.0  # seconds without a scheduler or a worker, then a run ends
     path_bytes: int = 1024  # bytes of a whole relative path, UTF-8
@@ -39,7 +40,10 @@ class Limits:
     solve_bytes: int = 4 * 2**30  # bytes that solving may write
     unpacked_bytes: int = 64 * 2**30  # bytes of an image's layers, uncompressed
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
+    program_bytes: int = 256 * 2**20  # bytes of the graph in a .pt2 file
     npy_header_bytes: int = 65536  # bytes of one .npy header
+    tokenizer_bytes: int = 256 * 2**20  # bytes of one file of a tokenizer
+    safetensors_header_bytes: int = 100_000_000  # bytes of one .safetensors header: the format's own bound
 
     def bounded(
         self,

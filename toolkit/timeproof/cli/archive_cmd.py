@@ -18,7 +18,7 @@ from timeproof.cli.console import (
     print_json,
     run_command,
 )
-from timeproof.cli.user_code import load, read_arrays
+from timeproof.cli.user_code import class_flags, load, read_arrays
 from timeproof.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -45,12 +45,18 @@ timeproof archive model.onnx --inputs x.npy --grid-size 8    a model file; only 
 
 timeproof archive model.onnx --inputs x.npy -n 8 --expected y.npy    refused if the model gives other outputs
 
+timeproof archive program.pt2 --grid-size 8                  an exported program, with its own sample inputs
+
+timeproof archive weights.safetensors --class net.py:Net --init-args '{"width": 8}' --inputs x.npy -n 8
+
 timeproof archive model.txt --inputs x.npy -n 8 --copy onnx=converted.onnx    measures your conversion
 """
 
 
 def command(
-    target: Annotated[str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file.")],
+    target: Annotated[
+        str, typer.Argument(help="FILE.py[:FUNCTION], MODULE:FUNCTION, or a model file or folder.")
+    ],
     grid_size: Annotated[
         str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
     ],
@@ -82,6 +88,16 @@ def command(
         str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
     ] = "basic",
     onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
+    safetensors: Annotated[
+        bool, typer.Option(help="Also write a PyTorch model's weights as .safetensors.")
+    ] = True,
+    model_class: Annotated[
+        str | None,
+        typer.Option("--class", help="MODULE:CLASS or FILE.py:CLASS, for a .safetensors file; not imported."),
+    ] = None,
+    init_args: Annotated[
+        str | None, typer.Option(help="What that class is built with: a JSON object.")
+    ] = None,
     pmml: Annotated[
         bool | None,
         typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
@@ -142,7 +158,8 @@ def command(
         from timeproof.engines.registry import engine_named
         from timeproof.frameworks.base import SaveOptions
         from timeproof.sealing.flow import Request, archive_model
-        from timeproof.store.layout import Archive, check_grid_size
+        from timeproof.store.layout import check_grid_size
+        from timeproof.store.remote.writable import open_to_write
 
         number = check_grid_size(grid_size)
         tags = key_values(tag, "tag", "KEY=VALUE")
@@ -154,6 +171,8 @@ def command(
             "format": format,
             "onnx": onnx,
             "graph_optimization": graph_optimization,
+            "safetensors": safetensors,
+            **class_flags(model_class, init_args),
             "pmml": pmml,
             "pfa": pfa,
         }
@@ -179,7 +198,8 @@ def command(
             keep_inexact=keep_inexact,
             keep_random=keep_random,
         )
-        archived = archive_model(Archive(archive), request, partial(engine_named, engine), progress=progress)
+        place = open_to_write(archive, progress=progress)
+        archived = archive_model(place, request, partial(engine_named, engine), progress=progress)
         if json:
             print_json(archived_json(archived))
         else:

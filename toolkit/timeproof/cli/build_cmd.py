@@ -91,9 +91,9 @@ def _build(name: str, place: Path, no_cache: bool, progress: TerminalProgress) -
     from timeproof.engines.docker import connect
     from timeproof.runs import image_provider
     from timeproof.runs.environment_provider import check_choice, choose
-    from timeproof.store.layout import Archive
+    from timeproof.store.remote.writable import open_to_write
 
-    archive = Archive(place)
+    archive = open_to_write(place, progress=progress)
     check_choice(archive, name)
     engine = connect()
     record = choose(archive, name, engine_version=engine.version()["version"], progress=progress)

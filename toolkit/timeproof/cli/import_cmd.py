@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,10 @@ from rich.markup import escape
 
 from timeproof.cli.console import (
     ArchiveOption,
+    EngineOption,
     JsonOption,
     TerminalProgress,
+    interpreter,
     out,
     print_json,
     run_command,
@@ -19,11 +22,14 @@ from timeproof.cli.console import (
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
+    from timeproof.frameworks.options import GraphOptimization
     from timeproof.importing.flow import Imported
+    from timeproof.importing.mlflow.flow import ImportedFolder
 
 NAME = "import"
 HELP = (
-    "Import other people's models with their known answers as the reference. Nothing runs, nothing is sealed."
+    "Import other people's models with their known answers as the reference: nothing runs, nothing is sealed."
+    " Or import a model folder of MLflow, which is sealed with its input example, in its own environment."
 )
 EXAMPLES = """\
 timeproof import onnx/backend/test/data --grid-size 1 --env lockfiles/digits    a tree of ONNX's cases
@@ -34,24 +40,41 @@ timeproof import model.txt --inputs x.csv --expected y.csv -n 8 --env lockfiles/
 
 timeproof import model.onnx --inputs x.npz --expected y.npz -n 8 --env digits   the graph's own names
 
+timeproof import mlruns/1/models/m-3f/artifacts -n 8                            a model folder of MLflow
+
+timeproof import mlflow_model -n 8 --env digits --expected y.npy                refused for other answers
+
 timeproof import model.ubj --inputs x.npy --expected y.npz --trees 50 -n 8 --env digits   its first 50 rounds
 """
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="A folder of ONNX's cases, or a model file.")],
+    source: Annotated[
+        Path, typer.Argument(help="A folder of ONNX's cases, a model file, or a model folder of MLflow.")
+    ],
     grid_size: Annotated[
         str, typer.Option("--grid-size", "-n", help="The grid size: any positive whole number.")
     ],
     env: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--env",
-            help="The environment to replay it in: one of the archive, or a folder with a conda-lock.yml.",
+            help="The environment to replay it in: one of the archive, or a folder with a conda-lock.yml."
+            " MLflow: by default one that is locked from the folder's requirements.",
         ),
-    ],
+    ] = None,
     archive: ArchiveOption = DEFAULT_ARCHIVE,
-    inputs: Annotated[Path | None, typer.Option(help=".npy, .npz, .csv or .tsv, for a model file.")] = None,
+    python: Annotated[
+        Path | None,
+        typer.Option(help="MLflow: lock the folder's requirements for this interpreter."),
+    ] = None,
+    flavor: Annotated[
+        str | None, typer.Option(help="MLflow: the flavor to archive, where the folder has several.")
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help=".npy, .npz, .csv or .tsv, for a model file, or instead of MLflow's example."),
+    ] = None,
     expected: Annotated[
         Path | None, typer.Option(help="The known answers, in a file of the same kinds.")
     ] = None,
@@ -78,16 +101,27 @@ def command(
     tag: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE, stored in the metadata. Repeatable.")
     ] = None,
+    engine: EngineOption = None,
     json: JsonOption = False,
 ) -> None:
     def work(progress: TerminalProgress) -> int:
         from timeproof.cli.archive_cmd import key_values
         from timeproof.engines.docker import connect
+        from timeproof.errors import BadRequest
         from timeproof.frameworks.options import FrameworkOptions
         from timeproof.importing.flow import Request, import_models
-        from timeproof.store.layout import Archive
+        from timeproof.importing.mlflow.flow import is_model_folder
+        from timeproof.store.remote.writable import open_to_write
 
         options = FrameworkOptions(graph_optimization=graph_optimization)  # type: ignore[arg-type]  # it checks that
+        if is_model_folder(source):
+            return import_mlflow(options.graph_optimization, progress)
+        _refuse({"--python": python, "--flavor": flavor}, "is for model folders of MLflow")
+        if env is None:
+            raise BadRequest(
+                f"{source} is no model folder of MLflow, which would name its own environment",
+                advice="add --env: an environment of the archive, or a folder with a conda-lock.yml",
+            )
         request = Request(
             source=source,
             grid_size=grid_size,
@@ -102,7 +136,8 @@ def command(
             tags=key_values(tag, "tag", "KEY=VALUE"),
             skip_bad=skip_bad,
         )
-        imported = import_models(Archive(archive), request, connect, progress=progress)
+        target = open_to_write(archive, progress=progress)
+        imported = import_models(target, request, connect, progress=progress)
         progress.close()
         if json:
             print_json(
@@ -117,7 +152,65 @@ def command(
             _print(imported)
         return 0
 
+    def import_mlflow(level: GraphOptimization, progress: TerminalProgress) -> int:
+        from functools import partial
+
+        from timeproof.cli.archive_cmd import key_values
+        from timeproof.engines.registry import engine_named
+        from timeproof.importing.mlflow.flow import Request, import_folder
+        from timeproof.store.remote.writable import open_to_write
+
+        absent = {"--trees": trees, "--skip-bad": skip_bad or None, "--from": origin or None}
+        _refuse(absent, "is not for model folders of MLflow")
+        request = Request(
+            source=source,
+            grid_size=grid_size,
+            environment=env,
+            python=interpreter(python),
+            flavor=flavor,
+            inputs=inputs,
+            expected=expected,
+            scores=scores or (),
+            profile=profile,
+            graph_optimization=level,
+            tags=key_values(tag, "tag", "KEY=VALUE"),
+        )
+        target = open_to_write(archive, progress=progress)
+        imported = import_folder(target, request, partial(engine_named, engine), progress=progress)
+        progress.close()
+        _print_folder(imported, as_json=json, expected=expected is not None)
+        return 0
+
     run_command(json, work)
+
+
+def _refuse(options: Mapping[str, object], reason: str) -> None:
+    """Raise BadRequest for the first of these options that was given."""
+    from timeproof.errors import BadRequest
+
+    for option, value in options.items():
+        if value is not None:
+            raise BadRequest(f"{option} {reason}", advice=f"leave {option} out")
+
+
+def _print_folder(imported: ImportedFolder, *, as_json: bool, expected: bool) -> None:
+    from timeproof.cli.render.archived import archived_json, print_archived
+
+    archived, earlier = imported.archived, imported.earlier
+    if as_json:
+        print_json(
+            {
+                "imported": [] if archived is None else [str(archived.ref)],
+                "there": [] if earlier is None else [str(earlier)],
+                "skipped": [],
+                "notes": list(imported.notes),
+                "sealed": None if archived is None else archived_json(archived),
+            }
+        )
+    elif archived is not None:
+        print_archived(archived, expected=expected)
+    else:
+        out.print(f"the archive had it already, from the same files: {earlier}")
 
 
 def _print(imported: Imported) -> None:

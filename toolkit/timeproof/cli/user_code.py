@@ -31,9 +31,14 @@ def load(target: str, inputs: Path | None) -> tuple[Any, Any, Mapping[str, Any]]
     path = Path(target)
     if not path.exists():
         raise NotFound(f"there is no file {path}", advice="give FILE.py, MODULE:FUNCTION or a model file")
+    from timeproof.frameworks.choose import spec_for_file
+
     if inputs is None:
+        if spec_for_file(path).own_inputs:
+            return path, None, {}
         raise BadRequest(
-            f"{path} is a model file, so its inputs are needed", advice="add --inputs X.npy, X.npz or X.csv"
+            f"{path} is a model {'folder' if path.is_dir() else 'file'}, so its inputs are needed",
+            advice="add --inputs X.npy, X.npz or X.csv",
         )
     from timeproof.frameworks import array_files
     from timeproof.importing import model_files
@@ -116,6 +121,37 @@ def _import_module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise NotFound(f"there is no module {name}") from error
+
+
+def class_flags(model_class: str | None, init_args: str | None) -> dict[str, object]:
+    """Read `--class` and `--init-args`; from then on the class's module is looked for in its folder.
+
+    Nothing is imported. Raises BadRequest and NotFound.
+    """
+    from timeproof.base import strictjson
+    from timeproof.errors import BadArchive
+
+    if model_class is None:
+        if init_args is not None:
+            raise BadRequest("--init-args goes with --class", advice="name the class that they build")
+        return {}
+    place, _, name = model_class.rpartition(":")
+    folder = Path.cwd()
+    if place.endswith(".py"):
+        path = Path(place)
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}")
+        place, folder = path.stem, path.resolve().parent
+    sys.path.insert(0, str(folder))
+    try:
+        arguments = strictjson.loads((init_args or "{}").encode(), "--init-args")
+    except BadArchive as error:
+        raise BadRequest(
+            f"--init-args is no JSON: {error.message}", advice="""such as --init-args '{"width": 8}'"""
+        ) from None
+    if not isinstance(arguments, dict):
+        raise BadRequest("--init-args is no JSON object", advice="""such as --init-args '{"width": 8}'""")
+    return {"model_class": f"{place}:{name}", "init_args": arguments}
 
 
 def read_arrays(path: Path) -> Any:

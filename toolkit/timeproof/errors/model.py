@@ -20,12 +20,12 @@ class NotArchivable(BadModel):
 class NotImportable(BadModel):
     """A third party's model or answers can't be read. `problems` has one line for each file or case."""
 
-    def __init__(self, path: object, problems: Sequence[str]) -> None:
+    def __init__(self, path: object, problems: Sequence[str], *, advice: str = "") -> None:
         listing = "\n".join(f"  - {p}" for p in problems[:20])
         more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
         super().__init__(
             f"{path} can't be imported; nothing was:\n{listing}{more}",
-            advice="mend or remove what is named; --skip-bad imports the rest of a tree of cases",
+            advice=advice or "mend or remove what is named; --skip-bad imports the rest of a tree of cases",
         )
         self.path, self.problems = str(path), list(problems)
 

@@ -42,6 +42,7 @@ class Copy:
     """An interchange copy, which the probe runs on the same inputs. `facts`: what the file says of itself.
 
     `given`: the user handed it in; ours are left out where nothing in the environment runs them.
+    `partial`: of the model's outputs it gives only some.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Copy:
     options: Mapping[str, Json] = field(default_factory=dict)
     facts: Mapping[str, Json] = field(default_factory=dict)
     given: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

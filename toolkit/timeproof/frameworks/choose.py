@@ -37,7 +37,7 @@ def spec_for_either(model: object) -> FrameworkSpec:
 
 
 def adapter_for_file(path: Path) -> Adapter:
-    """Give the adapter of an existing model file, by its bytes, whatever it is called; it is not loaded.
+    """Give the adapter of an existing model file or folder, by its bytes; it is not loaded.
 
     Raises:
         NotFound: there is no such file.
@@ -48,13 +48,20 @@ def adapter_for_file(path: Path) -> Adapter:
 
 def spec_for_file(path: Path) -> FrameworkSpec:
     """Give the framework of an existing model file, as `adapter_for_file` does."""
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise NotFound(f"there is no file {path}")
     kind = identify(path)
     if isinstance(kind, FrameworkSpec):
         return kind
     if kind is not None:
         raise NotArchivable(f"{path} is {kind.what}: it can't be archived as it is", advice=kind.instead)
+    if path.is_dir():
+        kinds = enumerate_words([spec.folders for spec in specs()])
+        raise NotArchivable(
+            f"{path} is a folder, and no model that can be archived as it is",
+            advice=f"give {f'{kinds}, or ' if kinds else ''}the model's file; or load the model and archive"
+            f" it: {LIVE}",
+        )
     for spec in specs():
         if path.suffix.lower() in spec.extensions:
             # A file of an extension that says what it is meant to be: its adapter says what is wrong with it.
@@ -68,5 +75,5 @@ def spec_for_file(path: Path) -> FrameworkSpec:
 
 def enumerate_words(words: list[str]) -> str:
     """Join words within a sentence: "a, b or c"; empty ones are left out."""
-    *first, last = [word for word in words if word]
+    *first, last = [word for word in words if word] or [""]
     return f"{', '.join(first)} or {last}" if first else last

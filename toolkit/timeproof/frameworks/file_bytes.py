@@ -14,7 +14,10 @@ _HEAD = 4096  # bytes
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file, as far as it is looked at: `head` is its first bytes. The rest is read when it is asked for."""
+    """A file, as far as it is looked at: `head` is its first bytes. The rest is read when it is asked for.
+
+    A folder of files that are one model has no bytes of its own: its `head` is empty.
+    """
 
     path: Path
     head: bytes
@@ -22,9 +25,15 @@ class ModelFile:
 
     @classmethod
     def at(cls, path: Path) -> ModelFile:
-        """Read the beginning of a file. Raises OSError."""
+        """Read the beginning of a file; of a folder, nothing. Raises OSError."""
+        if path.is_dir():
+            return cls(path, b"", 0)
         with path.open("rb") as stream:
             return cls(path, stream.read(_HEAD), path.stat().st_size)
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path.is_dir()
 
     @property
     def text(self) -> bytes:

@@ -26,9 +26,6 @@ def identify(file: ModelFile) -> Foreign | None:
     """Say what a file is that no framework takes for its own; None where the bytes tell nothing."""
     if file.is_zip:
         return _zipped(file.members)
-    if file.text.startswith(b"{"):
-        marks = (b'"oblivious_trees"', b'"features_info"')
-        return _CATBOOST if any(mark in file.text for mark in marks) else None
     if _is_safetensors(file):
         return _SAFETENSORS
     for mark, place, foreign in _MARKS:
@@ -39,13 +36,8 @@ def identify(file: ModelFile) -> Foreign | None:
 
 def advice_for(package: str) -> str | None:
     """What to do with a live object of a package whose models can't be archived as they are."""
-    packages = {"sklearn": _sklearn_advice(), "catboost": _CATBOOST.instead, "keras": _KERAS.instead}
+    packages = {"sklearn": _SKLEARN_PART, "keras": _KERAS.instead}
     return packages.get(package)
-
-
-def _is_safetensors(file: ModelFile) -> bool:
-    length = int.from_bytes(file.head[:8], "little")
-    return 2 <= length <= min(file.size - 8, 100_000_000) and file.head[8:9] == b"{"
 
 
 def _zipped(members: frozenset[str] | None) -> Foreign:
@@ -53,8 +45,6 @@ def _zipped(members: frozenset[str] | None) -> Foreign:
         return Foreign("a zip file that is damaged", "make it again where the model is")
     if "model.weights.h5" in members:
         return _KERAS
-    if "schema.json" in members:
-        return Foreign("scikit-learn's, saved by skops", _sklearn_advice())
     if members and all(name.endswith(".npy") for name in members):
         return Foreign("arrays (.npz), no model", "give it as the inputs (--inputs), beside a model")
     return Foreign("a zip file, of a kind that is not known", f"load the model and archive it: {LIVE}")
@@ -66,10 +56,6 @@ def _pickled(pickle: Pickle) -> Foreign:
             f"a pickle of {pickle.title}",
             f"load it in the Python that made it and archive the object: {LIVE}",
         )
-    if pickle.package == "sklearn":
-        return Foreign(f"a pickle of {pickle.title}", _sklearn_advice())
-    if pickle.package == "catboost":
-        return _CATBOOST
     return Foreign(
         f"a pickle{f' of {pickle.title}' if pickle.title else ''}: code that runs when it is loaded",
         f"load it in the Python that made it; if it holds {_archived()}, archive that object: {LIVE}; else"
@@ -83,30 +69,16 @@ def _archived() -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _sklearn_advice() -> str:
-    return (
-        "convert it to ONNX (skl2onnx.to_onnx) and archive the .onnx file; or, where its last step is"
-        f" {_archived()}, archive that step with the inputs that the steps before it make"
-    )
-
-
-_SAFETENSORS = Foreign(
-    "safetensors: weights without their class",
-    "build the model by its class, load the weights into it (safetensors.torch.load_model) and archive it:"
+_SKLEARN_PART = f"archive the estimator or the Pipeline that it is a part of: {LIVE}"
+_KERAS = Foreign(
+    "Keras weights without the model's configuration",
+    "save the whole model (model.save('model.keras')) and archive that file; or archive the live keras.Model:"
     f" {LIVE}",
 )
-_KERAS = Foreign(
-    "a Keras model",
-    "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",
-)
 _HDF5 = Foreign(
-    "HDF5, as Keras writes it",
-    "load it with Keras, export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx"
+    "HDF5, as Keras wrote it before .keras",
+    "load it with Keras (keras.models.load_model), save it again (model.save('model.keras')) and archive that"
     " file",
-)
-_CATBOOST = Foreign(
-    "a CatBoost model",
-    "save it as ONNX with catboost (model.save_model('model.onnx', format='onnx')) and archive that file",
 )
 _GGUF = Foreign(
     "GGUF, weights for llama.cpp, which no framework here runs",
@@ -119,6 +91,5 @@ _TFLITE = Foreign(
 _MARKS = (
     (b"\x89HDF\r\n\x1a\n", 0, _HDF5),
     (b"GGUF", 0, _GGUF),
-    (b"CBM1", 0, _CATBOOST),
     (b"TFL3", 4, _TFLITE),
 )

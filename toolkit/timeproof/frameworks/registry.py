@@ -114,8 +114,12 @@ def frameworks_in(
         more: the distributions of frameworks that may have no plugin here, as artifacts record them; of one
             that has, the plugin's own count.
     """
-    brought_by = {spec.name: spec.distributions for spec in specs()}
-    brought_by |= {name: tuple(d) for name, d in (more or {}).items() if name not in brought_by}
+    usable = [spec for spec in specs() if all(canonical(name) in versions for name in spec.needs)]
+    lacking = {spec.name for spec in specs()} - {spec.name for spec in usable}
+    brought_by = {spec.name: spec.distributions for spec in usable}
+    brought_by |= {
+        name: tuple(d) for name, d in (more or {}).items() if name not in brought_by.keys() | lacking
+    }
     matches = {
         framework: [versions[name] for d in distributions if (name := canonical(d)) in versions]
         for framework, distributions in brought_by.items()

@@ -20,12 +20,15 @@ Sniff = Callable[[ModelFile], bool | Foreign]
 
 
 def identify(path: Path) -> FrameworkSpec | Foreign | None:
-    """Give the framework, or what the file is instead; None where the bytes tell nothing. Raises OSError."""
+    """Give the framework, or what the file is instead; None where the bytes tell nothing.
+
+    A folder is held for a model only by frameworks that archive folders. Raises OSError.
+    """
     file = ModelFile.at(path)
     for spec in specs():
-        if spec.sniff:
+        if spec.sniff and (spec.folders or not file.is_folder):
             sniff: Sniff = load_attribute(spec.sniff)
             answer = sniff(file)
             if answer is not False:
                 return spec if answer is True else answer
-    return foreign_files.identify(file)
+    return None if file.is_folder else foreign_files.identify(file)

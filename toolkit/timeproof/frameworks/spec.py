@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from timeproof.errors import BadPlugin
 from timeproof.frameworks.options import FrameworkOptions
-from timeproof.store.layout import NAME, TAG
+from timeproof.store.layout import NAME
+from timeproof.store.versions import TAG
 
 if TYPE_CHECKING:
     from timeproof.frameworks.base import Adapter
@@ -38,13 +39,18 @@ class FrameworkSpec:
         runtime: what that version is called, where it is another's than the framework's; empty for `name`.
         distributions: the packages that bring it, as indexes and channels call them; in an environment the
             first that is there gives the version.
+        needs: distributions that an environment must hold beside it, all of them, to run its models.
         adapter: `module:Class` of its `Adapter`.
         probe: the folder of what runs in the container: `load.py`, and what that imports.
         options: the record of what a user can say of its models.
         takes: what it archives, within a sentence, article included: "a torch.nn.Module".
         files: the model files that it archives, within a sentence: "an .onnx file"; empty for none.
+        folders: the folders of files that it archives as one model, within a sentence: "a SavedModel folder";
+            empty for none. Only then is its `sniff` asked about folders.
         extensions: of such files, each with its dot: a file whose bytes tell nothing is held for one of them.
         sniff: `module:function` that says what a file is, by its bytes (see `sniffing`); empty for none.
+        own_inputs: whether its files may hold inputs of their own: then its adapter's `inputs` is asked with
+            None where the user gives none.
         imports: `module:attribute` of what imports its files with others' answers (see `imports`); empty for
             none.
         arrays: `module:function` that turns its own kind of array into a NumPy array, and gives None for any
@@ -65,13 +71,16 @@ class FrameworkSpec:
     module: str
     distributions: tuple[str, ...]
     adapter: str
+    needs: tuple[str, ...] = ()
     probe: Path | None = None
     runtime: str = ""
     options: type[FrameworkOptions] = FrameworkOptions
     takes: str = ""
     files: str = ""
+    folders: str = ""
     extensions: tuple[str, ...] = ()
     sniff: str = ""
+    own_inputs: bool = False
     imports: str = ""
     arrays: str = ""
     tables: bool = False

@@ -21,7 +21,7 @@ from timeproof.images.tags import check_name
 from timeproof.store import oci_layout, publish
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.read import read_environment
+from timeproof.store.read import fetch_lock, read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, ImageIdentity, PackageEntry
 from timeproof.version import VERSION
 
@@ -40,6 +40,7 @@ def locate_environment(archive: Archive, name: str, lock: Lock) -> EnvironmentRe
         if folder.rpartition("-")[0] != name:
             continue
         path = archive.environments / folder / "conda-lock.yml"
+        fetch_lock(archive, folder)
         present = read_lock(path.read_bytes(), path)
         if (present.packages, present.platforms) != wanted or present.probe != probe:
             continue
@@ -99,8 +100,7 @@ def build_environment(
                 builder={"timeproof": VERSION, "engine": engine_version, **buildx.builder_versions()},
                 left_out=[list(pair) for pair in left_out],
             )
-            publish.publish_environment(archive, staging.path, record)
-    return record
+            return publish.publish_environment(archive, staging.path, record)
 
 
 def _staging(archive: Archive, name: str) -> atomic.Staging:

@@ -36,7 +36,9 @@ def select_loaders(package_names: Iterable[str], frameworks: Iterable[FrameworkS
     return {
         spec.name: spec.probe
         for spec in frameworks
-        if spec.probe is not None and any(canonicalize_name(name) in names for name in spec.distributions)
+        if spec.probe is not None
+        and any(canonicalize_name(name) in names for name in spec.distributions)
+        and all(canonicalize_name(name) in names for name in spec.needs)
     }
 
 

@@ -18,7 +18,7 @@ from timeproof.images.probe_files import holds_present_probe
 from timeproof.images.tags import check_name
 from timeproof.store.layout import Archive
 from timeproof.store.packages import PackageStore
-from timeproof.store.read import read_environment
+from timeproof.store.read import fetch_lock, read_environment
 from timeproof.store.schema.v1 import EnvironmentRecord
 
 CAPTURED = "captured"
@@ -110,6 +110,7 @@ def _captured_before(archive: Archive, name: str, lock_sha256: str | None) -> En
             continue
         try:
             record = read_environment(archive, folder)
+            fetch_lock(archive, folder)
             lock, _ = read_lock_folder(archive.environments / folder)
         except (BadArchive, LockFailed):
             continue

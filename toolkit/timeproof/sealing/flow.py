@@ -44,9 +44,10 @@ class Archived:
 
     ref: Ref
     metadata: Metadata
-    path: Path  # of the metadata
+    path: Path  # of the metadata; of an archive in a bucket, of the copy here
     own: OutputsDiff | None = None  # the user's own answer against the container's
     remarks: tuple[str, ...] = ()  # what the user should read: how far the two are apart
+    place: str = ""  # what people call the path, or the address in a bucket
 
 
 def archive_model(
@@ -81,7 +82,9 @@ def archive_model(
         metadata, agreement = sealing.run()
         progress.step("Publishing")
         (ref,) = draft.publish(metadata)
-    return Archived(ref, metadata, archive.root / ref.metadata, agreement.difference, agreement.remarks)
+    path = archive.root / ref.metadata
+    place = archive.public_path(str(path))
+    return Archived(ref, metadata, path, agreement.difference, agreement.remarks, place)
 
 
 def _prepare_sealing(

@@ -90,8 +90,8 @@ def measure_copy(sealed: SealedAnswer, copy: Copy, outcome: Outcome) -> Distance
         return Distance(verdict="refused", reason=str(result.get("reason", "")))
     native = sealed.outputs
     pairs = pair(native, answer)
-    # A copy that was handed in gives what its converter gives; ours gives everything.
-    if not pairs or (not copy.given and len(pairs) < len(native)):
+    # A copy that was handed in gives what its converter gives; ours gives everything, or says that it doesn't.
+    if not pairs or (not (copy.given or copy.partial) and len(pairs) < len(native)):
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.items())
         return Distance(verdict="broken", reason=f"its outputs ({shapes or 'none'}) are not the model's")
     expected = {
@@ -166,7 +166,9 @@ def without(saved: Saved, reasons: Mapping[str, str]) -> Saved:
     gone = [c for c in saved.copies if c.name in reasons]
     if not gone:
         return saved
-    files = {f.path for f in saved.files if f.role in {"interchange", "external"}}
+    # The model's own files stand first, and may have others that they need; a copy's follow it.
+    first = next((k for k, file in enumerate(saved.files) if file.role == "interchange"), len(saved.files))
+    files = {f.path for f in saved.files[first:] if f.role in {"interchange", "external"}}
     return replace(
         saved,
         files=tuple(f for f in saved.files if f.path not in files),

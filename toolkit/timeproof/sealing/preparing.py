@@ -51,6 +51,7 @@ class Request:
     keep_inexact: bool = False  # a copy further than rounding from the model
     keep_random: bool = False  # a model whose answer depends on a seed
     keep_different: bool = False  # a model whose container answers otherwise than the user's process
+    notes: Sequence[str] = ()  # what the metadata says beside the framework's own notes
 
 
 class Preparation:
@@ -89,6 +90,7 @@ class Preparation:
             self.options,
             inexact=inexact,
         )
+        self.saved = replace(self.saved, notes=(*self.saved.notes, *self.request.notes))
         self.inputs = self.inputs.renamed(self.saved.input_names)
 
     def answer(self) -> None:
@@ -180,7 +182,7 @@ class Preparation:
 
 def _adapter(model: object) -> tuple[Adapter, bool]:
     if isinstance(model, Path):
-        if not model.is_file():
+        if not model.exists():
             raise NotArchivable(f"{model} is not a file", advice="give the path of a model file")
         return adapter_for_file(model), True
     return adapter_for(model), False

@@ -9,16 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timeproof.base.progress import Progress
 from timeproof.errors import BadGridSize, BadRequest, NotFound
 from timeproof.store.claims import Claim
 from timeproof.store.package_paths import PACKAGES
+from timeproof.store.storage import LocalStorage, Storage
+from timeproof.store.versions import TAG
+
+if TYPE_CHECKING:
+    from timeproof.store.schema.v1 import ImageIdentity
 
 DEFAULT_ARCHIVE = Path("logs/extensions/models")
-# What a framework is called, in folders and in metadata; and the tag that its files' names carry.
+# What a framework is called, in folders and in metadata.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-TAG = re.compile(r"[a-z][a-z0-9]{0,31}")
 # Of the frameworks whose artifacts are older than the tag in the metadata. The tag of any other is its name,
 # unless the files in its folder say otherwise.
 FIRST_TAGS = {"pytorch": "pt", "xgboost": "xgb", "lightgbm": "lgb", "onnx": "onnx"}
@@ -134,6 +139,19 @@ class Archive:
 
     def fetch(self, claims: Iterable[Claim]) -> None:
         """See that files are on this machine before they are read. Here they are; `remote` fetches them."""
+
+    def fetch_documents(self, paths: Iterable[str]) -> None:
+        """See that documents are here as they are now. Here they are; `remote` fetches them."""
+
+    def storage(self, folder: str) -> Storage:
+        """Where what belongs into one of the archive's folders is published."""
+        return LocalStorage(self.root / folder, self.root)
+
+    def deposit(self, claims: Iterable[Claim], image: ImageIdentity | None = None) -> None:
+        """See that packages, and an image's blobs, lie in the archive before a document names them.
+
+        Here they do, and the image is listed; an archive that lies elsewhere gets what it lacks.
+        """
 
     @contextmanager
     def whole(self, refs: Sequence[Ref] | None, progress: Progress) -> Iterator[Archive]:

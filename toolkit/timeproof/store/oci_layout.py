@@ -24,7 +24,7 @@ from timeproof.store.claims import Claim
 from timeproof.store.schema.v1 import ImageIdentity
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _BLOB = re.compile(r"images/blobs/sha256/([0-9a-f]{64})")
 
 
@@ -94,24 +94,45 @@ def claims(layout: Path, image: ImageIdentity) -> Iterator[Claim]:
         yield Claim(f"images/{blob(digest)}", size, Digest.parse(digest).hex)
 
 
+def _entry(layout: Path, image: ImageIdentity) -> dict[str, Any]:
+    """How `index.json` lists an image."""
+    system, architecture, *variant = image.platform.split("/")
+    platform = {"architecture": architecture, "os": system}
+    if variant:
+        platform["variant"] = variant[0]
+    size = (layout / blob(image.manifest)).stat().st_size
+    return {"mediaType": MANIFEST, "digest": image.manifest, "size": size, "platform": platform}
+
+
 def _index(layout: Path, images: Iterable[ImageIdentity]) -> bytes:
-    entries = []
-    for image in sorted({i.manifest: i for i in images}.values(), key=lambda i: i.manifest):
-        system, architecture, *variant = image.platform.split("/")
-        platform = {"architecture": architecture, "os": system}
-        if variant:
-            platform["variant"] = variant[0]
-        entries.append(
-            {
-                "mediaType": MANIFEST,
-                "digest": image.manifest,
-                "size": (layout / blob(image.manifest)).stat().st_size,
-                "platform": platform,
-            }
-        )
+    return _spell_index(_entry(layout, image) for image in images)
+
+
+def _spell_index(entries: Iterable[dict[str, Any]]) -> bytes:
+    manifests = sorted({e["digest"]: e for e in entries}.values(), key=lambda e: str(e["digest"]))
     return strictjson.dumps(
-        {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": manifests,
+        }
     )
+
+
+def with_image(index: bytes | None, layout: Path, image: ImageIdentity, name: object) -> bytes:
+    """Add an image to the bytes of an `index.json`, or begin one.
+
+    Args:
+        layout: where the image's manifest lies.
+        name: what errors call the index.
+
+    Raises Malformed where the index is none.
+    """
+    try:
+        listed = [] if index is None else list(strictjson.loads(index, Path(str(name)))["manifests"])
+        return _spell_index([*listed, _entry(layout, image)])
+    except (KeyError, TypeError) as error:
+        raise Malformed(name, [f"not an image index: {error}"]) from error
 
 
 def _read_index(layout: Path) -> tuple[bytes, list[str]]:
@@ -129,8 +150,8 @@ def check_index(layout: Path, images: Sequence[ImageIdentity]) -> list[BadArchiv
     try:
         with open_regular(layout, "oci-layout") as stream:
             data = stream.read(1024)
-        if data != _LAYOUT:
-            raise DigestMismatch(layout / "oci-layout", Digest.of(_LAYOUT), Digest.of(data))
+        if data != LAYOUT:
+            raise DigestMismatch(layout / "oci-layout", Digest.of(LAYOUT), Digest.of(data))
         data, listed = _read_index(layout)
     except BadArchive as error:
         return [error]
@@ -188,7 +209,7 @@ def add(layout: Path, exported: Path, manifest: str, named: Sequence[ImageIdenti
             os.chmod(source, 0o644)
             os.rename(source, target)
         atomic.sync_folders_up(blobs, layout.parent)
-        atomic.write(layout / "oci-layout", _LAYOUT)
+        atomic.write(layout / "oci-layout", LAYOUT)
         atomic.write(layout / "index.json", _index(layout, [*_listed(layout), *named, image]))
     return image
 
@@ -227,7 +248,7 @@ def as_members(name: str, manifest: bytes, blobs: Iterable[tuple[str, int, Binar
             }
         ],
     }
-    for path, data in (("oci-layout", _LAYOUT), ("index.json", strictjson.dumps(index))):
+    for path, data in (("oci-layout", LAYOUT), ("index.json", strictjson.dumps(index))):
         yield from _member(path, len(data), io.BytesIO(data))
     for digest, size, stream in blobs:
         yield from _member(blob(digest), size, stream)

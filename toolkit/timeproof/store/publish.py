@@ -8,8 +8,6 @@ does. What a killed maker left is removed by the next one.
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,13 +18,13 @@ from timeproof.base.digests import Digest
 from timeproof.base.paths import check_collisions, check_relative, open_regular
 from timeproof.errors import Exists, Malformed
 from timeproof.store import storage
-from timeproof.store.layout import TAG, Archive, Ref, implied_tag
+from timeproof.store.claims import Claim
+from timeproof.store.layout import Archive, Ref, implied_tag
+from timeproof.store.read import emulator_claims, package_claims, read_environment
 from timeproof.store.schema.document import Document
 from timeproof.store.schema.v1 import EnvironmentRecord, FileEntry, Metadata
-from timeproof.store.storage import LocalStorage
-
-_STAGED = re.compile(rf"{re.escape(atomic.STAGING)}v(\d+)(?:to(\d+))?-")
-OWNED = re.compile(rf"(?:metadata|model|reference|source|witness)_({TAG.pattern})_v([1-9]\d*)(?:[._].*)?")
+from timeproof.store.storage import Reservation
+from timeproof.store.versions import owned_version
 
 
 def entry(folder: Path, path: str, role: str, form: str) -> FileEntry:
@@ -56,11 +54,12 @@ class Draft:
     visible at once, with one wait for the disk.
     """
 
-    def __init__(self, archive: Archive, first: Ref, reserved: int, folder: Path) -> None:
-        self.archive, self.folder = archive, folder
-        self._first, self._reserved = first, reserved
+    def __init__(self, archive: Archive, first: Ref, count: int, reserved: Reservation) -> None:
+        self.archive, self.folder = archive, reserved.folder
+        self._first, self._reserved, self._storage = first, count, reserved.storage
         self._files: list[str] = []  # files and folders of all that was added
         self._documents: list[str] = []  # their metadata
+        self._packages: dict[str, Claim] = {}  # what they name beside their environment's
 
     @property
     def ref(self) -> Ref:
@@ -94,14 +93,14 @@ class Draft:
         (self.folder / final.name).write_bytes(data)
         self._files += sorted({name.split("/")[0] for name in names})
         self._documents.append(final.name)
+        self._packages |= {claim.path: claim for claim in emulator_claims(metadata)}
         return ref
 
     def discard(self) -> None:
         """Remove the files of the artifact that is now being made: its version is for another one."""
         for path in self.folder.iterdir():
-            match = OWNED.fullmatch(path.name)
-            if match and int(match[2]) == self.ref.version:
-                _remove(path)
+            if owned_version(path.name) == self.ref.version:
+                storage.remove(path)
 
     def publish(self, *last: Metadata) -> list[Ref]:
         """Move everything into place, the metadata last. Returns what was published.
@@ -116,14 +115,15 @@ class Draft:
         """
         for metadata in last:
             self.add(metadata)
-        folder = self.archive.root / self._first.folder
-        with atomic.storage(folder):
+        with atomic.storage(self.folder):
             self._open_to_readers()
+        self.archive.deposit(self._packages.values())
         storage.publish(
-            LocalStorage(folder, self.archive.root),
+            self._storage,
             {name: self.folder / name for name in self._files},
             {name: self.folder / name for name in self._documents},
         )
+        self.archive.fetch_documents(f"{self._first.folder}/{name}" for name in self._documents)
         return [self._ref(k) for k in range(self.count)]
 
     def _ref(self, number: int) -> Ref:
@@ -136,28 +136,6 @@ class Draft:
                 os.chmod(os.path.join(parent, folder), 0o755)  # noqa: S103  the container's user reads it
             for file in files:
                 os.chmod(os.path.join(parent, file), 0o644)
-
-
-def staged_versions(name: str) -> range:
-    """The versions that a staging folder of that name stands for; none where it is no such name."""
-    match = _STAGED.match(name)
-    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
-
-
-def _remove_interrupted(folder: Path, tag: str, versions: set[int]) -> None:
-    """Remove what a killed `publish` had moved into place already. Call it under the lock."""
-    unpublished = {v for v in versions if not (folder / f"metadata_{tag}_v{v}.json").exists()}
-    for path in sorted(folder.iterdir()) if unpublished else ():
-        match = OWNED.fullmatch(path.name)
-        if match and match[1] == tag and int(match[2]) in unpublished:
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
 
 
 @contextmanager
@@ -180,41 +158,31 @@ def draft(
 
     Raises Exists where the version asked for is published, or being made by another process.
     """
-    folder = archive.root / f"grid-size-{grid_size}" / framework
-    with LocalStorage(folder, archive.root).exclusive():
-        taken = _taken_versions(folder, tag or implied_tag(framework))
-        if version is None:
-            version = max(taken, default=0) + 1
-        elif version in taken:
-            raise Exists(archive.root / Ref(grid_size, framework, version, tag).metadata)
-        label = f"v{version}" if count == 1 else f"v{version}to{version + count - 1}"
-        staging = atomic.Staging(folder, label)
-    with staging:
-        yield Draft(archive, Ref(grid_size, framework, version, tag), count, staging.path)
+    first = Ref(grid_size, framework, 1, tag)
+    place = archive.storage(first.folder)
+    with place.reserve(tag or implied_tag(framework), version, count) as reserved:
+        yield Draft(archive, replace(first, version=reserved.first), count, reserved)
 
 
-def _taken_versions(folder: Path, tag: str) -> set[int]:
-    """The versions that are published or being made, after removing what killed makers left.
+def publish_environment(archive: Archive, staged: Path, record: EnvironmentRecord) -> EnvironmentRecord:
+    """Move a complete environment folder into place; if another made it meanwhile, keep theirs.
 
-    Call it under the folder's lock.
+    Returns the record that is published.
     """
-    live = atomic.live_staging(folder)
-    staged = {p.name: versions for p in folder.iterdir() if (versions := staged_versions(p.name))}
-    dead = {v for n, versions in staged.items() if n.removesuffix(".guard") not in live for v in versions}
-    _remove_interrupted(folder, tag, dead)
-    atomic.sweep(folder)
-    taken = {v for n, versions in staged.items() if n in live for v in versions}
-    return taken | {int(match[2]) for p in folder.iterdir() if (match := OWNED.fullmatch(p.name))}
-
-
-def publish_environment(archive: Archive, staged: Path, record: EnvironmentRecord) -> Path:
-    """Move a complete environment folder into place; if another made it meanwhile, keep theirs."""
     final = archive.environments / record.folder
     data = serialize(record, final / "image.json")
-    target = LocalStorage(archive.environments, archive.root)
+    archive.deposit(package_claims(record), record.image)
+    target = archive.storage("environments")
     with target.exclusive():
         if not (final / "image.json").is_file():
             with atomic.storage(final):
                 atomic.write(staged / "image.json", data, replace=False)
-            target.put_if_absent({record.folder: staged})
-    return final
+            document = f"environments/{record.folder}/image.json"
+            try:
+                target.put_if_absent({record.folder: staged})
+                archive.fetch_documents([document])
+            except Exists:
+                archive.fetch_documents([document])
+                if not (final / "image.json").is_file():
+                    raise
+    return read_environment(archive, record.folder)

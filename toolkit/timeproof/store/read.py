@@ -135,6 +135,12 @@ def check_lock(archive: Archive, record: EnvironmentRecord) -> None:
         raise Malformed(folder, ["its conda-lock.yml is not the lock it names"])
 
 
+def fetch_lock(archive: Archive, name: str) -> None:
+    """See that an environment's lock is on this machine, with its other files."""
+    if not (archive.environments / name / "conda-lock.yml").is_file():
+        archive.fetch(environment_claims(read_environment(archive, name)))
+
+
 def fetch_image(archive: Archive, image: ImageIdentity) -> None:
     """See that every blob of an image is on this machine."""
     claims = oci_layout.claims(archive.images, image)

@@ -20,7 +20,6 @@ from timeproof.store import oci_layout
 from timeproof.store.claims import Claim, check_claims
 from timeproof.store.layout import NAME, Archive, Ref, may_carry
 from timeproof.store.package_paths import digest_in_path
-from timeproof.store.publish import OWNED, staged_versions
 from timeproof.store.read import (
     artifact_claims,
     check_lock,
@@ -32,6 +31,7 @@ from timeproof.store.read import (
     unlisted_files,
 )
 from timeproof.store.schema.v1 import EnvironmentRecord, ImageIdentity
+from timeproof.store.versions import OWNED, staged_versions
 
 # The locks that writers leave; any other `.lock` is a file like all others.
 _LOCKS = re.compile(
@@ -137,7 +137,7 @@ class _Walk:
 
     def unlisted(self, paths: Iterable[str]) -> None:
         """Judge the files that no document names."""
-        paths = list(paths)
+        paths = dict.fromkeys(paths)
         staged = _staged_versions(paths)
         absent: set[str] = set()  # metadata that was called missing
         for path in paths:
@@ -146,12 +146,23 @@ class _Walk:
             digest = digest_in_path(path) or oci_layout.digest_in_path(path)
             if digest is not None:
                 self.unnamed.append(Claim(path, None, digest.hex))
-            elif path == "images/oci-layout" or _STAGING.search(path):
+            elif (
+                path == "images/oci-layout"
+                or _STAGING.search(path)
+                or self._unfinished_environment(path, paths)
+            ):
                 self.report.leftovers.append(path)
             elif (ref := self._unpublished(path)) is not None:
                 self._judge_unpublished(path, ref, staged, absent)
             else:
                 self._judge_stranger(path)
+
+    def _unfinished_environment(self, path: str, paths: Collection[str]) -> bool:
+        """Whether a file is of an environment that somebody put into a bucket, and has not published."""
+        top, _, rest = path.partition("/")
+        folder = rest.partition("/")[0]
+        mark = f"environments/{atomic.STAGING}{folder}"
+        return top == "environments" and f"{top}/{folder}/image.json" not in self.read and mark in paths
 
     def _judge_unpublished(self, path: str, ref: Ref, staged: _Staged, absent: set[str]) -> None:
         """Judge a file of an artifact whose metadata was not there when documents were read."""

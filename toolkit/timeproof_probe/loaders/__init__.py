@@ -3,7 +3,9 @@
 The toolkit itself has no folder here: each framework keeps its own in `timeproof/frameworks/<name>/probe`, or
 in its plugin. A loader's files import each other relatively (`from . import tensors`), and the probe
 absolutely (`from timeproof_probe.file_checks import Refused`), and nothing else of ours, so that they work in
-both places. They run on Python 3.6, and import their framework only when they are called.
+both places. A loader whose packages always bring another one, too, may ask for its parts by name
+(`importlib.import_module("..pytorch.load", __package__)`), when it is called. They run on Python 3.6, and
+import their framework only when they are called.
 
 `load.py` must define
 

@@ -16,7 +16,7 @@ def archived_json(archived: Archived) -> dict[str, Any]:
     """The result as plain values."""
     return {
         "artifact": str(archived.ref),
-        "path": str(archived.path),
+        "path": archived.place or str(archived.path),
         "own": None if archived.own is None else str(archived.own.verdict),
         "remarks": list(archived.remarks),
         "metadata": archived.metadata.model_dump(mode="json", by_alias=True),
@@ -29,7 +29,8 @@ def print_archived(archived: Archived, *, expected: bool) -> None:
     Args:
         expected: whether the user gave the expected outputs.
     """
-    out.print(f"[bold green]sealed[/bold green] {archived.ref}  [dim]{escape(str(archived.path))}[/dim]")
+    place = archived.place or str(archived.path)
+    out.print(f"[bold green]sealed[/bold green] {archived.ref}  [dim]{escape(place)}[/dim]")
     for line in archived_lines(archived, expected=expected):
         out.print(f"  {line}")
 

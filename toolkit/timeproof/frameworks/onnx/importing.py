@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from timeproof.errors import BadRequest, NotImportable
 from timeproof.frameworks import array_files
 from timeproof.frameworks.base import Array, Saved, SavedFile, SaveOptions
-from timeproof.frameworks.fitting import fit_answer, fit_input
+from timeproof.frameworks.fitting import cast_exactly, fit_answer, fit_input
 from timeproof.frameworks.imports import Arrays, BadData, KnownAnswers, ModelCase
 from timeproof.frameworks.onnx import FRAMEWORK, case_folders
 from timeproof.frameworks.onnx import signature as graph
@@ -46,6 +46,36 @@ class OnnxImporter:
 
     def read_table(self, source: Path, table: Path) -> dict[str, Array]:
         return _read_ports(table, _fed(_graph_of(source)), "inputs", bits=True)[0].arrays
+
+    def fit_inputs(
+        self, source: Path, inputs: Any, columns: Sequence[str]
+    ) -> tuple[dict[str, Array], tuple[str, ...]]:
+        """Give a model file's inputs by the graph's names and in its dtypes, as MLflow feeds them.
+
+        Args:
+            inputs: one array, or arrays by name.
+            columns: the names of the array's columns; each is an input where the graph has several.
+
+        Raises NotImportable and BadData.
+        """
+        ports = _fed(_graph_of(source))
+        if not isinstance(inputs, Mapping):
+            if len(ports) > 1 and columns:
+                inputs = {name: inputs[:, k] for k, name in enumerate(columns)}
+            elif len(ports) == 1:
+                inputs = {ports[0].name: inputs}
+        names = [port.name for port in ports]
+        if not isinstance(inputs, Mapping) or sorted(inputs) != sorted(names):
+            names_of_inputs = (
+                ", ".join(sorted(map(str, inputs))) if isinstance(inputs, Mapping) else "one array"
+            )
+            raise BadData(f"the graph's inputs are {', '.join(names)}, and it holds {names_of_inputs}")
+        fitted: dict[str, Array] = {}
+        notes: list[str] = []
+        for port in ports:
+            fitted[port.name], changes = _as_fed(port, inputs[port.name])
+            notes += changes
+        return fitted, tuple(notes)
 
     def save(
         self, source: Path, answers: KnownAnswers, folder: Path, tag: str, level: GraphOptimization
@@ -140,6 +170,16 @@ def _read_ports(
         else:
             arrays.add(port.name, array if bits else widened(array, element), element.name)
     return arrays, tuple(notes)
+
+
+def _as_fed(port: Port, array: Array) -> tuple[Array, tuple[str, ...]]:
+    """An input in the graph's dtype; float64 becomes float32 even where values change, as in MLflow."""
+    if port.element is None or port.element.name == "string":
+        return array, ()
+    wanted = port.element.stored
+    if array.dtype.str == "<f8" and wanted == "<f4" and cast_exactly(array, wanted) is None:
+        return array.astype(wanted), (f"the input {port.name} is rounded to float32, as MLflow does it",)
+    return fit_input(port.name, array, wanted)
 
 
 def _fitted(

@@ -13,24 +13,26 @@ from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import (
     AdapterDefaults,
     Array,
+    NoRuntime,
     Saved,
     SavedFile,
     SaveOptions,
-    answering,
     comes_from,
 )
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.pytorch import FRAMEWORK, onnx_export, quantised, sources
+from timeproof.frameworks.pytorch import FRAMEWORK, asking, onnx_export, quantised, sources, weights_files
 from timeproof.frameworks.pytorch import call as pytorch_call
 from timeproof.frameworks.pytorch import differences as pytorch_differences
-from timeproof.frameworks.pytorch.call import Argument, evaluating
-from timeproof.frameworks.pytorch.init_args import check_kind, init_args
+from timeproof.frameworks.pytorch.call import evaluating
+from timeproof.frameworks.pytorch.init_args import check_kind
+from timeproof.frameworks.pytorch.layers import construction_of
 from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
-from timeproof.frameworks.pytorch.probe import tensors
+from timeproof.frameworks.pytorch.probe import load
+from timeproof.frameworks.pytorch.safetensors_copy import write_copy
 from timeproof.frameworks.pytorch.state import check_state
+from timeproof.frameworks.transformers.recognising import is_of_transformers
 from timeproof.store.schema.v1 import ProfileRecord
-from timeproof_probe import output_names
 
 
 class PyTorch(AdapterDefaults):
@@ -38,7 +40,11 @@ class PyTorch(AdapterDefaults):
     exports = "onnx"
 
     def recognises(self, model: object) -> bool:
-        return comes_from(model, "torch", frozenset({"Module"}))
+        return (
+            comes_from(model, "torch", frozenset({"Module"}))
+            and not comes_from(model, "torch", frozenset({"ScriptModule"}))
+            and not is_of_transformers(model)
+        )
 
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
         return None
@@ -46,7 +52,7 @@ class PyTorch(AdapterDefaults):
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
-        """Write `model_<tag>.pth` and `source_<tag>/`.
+        """Write `model_<tag>.pth`, its weights as `.safetensors` beside it, and `source_<tag>/`.
 
         Raises:
             NotArchivable: the class can't be rebuilt from its source and `init_args`, or the state holds
@@ -57,22 +63,34 @@ class PyTorch(AdapterDefaults):
             raise BadRequest(
                 f"PyTorch models are not saved as {chosen.format!r}", advice="leave the format out"
             )
+        if chosen.model_class is not None:
+            raise BadRequest(
+                "a class is named for a model that is one already",
+                advice="model_class (--class) goes with a .safetensors file: leave it out",
+            )
         torch: Any = importlib.import_module("torch")
         check_kind(model)
         kind = type(model)
         notes: list[str] = []
         named, narrow = passed_by_name(inputs), narrow_types(inputs)
         call = pytorch_call.bind(model, list(inputs), named=named, narrow=narrow)
-        built_with = init_args(model, chosen, notes, torch.nn.Module)
-        captured = sources.capture(kind)
+        construction = construction_of(model, chosen, notes)
+        built_with = construction.init_args
+        captured = sources.capture_all(construction.classes)
         file = f"model_{tag}.pth"
         torch.save(_state(model, chosen, built_with, options.timestamp), folder / file)
         files = [SavedFile(file, "model", "torch-state")]
+        if chosen.safetensors:
+            files += write_copy(folder / file, folder, tag, notes)
         root = f"source_{tag}"
         written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
         files += [SavedFile(path, "source", "python") for path in written]
         notes += sources.doubts(captured)
-        if not captured:
+        if construction.layers is not None:
+            notes.append(
+                "it is built of layers: what each was built with is archived, and no source of torch's"
+            )
+        elif not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
         return Saved(
             framework=self.name,
@@ -86,6 +104,7 @@ class PyTorch(AdapterDefaults):
                 "module": kind.__module__,
                 "qualname": kind.__qualname__,
                 "init_args": built_with,
+                **({"layers": construction.layers} if construction.layers is not None else {}),
                 "source": root if captured else None,
                 "quantized": quantised_modules(model),
                 "call": [argument.to_json() for argument in call],
@@ -102,26 +121,20 @@ class PyTorch(AdapterDefaults):
 
         Raises NotArchivable, too, where it is in training mode and answers otherwise in it.
         """
-        torch: Any = importlib.import_module("torch")
-
-        def ask(module: Any) -> dict[str, Array]:
-            positional, by_name = pytorch_call.arguments(module, inputs, _call(saved))
-            with answering(), torch.inference_mode():
-                answer = module(*positional, **by_name)
-                return {name: tensors.to_array(item)[0] for name, item in named_outputs(answer)}
-
-        with evaluating(model):
-            answer = ask(model)
-        if training := [name or type(model).__name__ for name, m in model.named_modules() if m.training]:
-            pytorch_call.require_same_in_training(model, ask, training)
-        return answer
+        if isinstance(model, Path):
+            raise NoRuntime(
+                "a file of weights is loaded in the container alone",
+                advice="hand in the answer that you know (expected=…), or archive the live module",
+            )
+        return asking.answers(model, inputs, asking.recorded_call(saved))
 
     def differences(self, model: Any, saved: Saved) -> list[str]:
         torch: Any = importlib.import_module("torch")
 
         def rebuild() -> Any:
             with torch.random.fork_rng(devices=[]):
-                module = type(model)(**saved.init_args)
+                tree = saved.options.get("layers")
+                module = load.build_layers(tree) if tree is not None else type(model)(**saved.init_args)
             module.load_state_dict(model.state_dict())
             return module
 
@@ -145,7 +158,9 @@ class PyTorch(AdapterDefaults):
         """Write `model_<tag>.onnx` beside the state, where the exporter can; a note says why not."""
         notes: list[str] = []
         with evaluating(model):
-            exported = onnx_export.export(model, inputs, _call(saved), folder, tag, options, notes)
+            exported = onnx_export.export(
+                model, inputs, asking.recorded_call(saved), folder, tag, options, notes
+            )
         if exported is None:
             return replace(saved, notes=(*saved.notes, *notes))
         copy, files = exported
@@ -154,25 +169,10 @@ class PyTorch(AdapterDefaults):
         )
 
     def save_file(
-        self,
-        path: Path,
-        inputs: Mapping[str, Array],  # noqa: ARG002 - every adapter is called alike
-        folder: Path,  # noqa: ARG002
-        tag: str,  # noqa: ARG002
-        options: SaveOptions,  # noqa: ARG002
+        self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
-        """Refuse: weights alone say nothing of the class that they belong to."""
-        raise NotArchivable(
-            f"{path} holds weights without their class, or code that runs when it is loaded",
-            advice="build the class, load these weights into it, and archive that live object from Python:"
-            " timeproof.archive(model, inputs, …)",
-        )
-
-
-def _call(saved: Saved) -> tuple[Argument, ...]:
-    listed = saved.options["call"]
-    assert isinstance(listed, list)
-    return tuple(Argument(**entry) for entry in listed)  # type: ignore[arg-type]  # what `save` wrote
+        """Copy a .safetensors file, and the source of the class that the user names for it."""
+        return weights_files.save_file(path, inputs, folder, tag, options)
 
 
 def _types(model: Any) -> dict[str, Json]:
@@ -199,18 +199,6 @@ def quantised_modules(model: Any) -> list[Json]:
     kinds = {type(module) for module in model.modules()}
     names = {kind.__name__ for kind in kinds if ".quantized" in kind.__module__}
     return [*sorted(name for name in names if not name.endswith("PackedParams"))]
-
-
-def named_outputs(answer: object) -> list[tuple[str, Any]]:
-    """Name the tensors of a model's answer as the probe does. Raises NotArchivable."""
-    torch: Any = importlib.import_module("torch")
-    try:
-        return output_names.flatten(answer, torch.is_tensor)
-    except ValueError as error:
-        raise NotArchivable(
-            f"the model's answer can't be stored: {error}",
-            advice="return a tensor, or tuples, lists and dictionaries of tensors",
-        ) from None
 
 
 def _state(

@@ -15,9 +15,13 @@ class PyTorchOptions(FrameworkOptions):
         optimizer: stored beside the state: an optimizer, or its `state_dict()`.
         epoch: stored beside the state.
         onnx: whether the model also gets an ONNX copy.
+        safetensors: whether its weights also get written as .safetensors.
+        model_class: for a .safetensors file: the class of its weights, `module:Class`, which is not imported.
     """
 
     init_args: Mapping[str, object] | None = None
     optimizer: object | None = None
     epoch: int | None = None
     onnx: bool = True
+    safetensors: bool = True
+    model_class: str | None = None

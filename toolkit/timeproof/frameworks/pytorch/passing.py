@@ -1,7 +1,8 @@
-"""How the user hands inputs to a PyTorch model: by name, and in types that NumPy lacks."""
+"""What goes into a PyTorch model and comes out: inputs by name, in types that NumPy lacks; named outputs."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,7 @@ from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, comes_from
 from timeproof.frameworks.inputs import Inputs, input_items
 from timeproof.frameworks.pytorch.probe import tensors
-
-_NARROW = ("bfloat16", "float8_")  # torch's types that NumPy has no name for
+from timeproof_probe import output_names
 
 
 def passed_by_name(inputs: Mapping[str, Array]) -> bool:
@@ -41,4 +41,16 @@ def narrow_types(inputs: Mapping[str, Array]) -> dict[str, str]:
         for name, item in zip(inputs, input_items(inputs.original), strict=False)
         if comes_from(item, "torch", frozenset({"Tensor"}))
     }
-    return {name: dtype for name, dtype in dtypes.items() if dtype.startswith(_NARROW)}
+    return {name: dtype for name, dtype in dtypes.items() if tensors.is_narrow(dtype)}
+
+
+def named_outputs(answer: object) -> list[tuple[str, Any]]:
+    """Name the tensors of a model's answer as the probe does. Raises NotArchivable."""
+    torch: Any = importlib.import_module("torch")
+    try:
+        return output_names.flatten(answer, torch.is_tensor)
+    except ValueError as error:
+        raise NotArchivable(
+            f"the model's answer can't be stored: {error}",
+            advice="return a tensor, or tuples, lists and dictionaries of tensors",
+        ) from None

@@ -14,12 +14,7 @@ from timeproof.errors import NotArchivable
 
 def imports(path: Path, name: str, package: bool) -> list[str]:
     """Name the modules that the file at `path` may import, submodules taken by `from` included."""
-    try:
-        tree = ast.parse(path.read_bytes(), str(path))
-    except (SyntaxError, ValueError) as error:
-        raise NotArchivable(
-            f"{path} can't be parsed: {error}", advice="mend the file, restart the process, and archive again"
-        ) from None
+    tree = _parsed(path)
     modules: list[str] = []
     parent = name if package else name.rpartition(".")[0]
     for node in _nodes(tree):
@@ -38,6 +33,28 @@ def imports(path: Path, name: str, package: bool) -> list[str]:
                 text = argument.value
                 modules.append(parent + text if text.startswith(".") else text)
     return [item for item in modules if item]
+
+
+def top_level_names(path: Path) -> dict[str, bool]:
+    """Name what the module at `path` defines or imports, and say which of it are classes."""
+    names: dict[str, bool] = {}
+    for node in _parsed(path).body:
+        if isinstance(node, ast.ClassDef):
+            names[node.name] = True
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name).partition(".")[0]: False for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            names |= {target.id: False for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as error:
+        raise NotArchivable(
+            f"{path} can't be parsed: {error}", advice="mend the file, restart the process, and archive again"
+        ) from None
 
 
 def doubts(path: Path, name: str) -> list[str]:

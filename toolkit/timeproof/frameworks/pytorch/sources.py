@@ -10,7 +10,7 @@ import importlib.machinery
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -45,6 +45,42 @@ def capture(kind: type) -> list[Source]:
     if not _is_local(spec):
         return []
     _check_unchanged(kind, spec)
+    return _closure(module)
+
+
+def capture_all(kinds: Iterable[type]) -> list[Source]:
+    """List the files that several classes need, each once."""
+    captured = {source.target: source for kind in kinds for source in capture(kind)}
+    return sorted(captured.values(), key=lambda source: source.target)
+
+
+def locate(module: str, name: str) -> list[Source]:
+    """List the files that a class needs, by its name alone: neither it nor its module is imported.
+
+    Returns:
+        list: none where an installed library holds it.
+
+    Raises:
+        NotArchivable: there is no such module, or its source holds no such class.
+    """
+    spec = _spec(module)
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        raise NotArchivable(
+            f"there is no module {module}",
+            advice="run timeproof in the folder that holds it, or install the package that does",
+        )
+    if not _is_local(spec):
+        return []
+    if spec.origin is None or not spec.has_location:
+        raise NotArchivable(f"{module} is a folder, not a module with a file", advice=_MOVE)
+    path = Path(spec.origin)
+    _check_source(module, path)
+    names = source_text.top_level_names(path)
+    if name.partition(".")[0] not in names:
+        classes = ", ".join(sorted(n for n, is_class in names.items() if is_class)) or "none"
+        raise NotArchivable(
+            f"{path} has no class {name}", advice=f"name one of its own: its classes are {classes}"
+        )
     return _closure(module)
 
 

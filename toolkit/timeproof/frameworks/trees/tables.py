@@ -45,9 +45,9 @@ def read_table(
     Raises:
         NotArchivable: it is no table of numbers.
     """
-    name, table = _single_table(original)
+    name, table = single_table(original)
     if is_frame(table):
-        frame = _as_pandas(table, name)
+        frame = as_pandas(table, name)
         categories = trained(frame)
         if only_trained:
             _check_trained(frame, categories)
@@ -62,7 +62,7 @@ def read_table(
     return Inputs(inputs, original=table if plain else array, table=Table())
 
 
-def _single_table(original: object) -> tuple[str, Any]:
+def single_table(original: object) -> tuple[str, Any]:
     """Give the one table's name and the table, as `normalise_inputs` finds them."""
     if isinstance(original, Mapping) and len(original) == 1:
         ((name, table),) = original.items()
@@ -87,7 +87,8 @@ def is_frame(table: object) -> bool:
     )
 
 
-def _as_pandas(table: Any, name: str) -> Any:
+def as_pandas(table: Any, name: str) -> Any:
+    """Give a table with names as pandas' own. Raises NotArchivable."""
     if is_pandas(table):
         return table
     try:

@@ -1,4 +1,4 @@
-"""Archives that lie elsewhere: `s3://bucket/models`, or any address that fsspec knows. Read only.
+"""Archives that lie elsewhere: `s3://bucket/models`, or any address that fsspec knows. Reads only.
 
 A mirror in the local cache looks like the archive, and holds what was asked for so far: the documents
 first, every other file on demand. A file enters the mirror only once its bytes had the recorded SHA-256;
@@ -44,6 +44,7 @@ _DOCUMENT = re.compile(
 )
 _NOTES = ".remote.json"  # of each document in the mirror: its size, and what tells that it changed
 _TELLS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
+_ROUNDS = 4  # of copying a whole archive while others write into it
 _BLOCK = 8 * 2**20  # bytes asked for at once, of one file
 
 
@@ -110,7 +111,7 @@ class Mirror(Archive):
         listed = self._listed()
         wanted = {p: e for p, e in listed.items() if _DOCUMENT.fullmatch(p)}
         notes = self._notes()
-        for path in set(notes) - set(wanted):
+        for path in {*notes, *self._documents_here()} - set(wanted):
             with suppress(OSError):
                 (self.root / path).unlink()
         changed = {
@@ -125,6 +126,11 @@ class Mirror(Archive):
         with atomic.storage(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             atomic.write(self.root / _NOTES, json.dumps(noted, separators=(",", ":")).encode())
+
+    def _documents_here(self) -> Iterator[str]:
+        for pattern in ("grid-size-*/*/metadata_*.json", "environments/*/image.json"):
+            for path in self.root.glob(pattern):
+                yield path.relative_to(self.root).as_posix()
 
     def fetch_documents(self, paths: Iterable[str]) -> None:
         """Fetch documents as they are now. One that is not there is absent in the mirror, too."""
@@ -244,14 +250,15 @@ class Mirror(Archive):
     @contextmanager
     def whole(self, refs: Sequence[Ref] | None, progress: Progress) -> Iterator[Archive]:
         """A copy of all that lies at the address, read anew, for as long as it is verified."""
-        listed = self._listed()
         folders = tuple(f"{r.folder}/" for r in refs or ())
-        wanted = {
-            path: entry
-            for path, entry in listed.items()
-            if refs is None or path.startswith(folders) or _DOCUMENT.fullmatch(path)
-        }
-        progress.step(f"Reading {sum(e.size for e in wanted.values()) / 1e6:.0f} MB from {self.address}")
+
+        def wanted() -> dict[str, _Entry]:
+            return {
+                path: entry
+                for path, entry in self._listed().items()
+                if refs is None or path.startswith(folders) or _DOCUMENT.fullmatch(path)
+            }
+
         scratch = self.root.with_name(f"{atomic.STAGING}{secrets.token_hex(8)}")
 
         def fetch(path: str) -> None:
@@ -263,8 +270,19 @@ class Mirror(Archive):
                 self._copy(path, scratch / path, limit=None)
             progress.detail(path)
 
+        copied: dict[str, _Entry] = {}
         try:
-            several(fetch, wanted)
+            for _ in range(_ROUNDS):  # what others publish meanwhile comes whole, or not at all
+                listed = wanted()
+                changed = {p: e for p, e in listed.items() if copied.get(p) != e}
+                if not changed:
+                    break
+                size = sum(e.size for e in changed.values())
+                progress.step(f"Reading {size / 1e6:.0f} MB from {self.address}")
+                several(fetch, changed)
+                for gone in set(copied) - set(listed):
+                    (scratch / gone).unlink(missing_ok=True)
+                copied = listed
             yield Copy(scratch, self.address)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

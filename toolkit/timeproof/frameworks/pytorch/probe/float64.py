@@ -5,7 +5,7 @@ left after rounding. So this answer holds where the native one can't.
 """
 
 import importlib
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from timeproof_probe.file_checks import Refused
 from timeproof_probe.work_limit import Work
@@ -110,12 +110,24 @@ def run(
 ) -> List[Tuple[str, Any, str]]:
     """Give the outputs in the native ones' types, as (name, array, the type it was made from or "").
 
+    Raises Refused, as `widened` does.
+    """
+    return widened(load.prepare(directory, model, options, threads, sizes), inputs, options)
+
+
+def widened(
+    build: Callable[[], Any], inputs: List[Tuple[str, Any]], options: Dict[str, Any]
+) -> List[Tuple[str, Any, str]]:
+    """Ask a module in float64, and round its outputs once at the end.
+
     The native types are found by asking natively first. Raises Refused where float64 is nothing new, where
     the model goes through something narrower, or where it computes more than `options["work"]`.
+
+    Args:
+        build: gives the module, each time anew.
     """
     torch: Any = importlib.import_module("torch")
 
-    build = load.prepare(directory, model, options, threads, sizes)
     arguments = load.tensors_of(inputs, options)
     with torch.no_grad():
         kinds = {name: tensor.dtype for name, tensor in load.ask(build(), arguments, options)}

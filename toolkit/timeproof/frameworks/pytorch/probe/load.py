@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from timeproof_probe import output_names
 from timeproof_probe.file_checks import Refused
 
-from . import tensors
+from . import safetensors_file, tensors
 
 MODULES = ("torch", "numpy")
 
@@ -44,16 +44,44 @@ def _serve_source(root: str, listed: Set[str]) -> None:
     sys.dont_write_bytecode = True
 
 
-def _find(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
-    """Find the model's class, in its archived source or in an installed library."""
+def _maker(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Callable[[], Any]:
+    """Say how the model is made: by its class, archived or installed, or layer by layer."""
     if options.get("source") is not None:
         root = os.path.join(os.path.abspath(directory), options["source"])
         listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
         _serve_source(root, listed)
-    attribute: Any = importlib.import_module(options["module"])
-    for part in options["qualname"].split("."):
+    tree = options.get("layers")
+    if tree is not None:
+        return lambda: build_layers(tree)
+    kind = _attribute(options["module"], options["qualname"])
+    return lambda: kind(**options.get("init_args", {}))
+
+
+def _attribute(module: str, qualname: str) -> Any:
+    attribute: Any = importlib.import_module(module)
+    for part in qualname.split("."):
         attribute = getattr(attribute, part)
     return attribute
+
+
+def build_layers(tree: Any) -> Any:
+    """Build a torch.nn.Sequential, or one layer, from the artifact's description of it."""
+    if "layers" not in tree:
+        arguments = tupled(tree["init_args"]) if tree["module"].startswith("torch.") else tree["init_args"]
+        return _attribute(tree["module"], tree["qualname"])(**arguments)
+    module = importlib.import_module("torch").nn.Sequential()
+    for name, below in tree["layers"]:
+        module.add_module(name, build_layers(below))
+    return module
+
+
+def tupled(value: Any) -> Any:
+    """Give JSON's lists as tuples, which torch's own layers take for sizes."""
+    if isinstance(value, list):
+        return tuple(tupled(item) for item in value)
+    if isinstance(value, dict):
+        return {key: tupled(item) for key, item in value.items()}
+    return value
 
 
 def _load(path: str) -> Any:
@@ -66,7 +94,20 @@ def _load(path: str) -> Any:
 
 def resave(source: str, target: str) -> None:
     """Load one file's tensors and save them as another."""
+    if source.endswith(safetensors_file.SUFFIX):
+        raise Refused("torch does not write .safetensors files")
     importlib.import_module("torch").save(_load(source), target)
+
+
+def set_threads(threads: Optional[int]) -> None:
+    """Let torch use that many threads; None: as many as it takes itself."""
+    torch: Any = importlib.import_module("torch")
+    if threads is not None:
+        torch.set_num_threads(threads)
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # it can be set only once
+            pass
 
 
 def prepare(
@@ -75,28 +116,47 @@ def prepare(
     """Read the state and find the class; what comes back builds the module, each time anew."""
     torch: Any = importlib.import_module("torch")
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-        try:
-            torch.set_num_interop_threads(1)
-        except RuntimeError:  # it can be set only once
-            pass
-    state = _load(os.path.join(directory, model))
-    if not isinstance(state, dict) or "model_state" not in state:
-        raise Refused("{} holds no 'model_state'".format(model))
-    kind = _find(options, directory, sizes)
+    set_threads(threads)
+    state = _state(os.path.join(directory, model))
+    make = _maker(options, directory, sizes)
 
     if options.get("default_dtype"):  # of the process that archived it: what the code makes is of this type
         torch.set_default_dtype(getattr(torch, options["default_dtype"]))
 
     def build() -> Any:
-        module = kind(**options.get("init_args", {}))
-        _restore_types(module, state["model_state"], options.get("dtypes") or {})
-        module.load_state_dict(state["model_state"], strict=True)
+        module = make()
+        _restore_types(module, state, options.get("dtypes") or {})
+        module.load_state_dict(_with_tied(module, state), strict=True)
         module.eval()
         return module
 
     return build
+
+
+def _state(path: str) -> Dict[str, Any]:
+    """Read the model's state from either kind of file. Raises Refused."""
+    name = os.path.basename(path)
+    if path.endswith(safetensors_file.SUFFIX):
+        try:
+            return safetensors_file.read_tensors(path)
+        except safetensors_file.BadSafetensors as error:
+            raise Refused("{} is not a .safetensors file that can be read: {}".format(name, error))
+    contents = _load(path)
+    if not isinstance(contents, dict) or "model_state" not in contents:
+        raise Refused("{} holds no 'model_state'".format(name))
+    state: Dict[str, Any] = contents["model_state"]
+    return state
+
+
+def _with_tied(module: Any, state: Dict[str, Any]) -> Dict[str, Any]:
+    """Add what a file leaves out because the module ties it to something that the file holds."""
+    absent = [name for name in module.state_dict() if name not in state]
+    if not absent:
+        return state
+    built = {name: item for name, item in module.state_dict().items() if hasattr(item, "data_ptr")}
+    places = {(built[n].data_ptr(), built[n].shape): n for n in built if n in state and built[n].numel()}
+    tied = {n: places.get((built[n].data_ptr(), built[n].shape)) for n in absent if n in built}
+    return dict(state, **{name: state[same] for name, same in tied.items() if same is not None})
 
 
 def _restore_types(module: Any, state: Dict[str, Any], more: Dict[str, str]) -> None:
@@ -157,9 +217,24 @@ def run(
     sizes: Dict[str, int],
 ) -> List[Tuple[str, Any, str]]:
     """Give the model's outputs as (name, array, the type it was made from or "")."""
+    return answers(prepare(directory, model, options, threads, sizes)(), inputs, options)
+
+
+def answers(
+    module: Any, inputs: List[Tuple[str, Any]], options: Dict[str, Any]
+) -> List[Tuple[str, Any, str]]:
+    """Ask a module that is built, without gradients; what comes back is what `run` gives."""
     torch: Any = importlib.import_module("torch")
 
-    module = prepare(directory, model, options, threads, sizes)()
     with getattr(torch, "inference_mode", torch.no_grad)():
         answer = ask(module, tensors_of(inputs, options), options)
     return [(name, *tensors.to_array(tensor)) for name, tensor in answer]
+
+
+def register_operators(options: Dict[str, Any]) -> None:
+    """Import the libraries whose operators a program calls: torchvision and its like register theirs so."""
+    for library in options.get("libraries") or ():
+        try:
+            importlib.import_module(library)
+        except ImportError:
+            pass  # torch names the operator that it lacks

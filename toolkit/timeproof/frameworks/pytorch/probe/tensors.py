@@ -9,6 +9,11 @@ from typing import Any, Tuple
 from timeproof_probe.arrays import NARROW_FLOATS
 
 
+def is_narrow(dtype: str) -> bool:
+    """Say whether that type of torch's is a float that NumPy has no name for."""
+    return dtype.startswith(NARROW_FLOATS)
+
+
 def to_array(tensor: Any) -> Tuple[Any, str]:
     """Turn a torch tensor into a C-ordered NumPy array, and say which type it was made from, if another.
 

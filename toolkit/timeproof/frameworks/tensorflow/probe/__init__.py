@@ -1,0 +1,1 @@
+"""What the container runs of a Keras or TensorFlow model."""

@@ -1,0 +1,271 @@
+"""Publishing into a bucket by writes on a condition, for there is no lock and no rename. Speaks to no server.
+
+A version is kept by a claim, an object that only one writer can create. Under it the files go first, each
+created and never overwritten; the metadata is created last, and the claim removed. A claim that is days old
+is its dead maker's: the next writer takes it over, and only then removes what lies under it. Its maker,
+should it wake up, sees that the claim is not its own any more, and publishes nothing. A listing may be old:
+nothing is decided by it alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from timeproof.base import atomic
+from timeproof.base.digests import Digest
+from timeproof.base.limits import LIMITS
+from timeproof.base.paths import list_tree
+from timeproof.errors import Exists, RemoteFailed, StorageFailed
+from timeproof.store.remote.bucket import Bucket, Listed
+from timeproof.store.remote.transfer import several
+from timeproof.store.storage import Items, Reservation
+from timeproof.store.versions import claim_name, metadata_name, owned_version, staged_versions, staging_label
+
+_CLAIM_BYTES = 256
+_DOCUMENT = "image.json"  # of a folder that is put as one
+_MANY_CLAIMS = 1000  # versions in a row that somebody else may have taken since the listing
+
+
+class BucketStorage:
+    """One folder of an archive in a bucket. See `Storage`.
+
+    Args:
+        folder: relative to the archive.
+        here: a folder of this machine in which drafts are made.
+    """
+
+    def __init__(self, bucket: Bucket, folder: str, here: Path) -> None:
+        self.bucket, self.folder, self._here = bucket, folder, here
+        self._token = secrets.token_hex(16).encode()  # what our claims hold
+        self._claims: dict[str, str] = {}  # of a version's metadata: the claim on it
+        self._put: set[str] = set()  # paths of blobs that we created
+        self._lock = threading.Lock()
+
+    # --- versions -----------------------------------------------------------------------------
+
+    @contextmanager
+    def reserve(self, tag: str, version: int | None, count: int) -> Iterator[Reservation]:
+        with atomic.lock(self._here):
+            atomic.sweep(self._here)
+        listed = self.bucket.listed(self.folder)
+        first = version or max(_taken(listed), default=0) + 1
+        for _ in range(_MANY_CLAIMS):
+            refused = self._claim(tag, range(first, first + count))
+            if refused is None:
+                break
+            if version is not None:
+                raise Exists(self._at(metadata_name(tag, refused)))
+            first = refused + 1
+        else:
+            raise StorageFailed(self._at(claim_name(first)), "other writers take every version")
+        try:
+            self._sweep(tag, listed, range(first, first + count))
+            staging = atomic.Staging(self._here, staging_label(first, count))
+            with staging:
+                yield Reservation(first, staging.path, self)
+        finally:
+            self._free()
+
+    def _claim(self, tag: str, versions: range) -> int | None:
+        """Claim all these versions; None, or the first that another has, and then none is claimed."""
+        for version in versions:
+            name, claim = metadata_name(tag, version), self._path(claim_name(version))
+            if not self.bucket.create(claim, self._token) and not self._is_ours(claim):
+                self._free()
+                return version
+            self._claims[name] = claim
+            # A claim goes once its metadata is there: who gets it after that sees the metadata.
+            if self.bucket.size(self._path(name)) is not None:
+                self._free()
+                return version
+        return None
+
+    def _is_ours(self, claim: str) -> bool:
+        content = self.bucket.read(claim, _CLAIM_BYTES)
+        return content is not None and content[0] == self._token
+
+    def _free(self) -> None:
+        with suppress(StorageFailed, RemoteFailed):  # what stays is a leftover, and takes one number
+            several(self.bucket.remove, [c for c in self._claims.values() if self._is_ours(c)])
+        self._claims.clear()
+
+    def _sweep(self, tag: str, listed: Mapping[str, Listed], ours: range) -> None:
+        """Remove what writers left that died days ago. Without luck it is left to the next one."""
+        if all(not staged_versions(name) for name in listed):
+            return
+        with suppress(StorageFailed, RemoteFailed):
+            present = self.bucket.listed(self.folder)
+            for version in sorted(set(_stale(present)) - set(ours)):
+                claim = self._path(claim_name(version))
+                content = self.bucket.read(claim, _CLAIM_BYTES)
+                if content is None or not self.bucket.replace(claim, self._token, content[1]):
+                    continue
+                if self.bucket.size(self._path(metadata_name(tag, version))) is None:
+                    left = [p for p in present if owned_version(p.split("/")[0], tag) == version]
+                    several(self.bucket.remove, [self._path(p) for p in left])
+                self.bucket.remove(claim)
+
+    # --- what is put --------------------------------------------------------------------------
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        yield  # nobody can be kept out; a claim keeps others off a version
+
+    def put_blobs(self, items: Items) -> None:
+        try:
+            several(self._put_blob, _files(items))
+        except BaseException:
+            self.take_back(items)
+            raise
+
+    def _put_blob(self, item: tuple[str, Path]) -> None:
+        path = self._path(item[0])
+        if create(self.bucket, path, item[1]):
+            with self._lock:
+                self._put.add(path)
+
+    def take_back(self, items: Items) -> None:
+        paths = {self._path(name) for name, _ in _files(items)} & self._put
+        with suppress(StorageFailed, RemoteFailed):
+            self._require_claims(self._claims)  # else they are another writer's by now, or gone
+            several(self.bucket.remove, sorted(paths))
+        self._put -= paths
+
+    def put_if_absent(self, documents: Items) -> None:
+        written: dict[str, Path] = {}
+        try:
+            self._require_claims(documents)
+            for name, staged in documents.items():
+                path = self._path(name)
+                if staged.is_dir():
+                    self._put_folder(path, staged)
+                else:
+                    written[path] = staged  # before it is: the answer to a write can be lost
+                    create(self.bucket, path, staged)
+            self._confirm(documents)
+        except BaseException:
+            with suppress(StorageFailed, RemoteFailed):
+                several(self._withdraw, written.items())
+            raise
+
+    def _withdraw(self, document: tuple[str, Path]) -> None:
+        """Remove a document where it is the one that we wrote."""
+        path, staged = document
+        if self.bucket.digest(path) == _digest(staged):
+            self.bucket.remove(path)
+
+    def _put_folder(self, path: str, staged: Path) -> None:
+        """Put a folder's files, then its document. A mark beside it says what they are until then."""
+        document = f"{path}/{_DOCUMENT}"
+        if self.bucket.size(document) is not None:
+            raise Exists(f"{self.bucket.address}/{path}")
+        parent, _, name = path.rpartition("/")
+        mark = f"{parent}/{atomic.STAGING}{name}"
+        self.bucket.create(mark, self._token)
+        files = [n for n in list_tree(staged) if n != _DOCUMENT]
+        try:
+            several(lambda n: _put_file(self.bucket, f"{path}/{n}", staged / n), files)
+            create(self.bucket, document, staged / _DOCUMENT)
+        except Exists as error:
+            if self.bucket.size(document) is None:
+                raise _half_there(error.path, f"{self.bucket.address}/{path}") from error
+            raise
+        finally:
+            with suppress(StorageFailed, RemoteFailed):
+                if self.bucket.size(document) is not None:
+                    self.bucket.remove(mark)
+
+    def _require_claims(self, documents: Iterable[str]) -> None:
+        """Raise StorageFailed where a version's claim is not ours any more: its files may be gone."""
+
+        def check(claim: str) -> None:
+            if not self._is_ours(claim):
+                raise self._taken_for_dead(claim)
+
+        several(check, [self._claims[name] for name in documents if name in self._claims])
+
+    def _confirm(self, documents: Iterable[str]) -> None:
+        """See that nobody swept what was just published: whoever sweeps looks for metadata after a claim."""
+        lost = [c for name in documents if (c := self._claims.get(name)) and not self._is_ours(c)]
+        for claim in lost:
+            if not any(self._regain(claim) for _ in range(LIMITS.remote_tries)):
+                raise self._taken_for_dead(claim)
+        if lost and any(self.bucket.size(path) is None for path in self._put):
+            raise self._taken_for_dead(lost[0])
+
+    def _regain(self, claim: str) -> bool:
+        time.sleep(0.2)  # it is being swept at this moment
+        return self.bucket.create(claim, self._token)
+
+    def _taken_for_dead(self, claim: str) -> StorageFailed:
+        return StorageFailed(
+            f"{self.bucket.address}/{claim}",
+            "it took days to make this artifact, and another writer took it for dead",
+        )
+
+    def _path(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+    def _at(self, name: str) -> str:
+        return f"{self.bucket.address}/{self._path(name)}"
+
+
+def create(bucket: Bucket, path: str, source: Path) -> bool:
+    """Create an object; False where it was there already, the same to the byte. Raises Exists otherwise.
+
+    The answer to a write can be lost, and the write is then tried again: what is there may be our own.
+    """
+    if bucket.create(path, source):
+        return True
+    if bucket.size(path) == source.stat().st_size and bucket.digest(path) == _digest(source):
+        return False
+    raise Exists(f"{bucket.address}/{path}")
+
+
+def _put_file(bucket: Bucket, path: str, source: Path) -> None:
+    create(bucket, path, source)
+
+
+def _digest(path: Path) -> Digest:
+    with path.open("rb", buffering=0) as stream:
+        return Digest.of_stream(stream)[0]
+
+
+def _half_there(file: str, folder: str) -> StorageFailed:
+    error = StorageFailed(file, "another writer puts this environment there, or was interrupted before")
+    error.advice = f"if nobody is writing, remove {folder}/, which nothing names, and run the command again"
+    return error
+
+
+def _files(items: Items) -> list[tuple[str, Path]]:
+    """Every file of what is put: its path below the storage's folder, and where it is."""
+    pairs: list[tuple[str, Path]] = []
+    for name, staged in items.items():
+        if staged.is_dir():
+            pairs += [(f"{name}/{below}", staged / below) for below in list_tree(staged)]
+        else:
+            pairs.append((name, staged))
+    return pairs
+
+
+def _taken(names: Iterable[str]) -> set[int]:
+    """The versions that are published, being made or left over, by a listing."""
+    tops = {name.split("/")[0] for name in names}
+    return {v for n in tops for v in staged_versions(n)} | {
+        v for n in tops if (v := owned_version(n)) is not None
+    }
+
+
+def _stale(present: Mapping[str, Listed]) -> Iterator[int]:
+    """The versions whose claims are too old. The newest object, mostly our claim, says what time it is."""
+    now = max((entry.modified for entry in present.values()), default=None)
+    for name, entry in present.items():
+        for version in staged_versions(name):
+            age = 0.0 if now is None else (now - entry.modified).total_seconds()
+            if name == claim_name(version) and age > LIMITS.claim_seconds:
+                yield version
