@@ -29,7 +29,7 @@ _MODULES = {
     name: f"timeproof.cli.{name}_cmd"
     for name in (
         "archive", "import", "export", "replay", "regress", "verify", "ls", "show", "capture", "lock",
-        "build", "push", "doctor", "glossary",
+        "build", "push", "pull", "doctor", "glossary",
     )
 }  # fmt: skip
 

@@ -26,8 +26,6 @@ def identify(file: ModelFile) -> Foreign | None:
     """Say what a file is that no framework takes for its own; None where the bytes tell nothing."""
     if file.is_zip:
         return _zipped(file.members)
-    if _is_safetensors(file):
-        return _SAFETENSORS
     for mark, place, foreign in _MARKS:
         if file.head[place : place + len(mark)] == mark:
             return foreign

@@ -160,7 +160,7 @@ def model_columns(fields: Sequence[str], inputs: Mapping[str, Array], saved: Sav
         return [str(name) for name in names]
     if len(fields) != width:
         raise NotArchivable(
-            f"the copy takes {len(fields)} fields ({', '.join(list(fields)[:10])}), the model has {width}",
+            f"the copy takes {len(fields)} fields ({', '.join(fields)}), the model {width}",
             advice="convert the model anew, with all its columns, and with their own names",
         )
     return [*fields]

@@ -36,11 +36,11 @@ class BucketStorage:
 
     Args:
         folder: relative to the archive.
-        here: a folder of this machine in which drafts are made.
+        drafts: a folder of this machine, in which they are made.
     """
 
-    def __init__(self, bucket: Bucket, folder: str, here: Path) -> None:
-        self.bucket, self.folder, self._here = bucket, folder, here
+    def __init__(self, bucket: Bucket, folder: str, drafts: Path) -> None:
+        self.bucket, self.folder, self._drafts = bucket, folder, drafts
         self._token = secrets.token_hex(16).encode()  # what our claims hold
         self._claims: dict[str, str] = {}  # of a version's metadata: the claim on it
         self._put: set[str] = set()  # paths of blobs that we created
@@ -50,8 +50,8 @@ class BucketStorage:
 
     @contextmanager
     def reserve(self, tag: str, version: int | None, count: int) -> Iterator[Reservation]:
-        with atomic.lock(self._here):
-            atomic.sweep(self._here)
+        with atomic.lock(self._drafts):
+            atomic.sweep(self._drafts)
         listed = self.bucket.listed(self.folder)
         first = version or max(_taken(listed), default=0) + 1
         for _ in range(_MANY_CLAIMS):
@@ -65,7 +65,7 @@ class BucketStorage:
             raise StorageFailed(self._at(claim_name(first)), "other writers take every version")
         try:
             self._sweep(tag, listed, range(first, first + count))
-            staging = atomic.Staging(self._here, staging_label(first, count))
+            staging = atomic.Staging(self._drafts, staging_label(first, count))
             with staging:
                 yield Reservation(first, staging.path, self)
         finally:
@@ -94,20 +94,20 @@ class BucketStorage:
             several(self.bucket.remove, [c for c in self._claims.values() if self._is_ours(c)])
         self._claims.clear()
 
-    def _sweep(self, tag: str, listed: Mapping[str, Listed], ours: range) -> None:
+    def _sweep(self, tag: str, listed: Mapping[str, Listed], reserved: range) -> None:
         """Remove what writers left that died days ago. Without luck it is left to the next one."""
         if all(not staged_versions(name) for name in listed):
             return
         with suppress(StorageFailed, RemoteFailed):
             present = self.bucket.listed(self.folder)
-            for version in sorted(set(_stale(present)) - set(ours)):
+            for version in sorted(set(_stale(present)) - set(reserved)):
                 claim = self._path(claim_name(version))
                 content = self.bucket.read(claim, _CLAIM_BYTES)
                 if content is None or not self.bucket.replace(claim, self._token, content[1]):
                     continue
                 if self.bucket.size(self._path(metadata_name(tag, version))) is None:
-                    left = [p for p in present if owned_version(p.split("/")[0], tag) == version]
-                    several(self.bucket.remove, [self._path(p) for p in left])
+                    leftovers = [p for p in present if owned_version(p.split("/")[0], tag) == version]
+                    several(self.bucket.remove, [self._path(p) for p in leftovers])
                 self.bucket.remove(claim)
 
     # --- what is put --------------------------------------------------------------------------

@@ -71,13 +71,13 @@ class WritableMirror(Mirror):
     def _upload(self, claim: Claim) -> None:
         """Upload a file that lies under its digest, unless it is there. One of another length is mended."""
         file = self.root / claim.path
-        there = self.bucket.size(claim.path)
-        if there is not None and there == (claim.size if claim.size is not None else file.stat().st_size):
+        size = self.bucket.size(claim.path)
+        if size is not None and size == (claim.size if claim.size is not None else file.stat().st_size):
             return
         finding = check_claim(self.root, claim)
         if finding is not None:
             raise finding
-        if there is None:
+        if size is None:
             self.bucket.create(claim.path, file)
         else:
             self.bucket.overwrite(claim.path, file)
