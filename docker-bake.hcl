@@ -28,6 +28,8 @@ variable "ENVIRONMENTS" {
     "sklearn-1.5",
     "sklearn-1.7",
     "sklearn-1.9",
+    "tensorflow-2.16",
+    "tensorflow-2.21",
     "torch-2.13",
     "xgboost-1.7.6",
     "xgboost-2.1.4",

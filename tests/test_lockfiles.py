@@ -20,10 +20,11 @@ REPOSITORY = Path(__file__).parents[1]
 FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())
 FRAMEWORK = {
     "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
     "onnxruntime": "onnx",
     "sklearn": "sklearn",
     "torch": "pytorch",
-    "xgboost": "xgboost",
+    "tensorflow": "tensorflow",
 }
 
 
@@ -74,7 +75,7 @@ def test_a_lock_is_what_its_environment_yml_asks_for(folder: Path) -> None:
 def test_an_environment_holds_the_framework_that_it_is_called_after(folder: Path) -> None:
     name, _, version = folder.name.partition("-")
     found = frameworks_in(held(folder))
-    assert set(found) == {FRAMEWORK[name]}
+    assert FRAMEWORK[name] in found  # and what else its packages run: a copy in another format, say
     assert (found[FRAMEWORK[name]] + ".").startswith(version + ".")
 
 
@@ -86,7 +87,7 @@ def test_conda_locks_own_models_read_them() -> None:
 def test_what_they_have_in_common_is_the_same_file() -> None:
     files = Counter((p.name, p.sha256.hex) for folder in FOLDERS for p in lock_of(folder).packages)
     names = {name for name, _ in files}
-    for name, most in (("python", 2), ("numpy", 5), ("scipy", 5)):
+    for name, most in (("python", 2), ("numpy", 4), ("scipy", 4)):
         assert name in names
         assert len([key for key in files if key[0] == name]) <= most
     # One interpreter for all but the oldest, and the newest ones' numpy in each of them.

@@ -79,8 +79,7 @@ def arrays(path: Path) -> None:
 
 def keras(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as packed:
-        for name in ("metadata.json", "config.json", "model.weights.h5"):
-            packed.writestr(name, b"{}")
+        packed.writestr("model.weights.h5", b"{}")
 
 
 def checkpoint(path: Path) -> None:
@@ -113,10 +112,9 @@ FOREIGN = {
     "XGBoost's old binary format": lambda path: path.write_bytes(b"binf" + BINARY),
     "XGBoost's old binary format (bare)": lambda path: path.write_bytes(BINARY),
     "XGBoost's old binary format (text)": lambda path: path.write_bytes(b"bs64\tYmluZg=="),
-    "a Keras model": keras,
-    "HDF5, as Keras writes it": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
+    "Keras weights without the model's configuration": keras,
+    "HDF5, as Keras wrote it before .keras": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
     "GGUF": lambda path: path.write_bytes(b"GGUF\x03" + bytes(64)),
-    "a CatBoost model": lambda path: path.write_bytes(b"CBM1" + bytes(64)),
     "a TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64)),
     "arrays (.npz), no model": arrays,
     "a zip file that is damaged": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(64)),

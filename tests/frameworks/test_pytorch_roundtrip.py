@@ -346,8 +346,6 @@ def test_a_class_that_can_not_be_rebuilt_is_refused(
 
 def made(nets: object, what: str) -> object:
     keeps = nets.Keeps(3)  # type: ignore[attr-defined]
-    if what == "sequential":
-        return torch.nn.Sequential(torch.nn.Linear(3, 1))
     if what == "compiled":
         return torch.compile(keeps)
     if what == "parallel":
@@ -371,10 +369,10 @@ def made(nets: object, what: str) -> object:
     raise AssertionError(what)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script")
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("sequential", "positional arguments"),
         ("compiled", "torch.compile"),
         ("parallel", "DataParallel"),
         ("in a function", "inside a function"),

@@ -55,7 +55,32 @@ how = {"objective": "multi:softprob", "num_class": 3, "max_depth": 3, "nthread":
 xgboost.train(how, xgboost.DMatrix(x, y), 5).save_model("/made/model.json")
 print(xgboost.__version__)
 """,
+    "catboost": _DATA
+    + """
+import catboost
+how = {"loss_function": "MultiClass", "iterations": 5, "depth": 3, "thread_count": 1, "verbose": 0}
+how["allow_writing_files"] = False
+catboost.train(catboost.Pool(x, y), how).save_model("/made/model.cbm")
+print(catboost.__version__)
+""",
 }
+
+_TRAIN["tensorflow"] = (
+    _DATA
+    + """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, tensorflow
+keras.utils.set_random_seed(0)
+hidden = keras.layers.Dense(16, activation="relu")
+model = keras.Sequential([keras.layers.Input((5,)), hidden, keras.layers.Dense(3, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(x, y, verbose=0)
+model.save("/made/model.keras")
+print(tensorflow.__version__)
+"""
+)
+TRAINED = frozenset(_TRAIN)
 
 
 def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:

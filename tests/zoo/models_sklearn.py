@@ -1,4 +1,4 @@
-"""scikit-learn: estimators of all families, pipelines on tables, text, searches; and what skops can't hold."""
+"""scikit-learn: estimators of all families, tables, text, searches; and what skops can't hold."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ ROOTS = {
         *("xgboost-cpu", "xgboost", "lightgbm", "catboost"),
     ],
     "onnx": ["onnxruntime", "onnx", "numpy"],
+    "tensorflow": ["tensorflow-cpu", "keras", "onnxruntime", "numpy"],
+    "catboost": ["catboost", "onnxruntime", "onnx", "numpy"],
 }
 
 

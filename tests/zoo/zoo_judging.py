@@ -16,7 +16,7 @@ from zoo_case import Case
 from timeproof.compare.compare import Verdict, compare_outputs
 
 # What a tree's archive holds beside the answer that its user asked for.
-BESIDE = {"margin", "raw_score", "pred_leaf"}
+BESIDE = {"margin", "raw_score", "raw_formula_val", "pred_leaf"}
 
 
 def sealed_answer(metadata_file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -15,6 +15,8 @@ class Limits:
     integer: int = 2**53  # the largest integer: what every JSON reader holds exactly
     layer_bytes: int = 32 * 2**30  # bytes of one layer that a registry may send
     image_bytes: int = 128 * 2**30  # bytes of all layers of one image that a registry may send
+    manifest_bytes: int = 4 * 2**20  # bytes of an artifact's manifest: what every registry takes
+    pack_layers: int = 10_000  # layers of an artifact in a registry
     remote_tries: int = 3  # times that a transfer which was cut is begun again
     remote_seconds: float = 60.0  # seconds that a registry may be silent
     claim_seconds: float = 3 * 86400.0  # seconds, after which who keeps a version in a bucket is dead
@@ -42,6 +44,7 @@ class Limits:
     import_bytes: int = 2 * 2**30  # bytes of one file that is imported; protobuf's messages end there, too
     program_bytes: int = 256 * 2**20  # bytes of the graph in a .pt2 file
     npy_header_bytes: int = 65536  # bytes of one .npy header
+    tokenizer_bytes: int = 256 * 2**20  # bytes of one file of a tokenizer
     safetensors_header_bytes: int = 100_000_000  # bytes of one .safetensors header: the format's own bound
 
     def bounded(

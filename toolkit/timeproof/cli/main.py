@@ -28,8 +28,8 @@ Exit codes: 0 all is well · 1 the command ran, and outputs differ or a check fa
 _MODULES = {
     name: f"timeproof.cli.{name}_cmd"
     for name in (
-        "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
-        "doctor", "glossary",
+        "archive", "import", "export", "replay", "regress", "verify", "ls", "show", "capture", "lock",
+        "build", "push", "pull", "doctor", "glossary",
     )
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ A difference between two outputs is a *verdict*, never one of these.
     │   ├── BuildFailed
     │   └── WrongImage / WrongPlatform
     ├── BadModel                           5   the model can't be archived as it is
-    │   ├── NotArchivable / NotImportable
+    │   ├── NotArchivable / NotImportable / NotAModelPack
     │   └── SealFailed
     ├── EngineFailed                       6   the container engine is missing or failed
     │   ├── EngineMissing / EngineLost
@@ -70,7 +70,7 @@ from timeproof.errors.machine import (
     ToolFailed,
     ToolMissing,
 )
-from timeproof.errors.model import BadModel, NotArchivable, NotImportable, SealFailed
+from timeproof.errors.model import BadModel, NotAModelPack, NotArchivable, NotImportable, SealFailed
 from timeproof.errors.request import BadGridSize, BadPlugin, BadRequest, NotFound
 from timeproof.errors.root import TimeproofError, sayable
 
@@ -97,6 +97,7 @@ __all__ = [
     "Missing",
     "NewerSchema",
     "NoSpace",
+    "NotAModelPack",
     "NotArchivable",
     "NotCapturable",
     "NotFound",

@@ -30,5 +30,16 @@ class NotImportable(BadModel):
         self.path, self.problems = str(path), list(problems)
 
 
+class NotAModelPack(BadModel):
+    """What lies in a registry under that name is no artifact of timeproof, packed as the CNCF says."""
+
+    def __init__(self, reference: object, why: str, *, advice: str = "") -> None:
+        super().__init__(
+            f"{reference} can't be pulled as an artifact: {why}",
+            advice=advice or "name one that 'timeproof push ARTIFACT' put there",
+        )
+        self.reference, self.why = str(reference), why
+
+
 class SealFailed(BadModel):
     """The artifact did not replay while it was being sealed; nothing was published."""

@@ -59,8 +59,8 @@ def spec_for_file(path: Path) -> FrameworkSpec:
         kinds = enumerate_words([spec.folders for spec in specs()])
         raise NotArchivable(
             f"{path} is a folder, and no model that can be archived as it is",
-            advice=f"give {f'{kinds}, or ' if kinds else ''}the model's file; or load the model and archive it:"
-            f" {LIVE}",
+            advice=f"give {f'{kinds}, or ' if kinds else ''}the model's file; or load the model and archive"
+            f" it: {LIVE}",
         )
     for spec in specs():
         if path.suffix.lower() in spec.extensions:

@@ -69,12 +69,13 @@ def _archived() -> str:
 
 _SKLEARN_PART = f"archive the estimator or the Pipeline that it is a part of: {LIVE}"
 _KERAS = Foreign(
-    "a Keras model",
-    "export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx file",
+    "Keras weights without the model's configuration",
+    "save the whole model (model.save('model.keras')) and archive that file; or archive the live keras.Model:"
+    f" {LIVE}",
 )
 _HDF5 = Foreign(
-    "HDF5, as Keras writes it",
-    "load it with Keras, export it to ONNX (model.export('model.onnx', format='onnx')) and archive the .onnx"
+    "HDF5, as Keras wrote it before .keras",
+    "load it with Keras (keras.models.load_model), save it again (model.save('model.keras')) and archive that"
     " file",
 )
 _GGUF = Foreign(

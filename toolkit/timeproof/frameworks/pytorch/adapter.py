@@ -24,11 +24,14 @@ from timeproof.frameworks.pytorch import FRAMEWORK, asking, onnx_export, quantis
 from timeproof.frameworks.pytorch import call as pytorch_call
 from timeproof.frameworks.pytorch import differences as pytorch_differences
 from timeproof.frameworks.pytorch.call import evaluating
-from timeproof.frameworks.pytorch.init_args import check_kind, init_args
+from timeproof.frameworks.pytorch.init_args import check_kind
+from timeproof.frameworks.pytorch.layers import construction_of
 from timeproof.frameworks.pytorch.options import PyTorchOptions
 from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
+from timeproof.frameworks.pytorch.probe import load
 from timeproof.frameworks.pytorch.safetensors_copy import write_copy
 from timeproof.frameworks.pytorch.state import check_state
+from timeproof.frameworks.transformers.recognising import is_of_transformers
 from timeproof.store.schema.v1 import ProfileRecord
 
 
@@ -37,8 +40,10 @@ class PyTorch(AdapterDefaults):
     exports = "onnx"
 
     def recognises(self, model: object) -> bool:
-        return comes_from(model, "torch", frozenset({"Module"})) and not comes_from(
-            model, "torch", frozenset({"ScriptModule"})
+        return (
+            comes_from(model, "torch", frozenset({"Module"}))
+            and not comes_from(model, "torch", frozenset({"ScriptModule"}))
+            and not is_of_transformers(model)
         )
 
     def input_name(self, model: object) -> str | None:  # noqa: ARG002 - every adapter is called alike
@@ -69,18 +74,23 @@ class PyTorch(AdapterDefaults):
         notes: list[str] = []
         named, narrow = passed_by_name(inputs), narrow_types(inputs)
         call = pytorch_call.bind(model, list(inputs), named=named, narrow=narrow)
-        built_with = init_args(model, chosen, notes, torch.nn.Module)
-        captured = sources.capture(kind)
+        construction = construction_of(model, chosen, notes)
+        built_with = construction.init_args
+        captured = sources.capture_all(construction.classes)
         file = f"model_{tag}.pth"
         torch.save(_state(model, chosen, built_with, options.timestamp), folder / file)
         files = [SavedFile(file, "model", "torch-state")]
         if chosen.safetensors:
-            files += write_copy(folder / file, folder, tag, notes)
+            files += write_copy(model.state_dict(), folder / file, folder, tag, notes)
         root = f"source_{tag}"
         written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
         files += [SavedFile(path, "source", "python") for path in written]
         notes += sources.doubts(captured)
-        if not captured:
+        if construction.layers is not None:
+            notes.append(
+                "it is built of layers: what each was built with is archived, and no source of torch's"
+            )
+        elif not captured:
             notes.append(f"the class is an installed library's ({kind.__module__}): no source is copied")
         return Saved(
             framework=self.name,
@@ -94,6 +104,7 @@ class PyTorch(AdapterDefaults):
                 "module": kind.__module__,
                 "qualname": kind.__qualname__,
                 "init_args": built_with,
+                **({"layers": construction.layers} if construction.layers is not None else {}),
                 "source": root if captured else None,
                 "quantized": quantised_modules(model),
                 "call": [argument.to_json() for argument in call],
@@ -122,7 +133,8 @@ class PyTorch(AdapterDefaults):
 
         def rebuild() -> Any:
             with torch.random.fork_rng(devices=[]):
-                module = type(model)(**saved.init_args)
+                tree = saved.options.get("layers")
+                module = load.build_layers(tree) if tree is not None else type(model)(**saved.init_args)
             module.load_state_dict(model.state_dict())
             return module
 

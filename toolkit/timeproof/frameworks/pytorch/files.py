@@ -15,9 +15,17 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _BEFORE = 3
 # What makes tensors, and is no class of a model.
 _TENSORS = frozenset({"torch._utils", "torch", "torch.storage", "torch.serialization", "torch._tensor"})
+_LIGHTNINGS = b"pytorch-lightning_version"  # a key of every checkpoint of Lightning's
 _WEIGHTS = Foreign(
     "a PyTorch file of weights without their class",
     f"build the model by its class, load the weights into it (load_state_dict) and archive it: {LIVE}",
+)
+
+
+_CHECKPOINT = Foreign(
+    "a checkpoint of Lightning's: weights, hyper-parameters and a trainer's state, without their class",
+    "load it in the Python that made it (YourModule.load_from_checkpoint(path)) and archive that module: it"
+    f" says what it was built with: {LIVE}",
 )
 
 
@@ -43,7 +51,10 @@ def _zipped(file: ModelFile) -> bool | Foreign:
     names = {name.partition("/")[2] or name for name in members}
     if "constants.pkl" in names:  # TorchScript, which is a framework of its own
         return False
-    return _object(_zipped_object(file.path)) if "data.pkl" in names else False
+    if "data.pkl" not in names:
+        return False
+    pickle = _zipped_pickle(file.path)
+    return _CHECKPOINT if _LIGHTNINGS in pickle else _object(parse_pickle(pickle))
 
 
 def _object(pickle: Pickle | None) -> Foreign:
@@ -58,13 +69,13 @@ def _object(pickle: Pickle | None) -> Foreign:
     )
 
 
-def _zipped_object(path: Path) -> Pickle | None:
+def _zipped_pickle(path: Path) -> bytes:
     with zipfile.ZipFile(path) as packed:
         for name in packed.namelist():
             if name.rpartition("/")[2] == "data.pkl":
                 with packed.open(name) as stream:
-                    return parse_pickle(stream.read(READ))
-    return None
+                    return stream.read(READ)
+    return b""
 
 
 def _old_object(path: Path) -> Pickle | None:

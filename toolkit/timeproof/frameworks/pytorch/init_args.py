@@ -8,7 +8,7 @@ from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
-from timeproof.frameworks.base import json_values
+from timeproof.frameworks.base import comes_from, json_values
 from timeproof.frameworks.pytorch.options import PyTorchOptions
 
 WRAP = (
@@ -49,6 +49,8 @@ def init_args(model: Any, options: PyTorchOptions, notes: list[str], base: type)
     signature = inspect.signature(kind.__init__) if has_init else inspect.Signature([_SELF])
     takes = list(signature.parameters)[1:]
     values = options.init_args if options.init_args is not None else getattr(model, "init_args", None)
+    if values is None and takes and (values := _hyper_parameters(model)) is not None:
+        notes.append("what the class was built with is what Lightning keeps of it (hparams)")
     if values is None:
         if not takes:
             return {}
@@ -70,6 +72,28 @@ def init_args(model: Any, options: PyTorchOptions, notes: list[str], base: type)
             advice=f"its constructor takes {', '.join(takes) or 'nothing'}",
         ) from None
     return plain
+
+
+def _hyper_parameters(model: Any) -> Mapping[str, object] | None:
+    """What `save_hyperparameters()` of Lightning's kept, where that is all that the class was built with.
+
+    As it was then: `hparams` may have been changed since. What JSON can't hold, or the constructor doesn't
+    take, is no answer.
+    """
+    if not comes_from(model, "pytorch_lightning") and not comes_from(model, "lightning"):
+        return None
+    arguments = getattr(model, "hparams_initial", None)
+    if (
+        not isinstance(arguments, Mapping)
+        or not arguments
+        or getattr(model, "_hparams_name", "kwargs") != "kwargs"
+    ):
+        return None
+    try:
+        inspect.signature(type(model).__init__).bind(None, **arguments)
+    except TypeError:
+        return None
+    return dict(arguments) if _plain(dict(arguments)) else None
 
 
 def _missing(model: Any, name: str, signature: inspect.Signature) -> NotArchivable:

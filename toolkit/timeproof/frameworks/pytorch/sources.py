@@ -10,7 +10,7 @@ import importlib.machinery
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -46,6 +46,12 @@ def capture(kind: type) -> list[Source]:
         return []
     _check_unchanged(kind, spec)
     return _closure(module)
+
+
+def capture_all(kinds: Iterable[type]) -> list[Source]:
+    """List the files that several classes need, each once."""
+    captured = {source.target: source for kind in kinds for source in capture(kind)}
+    return sorted(captured.values(), key=lambda source: source.target)
 
 
 def locate(module: str, name: str) -> list[Source]:

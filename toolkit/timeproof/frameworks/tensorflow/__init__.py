@@ -1,7 +1,7 @@
 """TensorFlow and Keras: `.keras` files and SavedModel folders, which TensorFlow runs both.
 
-One framework, not two: what decides on the answer is TensorFlow (its kernels, its profile, its version), and one
-loader asks both.
+One framework, not two: what decides on the answer is TensorFlow (its kernels, its profile, its version), and
+one loader asks both.
 """
 
 from pathlib import Path

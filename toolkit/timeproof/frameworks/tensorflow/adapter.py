@@ -1,17 +1,16 @@
 """Save Keras and TensorFlow models: `.keras` files and SavedModel folders; never loaded here, never code.
 
-A live model is asked by a plain call, in evaluation mode: `model(x, training=False)`. `model.predict` may compile
-it by XLA, and cuts it into batches of 32; both change last bits.
+A live model is asked by a plain call, in evaluation mode: `model(x, training=False)`. `model.predict` cuts
+the rows into batches of 32, and compiles a model that was compiled by XLA; both may change last bits.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
@@ -29,13 +28,12 @@ from timeproof.frameworks.base import (
 from timeproof.frameworks.file_bytes import ModelFile
 from timeproof.frameworks.foreign_files import Foreign
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.tensorflow import FRAMEWORK, exporting, keras_file, saved_model
+from timeproof.frameworks.tensorflow import FRAMEWORK, exporting, keras_file, live, saved_model
 from timeproof.frameworks.tensorflow.options import TensorFlowOptions
 from timeproof.frameworks.tensorflow.passing import bind
 from timeproof.frameworks.tensorflow.probe import asking
 
 _FORMATS = ("keras", "saved_model")
-_EVALUATING = {"training": False}
 _TEXT_GRAPH = Foreign(
     "a SavedModel whose graph is text or is cut into pieces",
     "load it (tf.saved_model.load) and save it again: tf.saved_model.save(model, folder)",
@@ -47,12 +45,12 @@ class TensorFlow(AdapterDefaults):
     exports = "onnx"
 
     def recognises(self, model: object) -> bool:
-        return _is_keras(model) or comes_from(model, "tensorflow", frozenset({"Module", "AutoTrackable"}))
+        return live.is_keras(model) or comes_from(model, "tensorflow", frozenset({"Module", "AutoTrackable"}))
 
     def input_name(self, model: object) -> str | None:
-        """Name a Keras model's input, where it has just one."""
-        names = _own_names(model) if _is_keras(model) else ()
-        return names[0] if len(names) == 1 else None
+        """Name a Keras model's input, where it has just one and its user has named it."""
+        names = live.own_names(model) if live.is_keras(model) else ()
+        return names[0] if len(names) == 1 and not names[0].startswith("input_layer") else None
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
@@ -60,20 +58,20 @@ class TensorFlow(AdapterDefaults):
         """Write `model_<tag>.keras`, or the graph as `model_<tag>/`. Raises NotArchivable and BadRequest."""
         chosen = options_of(TensorFlowOptions, options.framework)
         _check_format(chosen.format)
-        keras_model = _is_keras(model)
+        keras_model = live.is_keras(model)
         if keras_model:
-            _check_keras(model)
+            live.check_keras(model)
         elif chosen.format == "keras":
             raise BadRequest("only a keras.Model is saved as keras", advice="leave the format out")
         if chosen.signature is not None:
             raise BadRequest("a live model has no signature to choose", advice="give the folder, or method=…")
-        names = _own_names(model) if keras_model else ()
-        call = bind(inputs, names, type(model).__name__, mapping=keras_model and _takes_mapping(model))
+        names = live.own_names(model) if keras_model else ()
+        call = bind(inputs, names, type(model).__name__, mapping=keras_model and live.takes_mapping(model))
         if not keras_model:
             call["kind"] = "keywords" if call["kind"] == "mapping" else "arguments"
         if keras_model and chosen.format != "saved_model":
             file = f"model_{tag}.keras"
-            _write_keras(model, folder / file)
+            live.write_keras(model, folder / file)
             files, settings = [SavedFile(file, "model", "keras")], _keras_settings(call)
         else:
             files, settings = self._write_graph(model, inputs, call, folder, tag, chosen)
@@ -90,21 +88,18 @@ class TensorFlow(AdapterDefaults):
         self,
         model: Any,
         inputs: Mapping[str, Array],
-        call: dict[str, Json],
+        call: dict[str, Any],
         folder: Path,
         tag: str,
         chosen: TensorFlowOptions,
     ) -> tuple[list[SavedFile], dict[str, Json]]:
-        target, more = _target(model, chosen.method)
+        target, more = live.target_of(model, chosen.method)
         order = [name for name, _, _ in self._ask(target, inputs, call, more)]
         files, names = exporting.write_saved_model(model, target, inputs, call, more, folder, tag)
         description = saved_model.inspect((folder / files[0].path).parent)
         saved_model.check_operators(description, type(model).__name__)
-        listed = call["inputs"]
-        assert isinstance(listed, list)
         pairs: list[Json] = [
-            {"input": entry["input"], "as": name}  # type: ignore[index,call-overload]  # what `bind` wrote
-            for entry, name in zip(listed, names, strict=True)
+            {"input": entry["input"], "as": name} for entry, name in zip(call["inputs"], names, strict=True)
         ]
         settings: dict[str, Json] = {
             "kind": "saved_model",
@@ -127,7 +122,7 @@ class TensorFlow(AdapterDefaults):
                 advice="hand in the answer that you know: expected=…, or archive the live model",
             )
         call = saved.options.get("live") or saved.options["asked"]
-        target, more = _target(model, str(saved.options.get("method", "__call__")))
+        target, more = live.target_of(model, str(saved.options.get("method", "__call__")))
         return {name: array for name, array, _ in self._ask(target, inputs, call, more)}
 
     def _ask(
@@ -158,7 +153,7 @@ class TensorFlow(AdapterDefaults):
         """Write `model_<tag>.onnx` beside the model, where tf2onnx can; a note says why not."""
         notes: list[str] = []
         call: Any = saved.options.get("live") or saved.options["asked"]
-        target, more = _target(model, str(saved.options.get("method", "__call__")))
+        target, more = live.target_of(model, str(saved.options.get("method", "__call__")))
         exported = exporting.write_onnx(target, inputs, call, more, folder, tag, options, notes)
         saved = replace(saved, notes=(*saved.notes, *notes))
         if exported is None:
@@ -190,7 +185,7 @@ class TensorFlow(AdapterDefaults):
         call = bind(inputs, tuple(takes), path, mapping=True, keywords=True)
         saved_model.check_inputs(
             {entry["as"]: inputs[entry["input"]] for entry in call["inputs"]}, takes, path
-        )  # type: ignore[index,call-overload,union-attr,misc]  # what `bind` wrote
+        )
         settings: dict[str, Json] = {
             "kind": kind,
             "signature": name,
@@ -234,40 +229,8 @@ def _saved(
     )
 
 
-def _keras_settings(call: dict[str, Json]) -> dict[str, Json]:
+def _keras_settings(call: dict[str, Any]) -> dict[str, Json]:
     return {"kind": "keras", "asked": call}
-
-
-def _is_keras(model: object) -> bool:
-    return comes_from(model, "keras", frozenset({"Model"}))
-
-
-def _target(model: Any, method: str) -> tuple[Any, Mapping[str, Any]]:
-    """What is called, and what goes along. Raises NotArchivable where a tf.Module has no such method."""
-    if _is_keras(model):
-        return model, _EVALUATING
-    target = model if method == "__call__" and callable(model) else getattr(model, method, None)
-    if not callable(target):
-        raise NotArchivable(
-            f"a {type(model).__name__} has no method {method!r} that answers",
-            advice="name the method that does: options=TensorFlowOptions(method='…')",
-        )
-    return target, {}
-
-
-def _own_names(model: Any) -> tuple[str, ...]:
-    """What a functional or sequential model calls its inputs; none for a class of one's own."""
-    structure = getattr(model, "_inputs_struct", None)
-    if isinstance(structure, Mapping):
-        return tuple(structure)
-    try:
-        return tuple(str(tensor.name) for tensor in model.inputs or ())
-    except (AttributeError, ValueError, TypeError):  # a class of one's own has no such list
-        return ()
-
-
-def _takes_mapping(model: Any) -> bool:
-    return isinstance(getattr(model, "_inputs_struct", None), Mapping)
 
 
 def _check_format(form: str | None) -> None:
@@ -276,35 +239,3 @@ def _check_format(form: str | None) -> None:
             f"Keras and TensorFlow models are not saved as {form!r}",
             advice="the format is keras or saved_model; an old .h5 file is loaded, and archived live",
         )
-
-
-def _check_keras(model: Any) -> None:
-    """Raise NotArchivable where this process's Keras can't write a file that comes back."""
-    keras: Any = importlib.import_module("keras")
-    if int(str(keras.__version__).partition(".")[0]) < 3:
-        raise NotArchivable(
-            f"the model is of Keras {keras.__version__}, before 3",
-            advice="save its graph (model.export(folder)), and archive that folder",
-        )
-    if (backend := keras.config.backend()) != "tensorflow":
-        raise NotArchivable(
-            f"Keras runs on {backend} in this process, and the container on TensorFlow: they answer otherwise",
-            advice="save the model (model.save('model.keras')), and load and archive it where KERAS_BACKEND is"
-            " tensorflow",
-        )
-    if not model.built:
-        raise NotArchivable("the model has not been built", advice="call it once, with its inputs")
-
-
-def _write_keras(model: Any, path: Path) -> None:
-    """Write the file, less what differs between processes. Raises NotArchivable."""
-    try:
-        with exporting.quiet():
-            model.save(str(path))
-    except Exception as error:  # whatever a layer of one's own raises
-        raise NotArchivable(
-            f"Keras can't save the model: {type(error).__name__}: {str(error).strip()[:300]}",
-            advice=keras_file.AS_GRAPH,
-        ) from error
-    keras_file.inspect(path, type(model).__name__)
-    path.write_bytes(keras_file.normalise(path.read_bytes()))

@@ -1,6 +1,7 @@
-"""Write a live model as a graph: a SavedModel folder, or an ONNX copy. TensorFlow is imported when it is asked for.
+"""Write a live model as a graph: a SavedModel folder, or an ONNX copy. TensorFlow is imported when asked for.
 
-Both are made from one function, which calls the model as `asking` does: what is asked later is what was traced.
+Both are made from one function, which calls the model as `asking` does: what is asked later is what was
+traced.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def copy_folder(source: Path, folder: Path, tag: str) -> list[SavedFile]:
     """Copy a SavedModel's files to `folder/model_<tag>/`, its graph first. Raises NotArchivable."""
     root = f"model_{tag}"
     files = []
-    for relative, kept in list(saved_model.files_of(source)):
-        if not kept:
+    for relative, needed in list(saved_model.files_of(source)):
+        if not needed:
             continue
         target = folder / root / relative
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,8 @@ def inspect(path: Path, name: object = None) -> KerasFile:
         raise _damaged(path, f"{CONFIG} describes no model")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     check_config(config, name or path)
-    names, mapping = _input_names(config)
-    return KerasFile(config, version if isinstance(version, str) else "", names, mapping)
+    taken, mapping = _input_names(config)
+    return KerasFile(config, version if isinstance(version, str) else "", taken, mapping)
 
 
 def check_config(config: Any, name: object) -> None:
@@ -95,8 +95,8 @@ def check_config(config: Any, name: object) -> None:
             label = entry.get("config") if kind == "function" else registered or kind
             place = f" of {module}" if isinstance(module, str) and module != "builtins" else ""
             raise NotArchivable(
-                f"{name} needs {str(label)[:120]!r}{place[:120]}, which is not Keras's own: the file holds its name, and"
-                " not its code",
+                f"{name} needs {str(label)[:120]!r}{place[:120]}, which is not Keras's own: the file holds"
+                " its name, and not its code",
                 advice=AS_GRAPH,
             )
 
@@ -104,8 +104,9 @@ def check_config(config: Any, name: object) -> None:
 def normalise(data: bytes) -> bytes:
     """Give a file that Keras has just written without what differs from process to process.
 
-    Those are the zip's times, the date in its metadata, and the addresses in memory by which its configuration
-    says that two layers share an object: they become 1, 2, 3, in their order. Keras compares them, no more.
+    Those are the zip's times, the date in its metadata, and the addresses in memory by which its
+    configuration says that two layers share an object: they become 1, 2, 3, in their order. Keras compares
+    them, no more.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         members = {info.filename: packed.read(info) for info in packed.infolist() if not info.is_dir()}
@@ -185,7 +186,7 @@ def _entries(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_value(kind: str) -> bool:
-    """Whether a class name is that of a plain value which Keras spells so: `__tuple__`, `__keras_tensor__`."""
+    """Whether a class name is that of a plain value: `__tuple__`, `__keras_tensor__`."""
     return kind.startswith("__") and kind.endswith("__") and kind != "__lambda__"
 
 
@@ -208,5 +209,5 @@ def _input_names(config: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     layers = inside.get("layers")  # of a Sequential
     first = layers[0] if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
     name = first["config"].get("name") if isinstance(first.get("config"), dict) else None
-    is_input = first.get("class_name") == "InputLayer" and isinstance(name, str)
-    return ((name,) if is_input else ()), False
+    is_input = first.get("class_name") == "InputLayer"
+    return ((name,) if is_input and isinstance(name, str) else ()), False

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, comes_from
 from timeproof.frameworks.inputs import Inputs
@@ -42,7 +41,7 @@ def bind(
     *,
     mapping: bool,
     keywords: bool = False,
-) -> dict[str, Json]:
+) -> dict[str, Any]:
     """Say which input goes where: the record that `asking` reads.
 
     Args:
@@ -52,29 +51,29 @@ def bind(
 
     Raises NotArchivable where the inputs are others than the model's.
     """
-    given = list(inputs)
+    names = list(inputs)
     named = isinstance(inputs, Inputs) and isinstance(inputs.original, Mapping)
     if not expected:
-        kind = "single" if len(given) == 1 else "mapping" if named else "list"
-        return _record(kind, [(each, each) for each in given])
-    if len(given) != len(expected) or (named and len(given) > 1 and set(given) != set(expected)):
+        kind = "single" if len(names) == 1 else "mapping" if named else "list"
+        return _record(kind, [(each, each) for each in names])
+    if len(names) != len(expected) or (named and len(names) > 1 and set(names) != set(expected)):
         raise NotArchivable(
-            f"{name} takes {', '.join(expected)}; {', '.join(given)} is given",
+            f"{name} takes {', '.join(expected)}; {', '.join(names)} is given",
             advice="give a mapping from the model's own names to arrays (an .npz with these names)",
         )
-    if keywords and len(given) > 1 and not named:
+    if keywords and len(names) > 1 and not named:
         raise NotArchivable(
             f"{name} takes its inputs by name, and they are given without",
             advice=f"give a mapping (an .npz) with the names {', '.join(expected)}",
         )
     pairs = (
         [(each, each) for each in expected]
-        if named and len(given) > 1
-        else list(zip(given, expected, strict=True))
+        if named and len(names) > 1
+        else list(zip(names, expected, strict=True))
     )
-    kind = "keywords" if keywords else "mapping" if mapping else "single" if len(given) == 1 else "list"
+    kind = "keywords" if keywords else "mapping" if mapping else "single" if len(names) == 1 else "list"
     return _record(kind, pairs)
 
 
-def _record(kind: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Json]:
-    return {"kind": kind, "inputs": [{"input": given, "as": taken} for given, taken in pairs]}
+def _record(kind: str, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {"kind": kind, "inputs": [{"input": name, "as": parameter} for name, parameter in pairs]}

@@ -32,9 +32,22 @@ _ELSEWHERE = re.compile(r"TPU.*|TRTEngineOp|.*NeuronOp|Rpc.*|XlaLaunch.*|Nccl.*|
 
 # DataType of tensorflow/core/framework/types.proto, as NumPy spells it; "" where NumPy has no name for it.
 DTYPES = {
-    **{1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string"},
-    **{8: "complex64", 9: "int64", 10: "bool", 14: "bfloat16", 17: "uint16", 18: "complex128", 19: "float16"},
-    **{22: "uint32", 23: "uint64"},
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    18: "complex128",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
 }
 
 
@@ -68,10 +81,15 @@ def inspect(folder: Path) -> SavedModel:
         raise _damaged(folder, f"its {GRAPH} is {size} bytes long, at most {LIMITS.import_bytes}")
     with path.open("rb") as stream:
         data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    return read(data, folder)
+
+
+def read(data: memoryview, name: object) -> SavedModel:
+    """Read the bytes of a graph; messages call it `name`. Raises NotArchivable, in words."""
     try:
-        return _read(data, folder)
+        return _read(data, name)
     except wire_format.BadOnnx as error:
-        raise _damaged(folder, f"its {GRAPH} is cut off or none: {_reworded(error)}") from None
+        raise _damaged(name, f"its {GRAPH} is cut off or none: {_reworded(error)}") from None
 
 
 def check_operators(model: SavedModel, name: object) -> None:
@@ -79,9 +97,9 @@ def check_operators(model: SavedModel, name: object) -> None:
     for operator in sorted(model.operators):
         if operator in _PYTHON:
             raise NotArchivable(
-                f"{name} calls Python ({operator}): the function lies in the process that saved it, not in the file",
-                advice="write tf.py_function's and tf.numpy_function's work in TensorFlow's own operators, and save"
-                " it again",
+                f"{name} calls a Python function of the process that saved it ({operator}): no file holds it",
+                advice="write what tf.py_function or tf.numpy_function does in TensorFlow's operators, and"
+                " save it again",
             )
         if operator in _WRITING:
             raise NotArchivable(
@@ -133,24 +151,24 @@ def check_inputs(arrays: Mapping[str, Array], takes: Mapping[str, Tensor], name:
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Give the files of a folder, each with whether it is kept, by their paths. Raises NotArchivable."""
+    """Give the files of a folder, by path, each with whether it is needed. Raises NotArchivable."""
     number = 0
     for root, folders, names in os.walk(folder):
         folders.sort()
-        here = Path(root)
+        place = Path(root)
         number += len(folders) + len(names)
         if number > _ENTRIES:
             raise _damaged(folder, f"it holds more than {_ENTRIES} files")
         for name in sorted(folders):
-            if (here / name).is_symlink():
+            if (place / name).is_symlink():
                 raise _damaged(folder, f"{name} is a link")
         for name in sorted(names):
-            path = here / name
+            path = place / name
             relative = path.relative_to(folder).as_posix()
             if path.is_symlink() or not path.is_file():
                 raise _damaged(folder, f"{relative} is a link, or no plain file")
-            known = relative == GRAPH or relative.startswith(("assets/", "assets.extra/"))
-            if known or _VARIABLES.fullmatch(relative):
+            is_read = relative == GRAPH or relative.startswith(("assets/", "assets.extra/"))
+            if is_read or _VARIABLES.fullmatch(relative):
                 yield relative, True
             elif _LEFT_OUT.fullmatch(relative):
                 yield relative, False
@@ -158,7 +176,7 @@ def files_of(folder: Path) -> Iterator[tuple[str, bool]]:
                 raise _damaged(folder, f"{relative} is no file of a SavedModel; take it out of the folder")
 
 
-def _read(data: memoryview, folder: Path) -> SavedModel:
+def _read(data: memoryview, folder: object) -> SavedModel:
     graphs = [value for number, _, value in _fields(data) if number == 2]
     if not graphs:
         raise _damaged(folder, f"its {GRAPH} holds no graph")
@@ -248,5 +266,5 @@ def _reworded(error: wire_format.BadOnnx) -> str:
     return str(error).removeprefix("not an ONNX file: ")
 
 
-def _damaged(folder: Path, why: str) -> NotArchivable:
+def _damaged(folder: object, why: str) -> NotArchivable:
     return NotArchivable(f"{folder} is no SavedModel that can be archived: {why[:300]}", advice=_SAVE_AGAIN)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from timeproof.base.strictjson import Json
-from timeproof.frameworks.base import Array, Saved
+from timeproof.frameworks.base import Array, Copy, Saved, SavedFile
 from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof_probe import table_fields
 
@@ -50,3 +50,8 @@ def table_options(ensemble: Ensemble, saved: Saved) -> dict[str, Json]:
     if saved.options.get("sparse"):
         options |= {"sparse": saved.options["sparse"], "absent": ensemble.absent}
     return options
+
+
+def with_file(saved: Saved, file: SavedFile, copy: Copy) -> Saved:
+    """Add a copy and its file."""
+    return replace(saved, files=(*saved.files, file), copies=(*saved.copies, copy))

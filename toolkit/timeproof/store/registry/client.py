@@ -6,8 +6,8 @@ was checked, and no more of it is read than the manifest declares; tags are writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,7 +19,6 @@ from timeproof.base.limits import LIMITS
 from timeproof.base.paths import open_regular
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import (
-    AccessDenied,
     DigestMismatch,
     Limit,
     RemoteFailed,
@@ -29,6 +28,7 @@ from timeproof.errors import (
 )
 from timeproof.store import oci_layout
 from timeproof.store.registry import auth as login
+from timeproof.store.registry.answers import Body, Cut, require, speaking
 from timeproof.store.registry.reference import Repository
 from timeproof.store.remote.transfer import several
 from timeproof.store.schema.v1 import ImageIdentity
@@ -48,10 +48,6 @@ class Pushed:
     bytes: int  # that were sent
 
 
-class _Cut(Exception):
-    """A transfer ended before its end."""
-
-
 class Registry:
     """One repository of one registry, spoken to with the user's own credentials."""
 
@@ -63,6 +59,7 @@ class Registry:
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"  # a digest is of the bytes as they are stored
         self._session.auth = self._sign
+        self._session.max_redirects = 5  # to where a registry keeps its blobs
 
     def __enter__(self) -> Registry:
         return self
@@ -88,12 +85,44 @@ class Registry:
         wanted = dict(layers)
         if sum(wanted.values()) > LIMITS.image_bytes:
             raise Limit(f"{self.repository}@{image.manifest}", f"more than {LIMITS.image_bytes} bytes")
+        self.bring_blobs(wanted, layout, progress=progress)
+
+    def bring_blobs(
+        self,
+        wanted: Mapping[str, int],
+        layout: Path,
+        *,
+        limit: int = LIMITS.layer_bytes,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Read blobs, digest → size in bytes, into a layout's folder; each whole and checked, or not at all.
+
+        Raises RemoteFailed, AccessDenied, DigestMismatch, SizeMismatch and Limit.
+        """
 
         def bring(digest: str) -> None:
-            self._bring(f"blobs/{digest}", digest, wanted[digest], LIMITS.layer_bytes, layout)
+            self._bring(f"blobs/{digest}", digest, wanted[digest], limit, layout)
             progress.detail(digest[:19])
 
         several(bring, wanted)
+
+    def read_manifest(self, name: str) -> bytes:
+        """Read the manifest that a tag or a digest names. A digest is checked; a tag is whatever it is now.
+
+        Raises RemoteFailed, AccessDenied, DigestMismatch and Limit.
+        """
+        where = f"{self.repository}{'@' if name.startswith('sha256:') else ':'}{name}"
+        for attempt in range(1, LIMITS.remote_tries + 1):
+            sink = io.BytesIO()
+            try:
+                digest, _ = self._read(f"manifests/{name}", where, LIMITS.manifest_bytes, sink)
+                break
+            except Cut as cut:
+                if attempt == LIMITS.remote_tries:
+                    raise RemoteFailed(where, f"the transfer was cut {attempt} times: {cut}") from cut
+        if name.startswith("sha256:") and digest != Digest.parse(name):
+            raise DigestMismatch(where, name, digest)
+        return sink.getvalue()
 
     def _bring(self, path: str, digest: str, size: int | None, limit: int, layout: Path) -> None:
         """Read one blob or manifest into the layout; whole and checked, or not at all."""
@@ -112,7 +141,7 @@ class Registry:
                     raise DigestMismatch(where, digest, actual)
                 beside.rename(target)
                 return
-            except _Cut as cut:
+            except Cut as cut:
                 if attempt == LIMITS.remote_tries:
                     raise RemoteFailed(where, f"the transfer was cut {attempt} times: {cut}") from cut
             finally:
@@ -124,11 +153,13 @@ class Registry:
             if answer.status_code == 404:
                 raise RemoteFailed(
                     where,
-                    "the registry holds no such image",
-                    advice=f"put it there with 'timeproof push ENVIRONMENT --registry {self.repository}'",
+                    "the registry holds no such image or artifact",
+                    advice=f"put it there with 'timeproof push NAME --registry {self.repository}'",
                 )
-            _require(answer, where, 200)
-            return Digest.of_stream(_Body(answer, where, limit), sink)  # type: ignore[arg-type]
+            if self.repository.scheme == "https" and not answer.url.startswith("https://"):
+                raise RemoteFailed(where, f"the registry sends us on to {answer.url[:200]}, without TLS")
+            require(answer, where, 200)
+            return Digest.of_stream(Body(answer, where, limit), sink)  # type: ignore[arg-type]
 
     def push(self, layout: Path, image: ImageIdentity, tag: str, *, progress: Progress = SILENT) -> Pushed:
         """Send an image, every blob checked before it goes; what is there already is not sent again.
@@ -140,7 +171,18 @@ class Registry:
         """
         progress.step(f"Pushing {tag} to {self.repository}")
         oci_layout.read_identity(layout, image.manifest)
-        wanted = dict(oci_layout.descriptors(layout, image))
+        wanted = {digest: oci_layout.blob(digest) for digest, _ in oci_layout.descriptors(layout, image)}
+        sent = self.send_blobs(wanted, layout, progress=progress)
+        with open_regular(layout, oci_layout.blob(image.manifest)) as stream:
+            self.send_manifest(tag, stream.read(LIMITS.json_bytes))
+        reference = f"{self.repository}@{image.manifest}"
+        return Pushed(reference, tag, len(sent), len(wanted) - len(sent), sum(sent))
+
+    def send_blobs(self, wanted: Mapping[str, str], root: Path, *, progress: Progress = SILENT) -> list[int]:
+        """Send the blobs that the registry lacks, digest → path below `root`; gives their sizes in bytes.
+
+        Raises DigestMismatch where a file is not the one that its digest says; RemoteFailed / AccessDenied.
+        """
         sent: list[int] = []
 
         def send(digest: str) -> None:
@@ -148,35 +190,37 @@ class Registry:
             if blob.status_code == 200:
                 return
             if blob.status_code != 404:
-                _require(blob, f"{self.repository}@{digest}", 200)
-            with open_regular(layout, oci_layout.blob(digest)) as stream:
+                require(blob, f"{self.repository}@{digest}", 200)
+            with open_regular(root, wanted[digest]) as stream:
                 actual, size = Digest.of_stream(stream)
                 if actual != Digest.parse(digest):
-                    raise DigestMismatch(layout / oci_layout.blob(digest), digest, actual)
+                    raise DigestMismatch(root / wanted[digest], digest, actual)
                 self._upload(digest, stream)
             sent.append(size)
             progress.detail(digest[:19])
 
         several(send, wanted)
-        where = f"{self.repository}:{tag}"
-        with open_regular(layout, oci_layout.blob(image.manifest)) as stream:
-            kind = {"Content-Type": oci_layout.MANIFEST}
-            reply = self._ask("PUT", f"{self.repository.url}/manifests/{tag}", kind, body=stream)
-        _require(reply, where, 201)
-        digest = reply.headers.get("Docker-Content-Digest", image.manifest)
-        if digest != image.manifest:
-            raise DigestMismatch(where, image.manifest, digest)
-        reference = f"{self.repository}@{image.manifest}"
-        return Pushed(reference, tag, len(sent), len(wanted) - len(sent), sum(sent))
+        return sent
+
+    def send_manifest(self, tag: str, data: bytes) -> str:
+        """Put a manifest under a tag; gives its digest. Raises DigestMismatch, RemoteFailed, AccessDenied."""
+        where, expected = f"{self.repository}:{tag}", str(Digest.of(data))
+        kind = {"Content-Type": oci_layout.MANIFEST}
+        reply = self._ask("PUT", f"{self.repository.url}/manifests/{tag}", kind, body=io.BytesIO(data))
+        require(reply, where, 201)
+        digest = reply.headers.get("Docker-Content-Digest", expected)
+        if digest != expected:
+            raise DigestMismatch(where, expected, digest)
+        return expected
 
     def _upload(self, digest: str, stream: BinaryIO) -> None:
         where = f"{self.repository}@{digest}"
         begun = self._ask("POST", f"{self.repository.url}/blobs/uploads/")
-        _require(begun, where, 202)
+        require(begun, where, 202)
         place = urljoin(begun.url, begun.headers.get("Location", ""))
         joined = f"{place}{'&' if urlsplit(place).query else '?'}digest={digest}"
         kind = {"Content-Type": "application/octet-stream"}
-        _require(self._ask("PUT", joined, kind, body=stream), where, 201)
+        require(self._ask("PUT", joined, kind, body=stream), where, 201)
 
     def _sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._authorization:
@@ -197,7 +241,7 @@ class Registry:
         named: dict[str, Any] = {"headers": headers, "stream": stream, "timeout": LIMITS.remote_seconds}
         if redirects is not None:
             named["allow_redirects"] = redirects
-        with _speaking(str(self.repository)):
+        with speaking(str(self.repository)):
             for attempt in (1, 2):
                 if body is not None:
                     body.seek(0)
@@ -211,57 +255,6 @@ class Registry:
                 scope = f"repository:{name}:pull,push"
                 self._authorization = login.authorization(host, challenge, scope, plain=plain)
         return answer
-
-
-class _Body:
-    """The bytes of an answer, as a stream that never gives more than was declared."""
-
-    def __init__(self, answer: requests.Response, where: str, limit: int) -> None:
-        self._raw, self._where, self._limit, self._count = answer.raw, where, limit, 0
-        length = answer.headers.get("Content-Length", "")
-        self._expected = int(length) if length.isdecimal() and len(length) < 20 else None
-
-    def readinto(self, buffer: memoryview) -> int:
-        from urllib3.exceptions import HTTPError
-
-        try:
-            data = self._raw.read(len(buffer), decode_content=False)
-        except (HTTPError, OSError) as error:
-            raise _Cut(str(error)) from error
-        if not data and self._expected is not None and self._count < self._expected:
-            raise _Cut(f"{self._count} of {self._expected} bytes came")
-        self._count += len(data)
-        if self._count > self._limit:
-            raise Limit(self._where, f"the registry sends more than the {self._limit} bytes declared")
-        buffer[: len(data)] = data
-        return len(data)
-
-
-@contextmanager
-def _speaking(where: str) -> Iterator[None]:
-    import requests
-
-    try:
-        yield
-    except requests.RequestException as error:
-        why = "it speaks no TLS" if "WRONG_VERSION_NUMBER" in str(error) else "it does not answer"
-        raise RemoteFailed(
-            where, f"{why}: {error}", advice="check the address; without TLS write http://HOST/NAME"
-        ) from error
-
-
-def _require(answer: requests.Response, where: str, status: int) -> None:
-    if answer.status_code == status:
-        return
-    text = answer.raw.read(2000, decode_content=True).decode("utf-8", "replace") if answer.raw else ""
-    text = text or answer.reason or ""
-    if answer.status_code in {401, 403}:
-        raise AccessDenied(
-            where,
-            f"the registry refuses our name or password, or may not give this (status {answer.status_code})",
-            advice=f"run 'docker login', or set {login.USER} and {login.PASSWORD}",
-        )
-    raise RemoteFailed(where, f"the registry answered with status {answer.status_code}: {text[:300]}")
 
 
 def _require_same(expected: ImageIdentity, actual: ImageIdentity) -> None:

@@ -20,7 +20,7 @@ from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import list_tree
-from timeproof.errors import Exists, RemoteFailed, StorageFailed
+from timeproof.errors import BadRequest, Exists, RemoteFailed, StorageFailed
 from timeproof.store.remote.bucket import Bucket, Listed
 from timeproof.store.remote.transfer import several
 from timeproof.store.storage import Items, Reservation
@@ -36,11 +36,11 @@ class BucketStorage:
 
     Args:
         folder: relative to the archive.
-        here: a folder of this machine in which drafts are made.
+        drafts: a folder of this machine, in which they are made.
     """
 
-    def __init__(self, bucket: Bucket, folder: str, here: Path) -> None:
-        self.bucket, self.folder, self._here = bucket, folder, here
+    def __init__(self, bucket: Bucket, folder: str, drafts: Path) -> None:
+        self.bucket, self.folder, self._drafts = bucket, folder, drafts
         self._token = secrets.token_hex(16).encode()  # what our claims hold
         self._claims: dict[str, str] = {}  # of a version's metadata: the claim on it
         self._put: set[str] = set()  # paths of blobs that we created
@@ -50,8 +50,8 @@ class BucketStorage:
 
     @contextmanager
     def reserve(self, tag: str, version: int | None, count: int) -> Iterator[Reservation]:
-        with atomic.lock(self._here):
-            atomic.sweep(self._here)
+        with atomic.lock(self._drafts):
+            atomic.sweep(self._drafts)
         listed = self.bucket.listed(self.folder)
         first = version or max(_taken(listed), default=0) + 1
         for _ in range(_MANY_CLAIMS):
@@ -65,7 +65,7 @@ class BucketStorage:
             raise StorageFailed(self._at(claim_name(first)), "other writers take every version")
         try:
             self._sweep(tag, listed, range(first, first + count))
-            staging = atomic.Staging(self._here, staging_label(first, count))
+            staging = atomic.Staging(self._drafts, staging_label(first, count))
             with staging:
                 yield Reservation(first, staging.path, self)
         finally:
@@ -94,20 +94,20 @@ class BucketStorage:
             several(self.bucket.remove, [c for c in self._claims.values() if self._is_ours(c)])
         self._claims.clear()
 
-    def _sweep(self, tag: str, listed: Mapping[str, Listed], ours: range) -> None:
+    def _sweep(self, tag: str, listed: Mapping[str, Listed], reserved: range) -> None:
         """Remove what writers left that died days ago. Without luck it is left to the next one."""
         if all(not staged_versions(name) for name in listed):
             return
         with suppress(StorageFailed, RemoteFailed):
             present = self.bucket.listed(self.folder)
-            for version in sorted(set(_stale(present)) - set(ours)):
+            for version in sorted(set(_stale(present)) - set(reserved)):
                 claim = self._path(claim_name(version))
                 content = self.bucket.read(claim, _CLAIM_BYTES)
                 if content is None or not self.bucket.replace(claim, self._token, content[1]):
                     continue
                 if self.bucket.size(self._path(metadata_name(tag, version))) is None:
-                    left = [p for p in present if owned_version(p.split("/")[0], tag) == version]
-                    several(self.bucket.remove, [self._path(p) for p in left])
+                    leftovers = [p for p in present if owned_version(p.split("/")[0], tag) == version]
+                    several(self.bucket.remove, [self._path(p) for p in leftovers])
                 self.bucket.remove(claim)
 
     # --- what is put --------------------------------------------------------------------------
@@ -213,6 +213,23 @@ class BucketStorage:
 
     def _at(self, name: str) -> str:
         return f"{self.bucket.address}/{self._path(name)}"
+
+
+def require_conditions(bucket: Bucket) -> None:
+    """See that a bucket keeps to the conditions of writes. Raises BadRequest: some servers ignore them."""
+    probe = f"{atomic.STAGING}{secrets.token_hex(8)}"
+    try:
+        kept = bucket.create(probe, b"1") and not bucket.create(probe, b"2")
+        kept = kept and not bucket.replace(probe, b"3", '"00000000000000000000000000000000"')
+    finally:
+        with suppress(StorageFailed, RemoteFailed):
+            bucket.remove(probe)
+    if not kept:
+        raise BadRequest(
+            f"{bucket.address} can only be read: its server ignores the conditions of writes (If-None-Match,"
+            " If-Match), so two writers would not be kept apart",
+            advice="archive into a folder and copy that there, or use a server that keeps to them",
+        )
 
 
 def create(bucket: Bucket, path: str, source: Path) -> bool:

@@ -44,16 +44,44 @@ def _serve_source(root: str, listed: Set[str]) -> None:
     sys.dont_write_bytecode = True
 
 
-def _find(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Any:
-    """Find the model's class, in its archived source or in an installed library."""
+def _maker(options: Dict[str, Any], directory: str, sizes: Dict[str, int]) -> Callable[[], Any]:
+    """Say how the model is made: by its class, archived or installed, or layer by layer."""
     if options.get("source") is not None:
         root = os.path.join(os.path.abspath(directory), options["source"])
         listed = {os.path.join(os.path.abspath(directory), path) for path in sizes}
         _serve_source(root, listed)
-    attribute: Any = importlib.import_module(options["module"])
-    for part in options["qualname"].split("."):
+    tree = options.get("layers")
+    if tree is not None:
+        return lambda: build_layers(tree)
+    kind = _attribute(options["module"], options["qualname"])
+    return lambda: kind(**options.get("init_args", {}))
+
+
+def _attribute(module: str, qualname: str) -> Any:
+    attribute: Any = importlib.import_module(module)
+    for part in qualname.split("."):
         attribute = getattr(attribute, part)
     return attribute
+
+
+def build_layers(tree: Any) -> Any:
+    """Build a torch.nn.Sequential, or one layer, from the artifact's description of it."""
+    if "layers" not in tree:
+        arguments = tupled(tree["init_args"]) if tree["module"].startswith("torch.") else tree["init_args"]
+        return _attribute(tree["module"], tree["qualname"])(**arguments)
+    module = importlib.import_module("torch").nn.Sequential()
+    for name, below in tree["layers"]:
+        module.add_module(name, build_layers(below))
+    return module
+
+
+def tupled(value: Any) -> Any:
+    """Give JSON's lists as tuples, which torch's own layers take for sizes."""
+    if isinstance(value, list):
+        return tuple(tupled(item) for item in value)
+    if isinstance(value, dict):
+        return {key: tupled(item) for key, item in value.items()}
+    return value
 
 
 def _load(path: str) -> Any:
@@ -90,13 +118,13 @@ def prepare(
 
     set_threads(threads)
     state = _state(os.path.join(directory, model))
-    kind = _find(options, directory, sizes)
+    make = _maker(options, directory, sizes)
 
     if options.get("default_dtype"):  # of the process that archived it: what the code makes is of this type
         torch.set_default_dtype(getattr(torch, options["default_dtype"]))
 
     def build() -> Any:
-        module = kind(**options.get("init_args", {}))
+        module = make()
         _restore_types(module, state, options.get("dtypes") or {})
         module.load_state_dict(_with_tied(module, state), strict=True)
         module.eval()

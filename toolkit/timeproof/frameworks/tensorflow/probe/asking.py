@@ -1,8 +1,8 @@
 """How a Keras model, a SavedModel's signature or a tf.Module is called, and what its answer is called.
 
-The user's process and the container ask by this module, by the same record, `options["asked"]`: `kind` is how the
-inputs are handed over (single, list, mapping, or arguments), `inputs` has one entry for each of them, in the order
-of the callee: the `input`'s name, and what it is called there (`as`).
+The user's process and the container ask by this module, by the same record, `options["asked"]`: `kind` is how
+the inputs are handed over (single, list, mapping, arguments, keywords), `inputs` has one entry for each of
+them, in the order of the callee: the `input`'s name, and what it is called there (`as`).
 """
 
 import importlib

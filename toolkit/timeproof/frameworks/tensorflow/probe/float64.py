@@ -1,7 +1,7 @@
-"""Ask a Keras or TensorFlow model in float64: its graph with every float32 widened, outputs rounded once at the end.
+"""Ask a Keras or TensorFlow model in float64: its graph, every float32 widened, outputs rounded once.
 
-The model is traced as it answers natively, its variables become constants, and each float32 in that graph (types,
-constants, functions) becomes a float64. What has no kernel for float64 is refused.
+The model is traced as it answers natively, its variables become constants, and each float32 in that graph
+(types, constants, functions) becomes a float64. What has no kernel for float64 is refused.
 """
 
 import importlib
@@ -37,8 +37,8 @@ def run(
 ) -> List[Tuple[str, Any, str]]:
     """Give the outputs in the native ones' types, as (name, array, "").
 
-    Raises Refused where float64 is nothing new, where the model computes in something narrower or has an operator
-    without float64, or where it computes more than `options["work"]`.
+    Raises Refused where float64 is nothing new, where the model computes in something narrower or has an
+    operator without float64, or where it computes more than `options["work"]`.
     """
     tf = load.prepare(threads, options)
     target, more = load.callee(directory, model, options)

@@ -79,7 +79,7 @@ def run(
 
 
 def in_order(outputs: List[Tuple[str, Any, str]], options: Dict[str, Any]) -> List[Tuple[str, Any, str]]:
-    """Put a signature's outputs, which are sorted by name, into the order of the model's own. Raises Refused."""
+    """Put a signature's outputs, which are sorted by name, into the model's own order. Raises Refused."""
     order = options.get("outputs")
     if order is None:
         return outputs
