@@ -13,7 +13,6 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from golden.make import keep
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from support.sklearn_models import KINDS, NUMBERS, WORDS, frame, pipeline
 
 import timeproof
+from golden.make import keep
 
 
 def main(target: Path, environment: str) -> None:

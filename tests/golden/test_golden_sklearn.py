@@ -1,8 +1,8 @@
 """scikit-learn's golden archive: its files verify, its references read, and its models answer as they did.
 
-The models run here in the real probe, without a container, with the scikit-learn that is installed. With the
-recorded release they must give the recorded answers to the bit; with another one, or on another CPU, which chooses
-other kernels of NumPy and OpenBLAS, at most `rounding`.
+The models run here in the real probe, without a container, with the scikit-learn that is installed. With
+another release, or on another CPU, which chooses other kernels of NumPy and OpenBLAS, the answers may be off by
+`rounding`.
 """
 
 from __future__ import annotations

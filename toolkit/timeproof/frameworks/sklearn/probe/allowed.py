@@ -72,7 +72,7 @@ _LOADERS = frozenset(
         *("DictNode", "DefaultDictNode", "ListNode", "SetNode", "TupleNode", "BytesNode", "BytearrayNode"),
         *("SliceNode", "FunctionNode", "PartialNode", "TypeNode", "ConstructorFromReduceNode", "ObjectNode"),
         *("OperatorFuncNode", "NdArrayNode", "MaskedArrayNode", "RandomStateNode", "RandomGeneratorNode"),
-        *("DTypeNode", "SparseMatrixNode", "TreeNode", "LossNode"),
+        *("DTypeNode", "SparseMatrixNode", "TreeNode", "LossNode", "SGDNode"),
     )
 )
 
@@ -99,7 +99,7 @@ def why_refused(loader: str, module: str, name: str) -> str:
         return "" if full == "operator.itemgetter" else "it calls what the file names"
     if full in _PLAIN:
         return "it is a type, not a function" if loader in _FUNCTIONS else ""
-    if loader == "LossNode" and module == _LOSSES[0] and name.startswith(_LOSSES[1]):
+    if loader not in _FUNCTIONS and module == _LOSSES[0] and name.startswith(_LOSSES[1]):
         return ""
     package = module.partition(".")[0]
     if package not in PACKAGES:
