@@ -65,7 +65,7 @@ _NUMPY_FUNCTIONS = frozenset(
 )
 _FUNCTIONS = ("FunctionNode",)
 # scikit-learn 1.4 to 1.7 call the module of their losses so.
-_LOSSES = ("_loss", "Cy")
+LOSSES = "_loss"
 # The parts of skops that may make something: one that a later release adds is not known here.
 _LOADERS = frozenset(
     (
@@ -99,7 +99,7 @@ def why_refused(loader: str, module: str, name: str) -> str:
         return "" if full == "operator.itemgetter" else "it calls what the file names"
     if full in _PLAIN:
         return "it is a type, not a function" if loader in _FUNCTIONS else ""
-    if loader not in _FUNCTIONS and module == _LOSSES[0] and name.startswith(_LOSSES[1]):
+    if loader not in _FUNCTIONS and module == LOSSES and name.startswith("Cy"):
         return ""
     package = module.partition(".")[0]
     if package not in PACKAGES:
