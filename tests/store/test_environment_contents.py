@@ -66,13 +66,18 @@ def test_a_package_for_onnx_files_alone_runs_none(record: EnvironmentRecord) -> 
         ("onnxruntime", {"onnx"}),
         ("lightgbm", {"lightgbm"}),
         ("catboost", {"catboost"}),
-        ("scikit-learn", {"sklearn"}),
     ],
 )
 def test_conda_packages_count_by_the_names_that_they_have_there(
     record: EnvironmentRecord, name: str, frameworks: set[str]
 ) -> None:
     assert frameworks_of(holding(record, ("conda", name, "1.2.3"))) == dict.fromkeys(frameworks, "1.2.3")
+
+
+def test_a_framework_counts_only_with_what_it_needs_beside_it(record: EnvironmentRecord) -> None:
+    learn, skops = ("wheel", "scikit-learn", "1.9.1"), ("wheel", "skops", "0.16.0")
+    assert frameworks_of(holding(record, learn)) == {}
+    assert frameworks_of(holding(record, learn, skops)) == {"sklearn": "1.9.1"}
 
 
 def test_a_wheel_lies_over_the_conda_package_of_the_same_name(record: EnvironmentRecord) -> None:
