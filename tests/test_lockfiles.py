@@ -22,6 +22,7 @@ FRAMEWORK = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
+    "sklearn": "sklearn",
     "torch": "pytorch",
     "tensorflow": "tensorflow",
 }

@@ -35,6 +35,19 @@ how = {"objective": "multiclass", "num_class": 3, "num_leaves": 7, "num_threads"
 lightgbm.train(how, lightgbm.Dataset(x, y), 5).save_model("/made/model.txt")
 print(lightgbm.__version__)
 """,
+    "sklearn": _DATA
+    + """
+import pandas, sklearn, skops.io
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+columns = make_column_transformer((StandardScaler(), [0, 1]), remainder="passthrough")
+labels = np.array(["auk", "gull", "tern"])[y]
+model = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=5)).fit(x, labels)
+skops.io.dump(model, "/made/model.skops")
+print(sklearn.__version__)
+""",
     "xgboost": _DATA
     + """
 import xgboost
