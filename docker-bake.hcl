@@ -25,6 +25,8 @@ variable "ENVIRONMENTS" {
     "onnxruntime-1.20",
     "onnxruntime-1.32",
     "torch-2.13",
+    "transformers-4.40",
+    "transformers-5.24",
     "xgboost-1.7.6",
     "xgboost-2.1.4",
     "xgboost-3.0.5",

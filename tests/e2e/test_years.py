@@ -32,6 +32,7 @@ FRAMEWORK = {
     "onnxruntime": "onnx",
     "torch": "pytorch",
     "catboost": "catboost",
+    "transformers": "transformers",
 }
 PYTHON = {"lightgbm-2.2.3": "3.6", "catboost-1.0.6": "3.9"}
 
@@ -53,7 +54,7 @@ def test_an_environment_replays_what_its_own_release_made(
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
     how = {"grid_size": 5, "root": years.root, "environment": record.folder}
-    if framework in {"lightgbm", "xgboost", "catboost"}:
+    if framework in {"lightgbm", "xgboost", "catboost", "transformers"}:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
         done = timeproof.archive(model, np.load(inputs), **how)

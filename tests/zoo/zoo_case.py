@@ -11,6 +11,7 @@ from typing import Any
 MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
+    "models_transformers": "torch",
     "models_torch": "torch",
     "models_dtypes": "torch",
     "models_calls": "torch",
