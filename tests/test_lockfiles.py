@@ -23,6 +23,7 @@ FRAMEWORK = {
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
     "torch": "pytorch",
+    "tensorflow": "tensorflow",
     "transformers": "transformers",
 }
 

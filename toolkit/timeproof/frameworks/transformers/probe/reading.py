@@ -89,7 +89,7 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     # A mapped file's tensors lie anywhere; torch's own memory is aligned, and kernels choose by that.
     for tensor in [*module.parameters(), *module.buffers()]:
         tensor.data = tensor.data.clone()
-    # Loading computes buffers that no file holds in float32; model.to(torch.bfloat16) has cast the user's own.
+    # Loading computes the buffers that no file holds in float32; the user's model.to(bfloat16) has cast them.
     buffers = dict(module.named_buffers())
     for name, dtype in (options.get("dtypes") or {}).items():
         if name in buffers:
