@@ -25,6 +25,7 @@ FRAMEWORK = {
     "sklearn": "sklearn",
     "torch": "pytorch",
     "tensorflow": "tensorflow",
+    "transformers": "transformers",
 }
 
 

@@ -34,6 +34,7 @@ FRAMEWORK = {
     "torch": "pytorch",
     "tensorflow": "tensorflow",
     "catboost": "catboost",
+    "transformers": "transformers",
 }
 # The interpreters of those that have another than 3.11.
 PYTHON = {
