@@ -70,11 +70,11 @@ def ensembles(draw: Any) -> Ensemble:
     classes: tuple[str, ...] = ("a", "b & c", "3") if groups == 3 or width == 3 else ()
     if link == "logistic" and draw(st.booleans()):
         classes = ("no", "yes")
-    made = tuple(tuple(draw(trees(width=width, zeros=zeros)) for _ in range(count)) for _ in range(groups))
+    grown = tuple(tuple(draw(trees(width=width, zeros=zeros)) for _ in range(count)) for _ in range(groups))
     return Ensemble(
         library="Random",
         features=FEATURES,
-        groups=made,
+        groups=grown,
         link=link,
         raw="" if link == "shares" else "raw",
         answer="answer",
