@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.years import CHEAP, LOCKFILES, NAMES, built, trained
+from support.years import CHEAP, LOCKFILES, NAMES, TRAINED, built, trained
 
 import timeproof
 from timeproof.base import strictjson
@@ -31,7 +31,10 @@ FRAMEWORK = {
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
     "torch": "pytorch",
+    "tensorflow": "tensorflow",
     "catboost": "catboost",
+    "sklearn": "sklearn",
+    "transformers": "transformers",
 }
 # The interpreters of those that have another than 3.11.
 PYTHON = {
@@ -39,6 +42,7 @@ PYTHON = {
     "lightgbm-3.2.1": "3.8",
     "catboost-1.0.6": "3.9",
     "onnxruntime-1.12": "3.9",
+    "tensorflow-2.16": "3.10",
     "catboost-1.2.3": "3.12",
     "lightgbm-4.3.0": "3.12",
     "onnxruntime-1.22": "3.12",
@@ -70,7 +74,7 @@ def test_an_environment_replays_what_its_own_release_made(
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
     how = {"grid_size": 5, "root": years.root, "environment": record.folder}
-    if framework in {"lightgbm", "xgboost", "catboost"}:
+    if framework in TRAINED:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
         done = timeproof.archive(model, np.load(inputs), **how)

@@ -52,6 +52,42 @@ print(catboost.__version__)
 """,
 }
 
+_TRAIN["tensorflow"] = (
+    _DATA
+    + """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, tensorflow
+keras.utils.set_random_seed(0)
+hidden = keras.layers.Dense(16, activation="relu")
+model = keras.Sequential([keras.layers.Input((5,)), hidden, keras.layers.Dense(3, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(x, y, verbose=0)
+model.save("/made/model.keras")
+print(tensorflow.__version__)
+"""
+)
+_TRAIN["sklearn"] = (
+    _DATA
+    + """
+import skops.io, sklearn
+from sklearn.ensemble import GradientBoostingClassifier
+model = GradientBoostingClassifier(n_estimators=5, max_depth=3, random_state=0).fit(x, y)
+skops.io.dump(model, "/made/model.skops")
+print(sklearn.__version__)
+"""
+)
+_TRAIN["transformers"] = """
+import numpy as np, torch, transformers
+np.save("/made/x.npy", np.random.RandomState(0).randint(0, 60, (3, 7)))
+torch.manual_seed(0)
+how = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+config = transformers.BertConfig(intermediate_size=24, max_position_embeddings=16, **how)
+transformers.BertForSequenceClassification(config).eval().save_pretrained("/made/model.folder")
+print(transformers.__version__)
+"""
+TRAINED = frozenset(_TRAIN)
+
 
 def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:
     """Build an environment of `lockfiles/`, and put its image into the engine.
