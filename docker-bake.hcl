@@ -44,6 +44,8 @@ variable "ENVIRONMENTS" {
     "tensorflow-2.16",
     "tensorflow-2.21",
     "torch-2.13",
+    "transformers-4.40",
+    "transformers-5.24",
     "xgboost-1.7.6",
     "xgboost-2.1.4",
     "xgboost-3.0.5",
