@@ -11,6 +11,7 @@
 #   make zoo-tensorflow                the zoo's models of Keras and TensorFlow, and their tests, in a venv of their own
 #   make regress                       the demo's models and other people's, in every environment of lockfiles/
 #   make environments                  build every environment of lockfiles/, and prove each with a model
+#   make newest                        asks the index whether lockfiles/ has the newest release of each framework
 #   make engine                        only see to the container engine
 #   make clean                         remove what the others made, but for archives and images
 
@@ -30,7 +31,8 @@ UNIT ?= .venv-unit
 # Container tests mostly wait, so that two cores do the work of three test processes.
 WORKERS ?= 3
 
-.PHONY: help demo unit test lint bench corpus zoo zoo-tensorflow regress portability environments engine venv dev clean
+.PHONY: help demo unit test lint bench corpus zoo zoo-tensorflow regress portability environments newest engine
+.PHONY: venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -101,6 +103,9 @@ test: engine lint
 environments: engine $(DEV)/.made
 	@$(DEV)/bin/timeproof build lockfiles/*
 	@TIMEPROOF_TESTS_ALL_ENVIRONMENTS=1 $(DEV)/bin/python -m pytest -q tests/e2e/test_years.py
+
+newest: $(DEV)/.made
+	@TIMEPROOF_TESTS_NEWEST=1 $(DEV)/bin/python -m pytest -q tests/test_newest_locks.py
 
 bench: engine $(VENV)/.made $(DEV)/.made
 	@sh tests/system-packages.sh

@@ -34,7 +34,25 @@ FRAMEWORK = {
     "tensorflow": "tensorflow",
     "catboost": "catboost",
 }
-PYTHON = {"lightgbm-2.2.3": "3.6", "tensorflow-2.16": "3.10", "catboost-1.0.6": "3.9"}
+# The interpreters of those that have another than 3.11.
+PYTHON = {
+    "lightgbm-2.2.3": "3.6",
+    "lightgbm-3.2.1": "3.8",
+    "catboost-1.0.6": "3.9",
+    "onnxruntime-1.12": "3.9",
+    "tensorflow-2.16": "3.10",
+    "catboost-1.2.3": "3.12",
+    "lightgbm-4.3.0": "3.12",
+    "onnxruntime-1.22": "3.12",
+    "onnxruntime-1.28": "3.12",
+    "xgboost-3.1.3": "3.12",
+    "lightgbm-4.6.0": "3.13",
+    "onnxruntime-1.23": "3.13",
+    "onnxruntime-1.24": "3.13",
+    "onnxruntime-1.26": "3.13",
+    "onnxruntime-1.30": "3.13",
+    "xgboost-3.4.1": "3.13",
+}
 
 
 @pytest.fixture(scope="module")

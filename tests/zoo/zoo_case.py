@@ -13,6 +13,7 @@ MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
     "models_torch": "torch",
+    "models_programs": "torch",
     "models_dtypes": "torch",
     "models_calls": "torch",
     "models_wrong": "torch",

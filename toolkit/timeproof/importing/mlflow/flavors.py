@@ -12,7 +12,7 @@ from typing import Any
 from timeproof.errors import NotArchivable, NotImportable
 from timeproof.frameworks.choose import spec_for_file
 from timeproof.frameworks.spec import FrameworkSpec
-from timeproof.importing.mlflow.folder import MLMODEL, ModelFolder, quoted
+from timeproof.importing.mlflow.folder import MLMODEL, WHOLE, ModelFolder, quoted
 
 LIVE = "timeproof.archive(model, inputs, grid_size=…)"
 
@@ -147,7 +147,7 @@ def _file(folder: ModelFolder, flavor: Flavor, configuration: Mapping[str, Any])
     raise NotImportable(
         folder.root,
         [f"{path}/ holds none of {', '.join(flavor.files)}"],
-        advice="give the whole folder, as MLflow wrote it",
+        advice=WHOLE,
     )
 
 
