@@ -8,6 +8,7 @@
 #   make portability                   which answers are the same on which CPU (half an hour)
 #   make corpus                        import and replay other people's models with known answers (a few minutes)
 #   make zoo                           archive a hundred models, and hold each answer against its user's own (half an hour)
+#   make mlflow                        hold import, export and logging against a real MLflow (ten minutes)
 #   make regress                       the demo's models and other people's, in every environment of lockfiles/
 #   make environments                  build every environment of lockfiles/, and prove each with a model
 #   make engine                        only see to the container engine
@@ -22,12 +23,14 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 ZOO ?= .venv-zoo
+# MLflow's releases that are tried, each in a venv of its own: make mlflow MLFLOW=3.18.0
+MLFLOW ?= 3.17.2
 # Without any framework, so that no quick test needs one unnoticed.
 UNIT ?= .venv-unit
 # Container tests mostly wait, so that two cores do the work of three test processes.
 WORKERS ?= 3
 
-.PHONY: help demo unit test lint bench corpus zoo regress portability environments engine venv dev clean
+.PHONY: help demo unit test lint bench corpus zoo mlflow regress portability environments engine venv dev clean
 .DELETE_ON_ERROR:
 
 help:
@@ -125,5 +128,14 @@ $(ZOO)/.made: pyproject.toml docs/demo/requirements.txt tests/zoo/requirements.t
 zoo: engine $(ZOO)/.made
 	@PYTHONPATH=$(CURDIR)/tests $(ZOO)/bin/python tests/zoo/run.py $(Z)
 
+.venv-mlflow-$(MLFLOW)/.made: pyproject.toml docs/demo/requirements.txt
+	$(call install,.venv-mlflow-$(MLFLOW),[dev])
+	@.venv-mlflow-$(MLFLOW)/bin/python -m pip --disable-pip-version-check install -qq "mlflow==$(MLFLOW)"
+	@touch $@
+
+# What MLflow writes is replayed, and what is exported, 'mlflow models predict' answers. Exit code 1: not all of it.
+mlflow: engine .venv-mlflow-$(MLFLOW)/.made
+	@.venv-mlflow-$(MLFLOW)/bin/python tests/mlflow_models/run.py
+
 clean:
-	rm -rf $(VENV) $(DEV) $(UNIT) $(ZOO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEV) $(UNIT) $(ZOO) .venv-mlflow-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

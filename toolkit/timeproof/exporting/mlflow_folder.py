@@ -48,15 +48,17 @@ def folder_files(
         "type": kind,
         **({"pandas_orient": "split"} if kind == "dataframe" else {}),
     }
+    serving_as = {
+        "data": flavor.file,
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "loader_module": f"mlflow.{flavor.name}",
+        "python_version": python,
+        **flavor.serving,
+    }
     mlmodel = {
         "flavors": {
             flavor.name: {"code": None, **flavor.configuration},
-            "python_function": {
-                "data": flavor.file,
-                "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-                "loader_module": f"mlflow.{flavor.name}",
-                "python_version": python,
-            },
+            "python_function": {name: value for name, value in serving_as.items() if value is not None},
         },
         "metadata": {
             "timeproof": {
