@@ -29,6 +29,7 @@ class Flavor:
         output: the archived output that MLflow's predict gives; empty where it gives all, by name.
         column: of that output, the column that it gives; None for all of it.
         columns: the names of the table that the model takes; empty where it takes an array.
+        places: for each of these, which input holds it, and where in that; empty where one input holds all.
         parameters: what predict is called with, by name: MLflow takes a default for each from the signature.
     """
 
@@ -39,6 +40,7 @@ class Flavor:
     output: str = ""
     column: int | None = None
     columns: tuple[str, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -214,8 +216,7 @@ def _sklearn(exported: Exported) -> Flavor:
             f"MLflow's predict is none of its outputs ({', '.join(outputs)})",
             "archive it with the answer of predict: SklearnOptions(methods=('predict',))",
         )
-    if len(exported.metadata.inputs) > 1:
-        raise exported.refuse("its table has columns of several types", _OTHER)
+    columns, places = _frame(exported)
     configuration = {
         "pickled_model": "model.skops",
         "serialization_format": "skops",
@@ -223,8 +224,30 @@ def _sklearn(exported: Exported) -> Flavor:
         "sklearn_version": exported.metadata.framework.version,
     }
     serving = {"data": None, "model_path": "model.skops", "predict_fn": output}
-    columns = tuple(str(name) for name in exported.options.get("columns") or ())
-    return Flavor("sklearn", "model.skops", configuration, serving, output, columns=columns)
+    return Flavor("sklearn", "model.skops", configuration, serving, output, columns=columns, places=places)
+
+
+def _frame(exported: Exported) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """The columns of a recorded DataFrame, and where each lies. Raises NotExportable."""
+    form: Any = exported.options.get("form")
+    if form is None:
+        return (), ()
+    parts, labels = form.get("parts") or (), form.get("columns") or ()
+    odd = [
+        part
+        for part in parts
+        if part.get("missing")
+        or part.get("kind") not in {"numbers", "text"}
+        or str(part.get("dtype")).startswith(("datetime", "timedelta"))
+    ]
+    if form.get("kind") != "frame" or odd or not all(isinstance(label, str) for label in labels):
+        raise exported.refuse(
+            "its table has categories, dates, missing text, or columns without names", _OTHER
+        )
+    places = {
+        place: (index, k) for index, part in enumerate(parts) for k, place in enumerate(part["columns"])
+    }
+    return tuple(labels), tuple(places[place] for place in range(len(labels)))
 
 
 def _torch_export(exported: Exported) -> Flavor:
