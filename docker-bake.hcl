@@ -24,6 +24,8 @@ variable "ENVIRONMENTS" {
     "onnxruntime-1.16",
     "onnxruntime-1.20",
     "onnxruntime-1.32",
+    "tensorflow-2.16",
+    "tensorflow-2.21",
     "torch-2.13",
     "xgboost-1.7.6",
     "xgboost-2.1.4",

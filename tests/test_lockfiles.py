@@ -18,7 +18,13 @@ from timeproof.store.environment_contents import versions
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())
-FRAMEWORK = {"lightgbm": "lightgbm", "xgboost": "xgboost", "onnxruntime": "onnx", "torch": "pytorch"}
+FRAMEWORK = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "onnxruntime": "onnx",
+    "torch": "pytorch",
+    "tensorflow": "tensorflow",
+}
 
 
 def lock_of(folder: Path) -> Lock:
@@ -68,7 +74,7 @@ def test_a_lock_is_what_its_environment_yml_asks_for(folder: Path) -> None:
 def test_an_environment_holds_the_framework_that_it_is_called_after(folder: Path) -> None:
     name, _, version = folder.name.partition("-")
     found = frameworks_in(held(folder))
-    assert set(found) == {FRAMEWORK[name]}
+    assert FRAMEWORK[name] in found  # and what else its packages run: a copy in another format, say
     assert (found[FRAMEWORK[name]] + ".").startswith(version + ".")
 
 

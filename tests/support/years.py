@@ -52,6 +52,23 @@ print(catboost.__version__)
 """,
 }
 
+_TRAIN["tensorflow"] = (
+    _DATA
+    + """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, tensorflow
+keras.utils.set_random_seed(0)
+hidden = keras.layers.Dense(16, activation="relu")
+model = keras.Sequential([keras.layers.Input((5,)), hidden, keras.layers.Dense(3, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(x, y, verbose=0)
+model.save("/made/model.keras")
+print(tensorflow.__version__)
+"""
+)
+TRAINED = frozenset(_TRAIN)
+
 
 def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:
     """Build an environment of `lockfiles/`, and put its image into the engine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
     "models_torch": "torch",
+    "models_programs": "torch",
     "models_dtypes": "torch",
     "models_calls": "torch",
     "models_wrong": "torch",
@@ -20,7 +22,14 @@ MODULES = {
     "models_tables": "trees",
     "models_onnx": "onnx",
     "models_catboost": "catboost",
+    "models_tensorflow": "tensorflow",
 }
+
+
+def of_this_venv() -> list[str]:
+    """The modules whose frameworks are installed: TensorFlow has a venv of its own, and is alone in it."""
+    alone = importlib.util.find_spec("tensorflow") is not None
+    return [module for module, group in MODULES.items() if (group == "tensorflow") is alone]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ ROOTS = {
     ],
     "trees": ["xgboost-cpu", "xgboost", "lightgbm", "scikit-learn", "pandas", "scipy"],
     "onnx": ["onnxruntime", "onnx", "numpy"],
+    "tensorflow": ["tensorflow-cpu", "keras", "onnxruntime", "numpy"],
     "catboost": ["catboost", "onnxruntime", "onnx", "numpy"],
 }
 

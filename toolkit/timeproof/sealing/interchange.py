@@ -90,7 +90,7 @@ def measure_copy(sealed: SealedAnswer, copy: Copy, outcome: Outcome) -> Distance
         return Distance(verdict="refused", reason=str(result.get("reason", "")))
     native = sealed.outputs
     pairs = pair(native, answer)
-    # A copy that was handed in gives what its converter gives; ours gives everything, or says that it doesn't.
+    # A copy that was handed in gives what its converter gives; ours gives all, or says that it doesn't.
     if not pairs or (not (copy.given or copy.partial) and len(pairs) < len(native)):
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in answer.items())
         return Distance(verdict="broken", reason=f"its outputs ({shapes or 'none'}) are not the model's")
