@@ -12,6 +12,7 @@ from typing import Any
 MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
+    "models_transformers": "torch",
     "models_torch": "torch",
     "models_programs": "torch",
     "models_dtypes": "torch",
