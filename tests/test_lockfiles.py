@@ -22,10 +22,10 @@ FRAMEWORK = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
+    "sklearn": "sklearn",
     "torch": "pytorch",
     "tensorflow": "tensorflow",
     "catboost": "catboost",
-    "sklearn": "sklearn",
     "transformers": "transformers",
 }
 

@@ -30,6 +30,7 @@ FRAMEWORK = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
+    "sklearn": "sklearn",
     "torch": "pytorch",
     "tensorflow": "tensorflow",
     "catboost": "catboost",
