@@ -15,15 +15,32 @@ variable "CONTEXTS" {
 variable "ENVIRONMENTS" {
   # Every folder of lockfiles/; a list of one's own is ENVIRONMENTS=this,that docker buildx bake
   default = join(",", [
+    "catboost-1.0.6",
+    "catboost-1.2.10",
+    "catboost-1.2.3",
     "digits",
     "lightgbm-2.2.3",
+    "lightgbm-3.2.1",
     "lightgbm-3.3.5",
     "lightgbm-4.0.0",
     "lightgbm-4.1.0",
+    "lightgbm-4.3.0",
+    "lightgbm-4.6.0",
     "lightgbm-4.7.0",
+    "onnxruntime-1.12",
     "onnxruntime-1.16",
     "onnxruntime-1.20",
+    "onnxruntime-1.22",
+    "onnxruntime-1.23",
+    "onnxruntime-1.24",
+    "onnxruntime-1.26",
+    "onnxruntime-1.28",
+    "onnxruntime-1.30",
     "onnxruntime-1.32",
+    "sklearn-1.3",
+    "sklearn-1.5",
+    "sklearn-1.7",
+    "sklearn-1.9",
     "tensorflow-2.16",
     "tensorflow-2.21",
     "torch-2.13",
@@ -32,7 +49,9 @@ variable "ENVIRONMENTS" {
     "xgboost-1.7.6",
     "xgboost-2.1.4",
     "xgboost-3.0.5",
+    "xgboost-3.1.3",
     "xgboost-3.2.0",
+    "xgboost-3.4.1",
   ])
 }
 

@@ -22,6 +22,7 @@ MODULES = {
     "models_lightgbm": "trees",
     "models_tables": "trees",
     "models_onnx": "onnx",
+    "models_sklearn": "sklearn",
     "models_catboost": "catboost",
     "models_tensorflow": "tensorflow",
 }
