@@ -82,7 +82,8 @@ def tokenizer_record(tokenizer: Any, folder: Path, texts: list[list[str]], setti
     """
     record: dict[str, Json] = {"tokenizer": _PLAIN, "names": list(tokenizer.model_input_names)}
     try:
-        plain = reading.read_tokenizer(str(folder), record)
+        with _quiet():
+            plain = reading.read_tokenizer(str(folder), record)
         if plain(*texts, **settings).data == tokenizer(*texts, **settings).data:
             return record
     except Exception as error:  # it has no such file, or no token to pad with, which the live one says, too
@@ -92,15 +93,17 @@ def tokenizer_record(tokenizer: Any, folder: Path, texts: list[list[str]], setti
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars off the terminal meanwhile."""
-    bars: Any = importlib.import_module("transformers.utils.logging")
-    bars_enabled = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
+    """Keep the library's progress bars and warnings off the terminal meanwhile."""
+    messages: Any = importlib.import_module("transformers.utils.logging")
+    bars_enabled, verbosity = messages.is_progress_bar_enabled(), messages.get_verbosity()
+    messages.disable_progress_bar()
+    messages.set_verbosity_error()
     try:
         yield
     finally:
+        messages.set_verbosity(verbosity)
         if bars_enabled:
-            bars.enable_progress_bar()
+            messages.enable_progress_bar()
 
 
 def _takes(function: Any, name: str) -> bool:
