@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.years import CHEAP, LOCKFILES, NAMES, built, trained
+from support.years import CHEAP, LOCKFILES, NAMES, TRAINED, built, trained
 
 import timeproof
 from timeproof.base import strictjson
@@ -30,10 +30,32 @@ FRAMEWORK = {
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
     "onnxruntime": "onnx",
+    "sklearn": "sklearn",
     "torch": "pytorch",
+    "tensorflow": "tensorflow",
     "catboost": "catboost",
+    "sklearn": "sklearn",
+    "transformers": "transformers",
 }
-PYTHON = {"lightgbm-2.2.3": "3.6", "catboost-1.0.6": "3.9"}
+# The interpreters of those that have another than 3.11.
+PYTHON = {
+    "lightgbm-2.2.3": "3.6",
+    "lightgbm-3.2.1": "3.8",
+    "catboost-1.0.6": "3.9",
+    "onnxruntime-1.12": "3.9",
+    "tensorflow-2.16": "3.10",
+    "catboost-1.2.3": "3.12",
+    "lightgbm-4.3.0": "3.12",
+    "onnxruntime-1.22": "3.12",
+    "onnxruntime-1.28": "3.12",
+    "xgboost-3.1.3": "3.12",
+    "lightgbm-4.6.0": "3.13",
+    "onnxruntime-1.23": "3.13",
+    "onnxruntime-1.24": "3.13",
+    "onnxruntime-1.26": "3.13",
+    "onnxruntime-1.30": "3.13",
+    "xgboost-3.4.1": "3.13",
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +75,11 @@ def test_an_environment_replays_what_its_own_release_made(
     record = built(years, name, real_engine)
     framework = FRAMEWORK[name.partition("-")[0]]
     how = {"grid_size": 5, "root": years.root, "environment": record.folder}
-    if framework in {"lightgbm", "xgboost", "catboost"}:
+    if framework in TRAINED:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
-        done = timeproof.archive(model, np.load(inputs), **how)
+        rows = np.load(inputs)
+        done = timeproof.archive(model, {"input_ids": rows} if framework == "transformers" else rows, **how)
     elif framework == "onnx":
         done = timeproof.archive(*tiny_models.graph(tmp_path), **how)
     else:

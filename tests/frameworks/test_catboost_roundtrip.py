@@ -112,8 +112,8 @@ def test_the_thread_count_changes_no_bit(tmp_path: Path) -> None:
     model, rows = numeric()
     many = np.vstack([rows] * 200)
     for threads in (1, 2, None):
-        (both,) = both_sides({"m": Case(model, many, WITHOUT)}, tmp_path / str(threads), threads=threads).values()
-        both.assert_identical()
+        sides = both_sides({"m": Case(model, many, WITHOUT)}, tmp_path / str(threads), threads=threads)
+        sides["m"].assert_identical()
 
 
 def test_the_onnx_copy_is_catboosts_own_and_runs(tmp_path: Path) -> None:

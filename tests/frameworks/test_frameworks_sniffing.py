@@ -115,7 +115,6 @@ FOREIGN = {
     "Keras weights without the model's configuration": keras,
     "HDF5, as Keras wrote it before .keras": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
     "GGUF": lambda path: path.write_bytes(b"GGUF\x03" + bytes(64)),
-    "a CatBoost model": lambda path: path.write_bytes(b"CBM1" + bytes(64)),
     "a TensorFlow Lite model": lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64)),
     "arrays (.npz), no model": arrays,
     "a zip file that is damaged": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(64)),

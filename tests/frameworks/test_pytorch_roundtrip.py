@@ -369,6 +369,7 @@ def made(nets: object, what: str) -> object:
     raise AssertionError(what)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script")
 @pytest.mark.parametrize(
     ("what", "words"),
     [

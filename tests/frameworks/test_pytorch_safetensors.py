@@ -110,7 +110,7 @@ def test_a_state_that_the_format_can_not_hold_has_no_copy_and_a_note(what: str, 
         (tmp_path / "m").mkdir()
         torch.save({"model_state": model.state_dict()}, tmp_path / "m.pth")
         notes: list[str] = []
-        assert write_copy(tmp_path / "m.pth", tmp_path / "m", "pt_v1", notes) == []
+        assert write_copy(model.state_dict(), tmp_path / "m.pth", tmp_path / "m", "pt_v1", notes) == []
     else:
         saved, _, _ = save(Case(model.eval(), inputs, SaveOptions(options)), tmp_path / "m")
         notes = list(saved.notes)

@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv-dev/bin/python tests/golden/make_catboost.py tests/golden/v1/catboost LOCK
 
-It is an archive of its own: the demo's environment holds no CatBoost. LOCK is the folder of an environment with
-catboost and onnxruntime, which measures the copies. What must hold on every CPU is proved on simulated ones.
+It is an archive of its own: the demo's environment holds no CatBoost. LOCK is the folder of an environment
+with catboost and onnxruntime, which measures the copies. Simulated CPUs prove that the bits hold on others.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.make import keep
 from support.catboost_models import mixed, numeric, regressor
 
 import timeproof
+from golden.make import keep
 
 
 def main(target: Path, environment: str) -> None:

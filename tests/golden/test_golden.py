@@ -34,7 +34,8 @@ from timeproof.store.schema.v1 import EnvironmentRecord, Metadata
 V1 = Path(__file__).parent / "v1"
 GOLDEN = Archive(V1)
 REFS = list(GOLDEN.refs())
-OWN = ("documents", "environments", "grid-size-6")  # other folders are archives of their own: test_golden_more
+# Other folders of v1 are archives of their own: test_golden_more.py.
+OWN = ("documents", "environments", "grid-size-6")
 DOCUMENTS = [path for path in sorted(V1.rglob("*.json")) if not path.name.startswith("model_")]
 OWN_FILES = [path for name in OWN for path in (V1 / name).rglob("*") if path.is_file()]
 BYTES = 300_000  # of all of v1

@@ -14,9 +14,9 @@ from support.laws import examples
 from support.memory_bucket import MemoryBucket
 
 from timeproof.base.limits import LIMITS
-from timeproof.errors import Exists, StorageFailed
+from timeproof.errors import BadRequest, Exists, StorageFailed
 from timeproof.store import storage
-from timeproof.store.remote.bucket_storage import BucketStorage
+from timeproof.store.remote.bucket_storage import BucketStorage, require_conditions
 from timeproof.store.storage import Reservation
 from timeproof.store.versions import claim_name
 
@@ -240,6 +240,29 @@ def test_what_fails_leaves_nothing_behind(when, does_its_work):
             assert names <= {claim_name(1), "model_xgb_v1.json", "net.py"} if does_its_work else not names
         else:
             assert published(bucket) == {1: b"a"}
+
+
+class Careless(MemoryBucket):
+    """A server that takes no notice of some condition."""
+
+    ignored = ""
+
+    def _write(self, act, path, source, allowed):
+        return super()._write(act, path, source, (lambda: True) if act == self.ignored else allowed)
+
+
+@pytest.mark.parametrize("ignored", ["create", "replace"])
+def test_a_server_that_ignores_conditions_is_refused_and_nothing_is_left_on_it(ignored):
+    careless = Careless()
+    careless.ignored = ignored
+    with pytest.raises(BadRequest, match="ignores the conditions"):
+        require_conditions(careless)
+    assert not careless.objects
+
+
+def test_a_server_that_keeps_to_conditions_is_taken(bucket):
+    require_conditions(bucket)
+    assert not bucket.objects
 
 
 def environment(folder: Path, content: bytes) -> Path:

@@ -43,6 +43,10 @@ def test_each_framework_is_known_by_its_wheel(record: EnvironmentRecord) -> None
         "xgboost": "3.2.0",
         "lightgbm": "4.7.0",
         "onnx": "1.32.0",
+        "torch_export": "2.13.0+cpu",
+        "torchscript": "2.13.0+cpu",
+        "pmml": "2.4.6",
+        "pfa": "2.4.6",
     }
     held = versions_of(there)
     assert (held["python"], held["numpy"], held["xgboost-cpu"]) == ("3.11.7", "2.4.6", "3.2.0")
@@ -55,13 +59,25 @@ def test_a_package_for_onnx_files_alone_runs_none(record: EnvironmentRecord) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "framework"),
-    [("pytorch", "pytorch"), ("py-xgboost", "xgboost"), ("onnxruntime", "onnx"), ("lightgbm", "lightgbm")],
+    ("name", "frameworks"),
+    [
+        ("pytorch", {"pytorch", "torch_export", "torchscript"}),
+        ("py-xgboost", {"xgboost"}),
+        ("onnxruntime", {"onnx"}),
+        ("lightgbm", {"lightgbm"}),
+        ("catboost", {"catboost"}),
+    ],
 )
 def test_conda_packages_count_by_the_names_that_they_have_there(
-    record: EnvironmentRecord, name: str, framework: str
+    record: EnvironmentRecord, name: str, frameworks: set[str]
 ) -> None:
-    assert frameworks_of(holding(record, ("conda", name, "1.2.3"))) == {framework: "1.2.3"}
+    assert frameworks_of(holding(record, ("conda", name, "1.2.3"))) == dict.fromkeys(frameworks, "1.2.3")
+
+
+def test_a_framework_counts_only_with_what_it_needs_beside_it(record: EnvironmentRecord) -> None:
+    learn, skops = ("wheel", "scikit-learn", "1.9.1"), ("wheel", "skops", "0.16.0")
+    assert frameworks_of(holding(record, learn)) == {}
+    assert frameworks_of(holding(record, learn, skops)) == {"sklearn": "1.9.1"}
 
 
 def test_a_wheel_lies_over_the_conda_package_of_the_same_name(record: EnvironmentRecord) -> None:

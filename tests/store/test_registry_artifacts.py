@@ -16,6 +16,7 @@ from support.archive_making import files_of, publish
 from support.registry_server import RegistryServer
 from typer.testing import CliRunner
 
+import timeproof
 from timeproof.base.digests import Digest
 from timeproof.cli.main import make_app
 from timeproof.errors import (
@@ -424,3 +425,15 @@ def test_a_reference_names_a_repository_and_a_tag_or_a_digest(text, repository, 
 def test_what_is_no_reference_is_a_bad_request(text):
     with pytest.raises(BadRequest):
         parse_reference(text)
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_a_sealed_artifact_is_pulled_into_an_empty_archive_and_replays_there(known, sealed, tmp_path):
+    ref = next(r for r in sealed.archive.refs() if r.framework == "xgboost")
+    push(known.host, "sealed", sealed.archive, ref)
+    fresh = Archive(tmp_path / "fresh")
+    assert pull(known.host, "sealed", fresh, str(ref).replace("/", "-")).ref == ref
+    assert verify(fresh).ok
+    result = timeproof.replay(root=fresh.root, image="stored")
+    assert [str(r.verdict) for r in result.replayed] == ["identical"]

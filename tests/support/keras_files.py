@@ -19,7 +19,7 @@ def layer(name: str, kind: str, **config: object) -> dict[str, Any]:
 
 def sequential(*layers: object) -> dict[str, Any]:
     listed = [layer("rows", "InputLayer", batch_shape=[None, 4]), *layers]
-    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+    policy: dict[str, Any] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
     policy |= {"registered_name": None, "shared_object_id": 140158453847632}
     config = {"name": "model", "dtype": policy, "layers": listed}
     return {"module": "keras", "class_name": "Sequential", "config": config, "registered_name": "Sequential"}

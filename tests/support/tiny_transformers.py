@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,10 @@ def gpt2(**more: Any) -> Any:
 GPT2 = {"vocab_size": 300, "n_positions": 40, "n_embd": 16, "n_layer": 1, "n_head": 2} | dict.fromkeys(
     ("bos_token_id", "eos_token_id"), 0
 )
+
+
+def llama() -> Any:
+    return build("LlamaForCausalLM", **_WIDTH, num_key_value_heads=1, vocab_size=99, use_cache=False)
 
 
 def vit() -> Any:
@@ -89,22 +94,36 @@ def tokens(vocabulary: int = 60, rows: int = 2, length: int = 7) -> dict[str, np
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
+@cache
+def _trained(kind: str, size: int, *specials: str) -> str:
+    """Train a tokenizer of tokenizers, once: two trainings may number equally frequent words otherwise."""
+    tokenizers: Any = importlib.import_module("tokenizers")
+    trained = getattr(tokenizers, kind)()
+    trained.train_from_iterator(_CORPUS, vocab_size=size, special_tokens=[*specials], show_progress=False)
+    text: str = trained._tokenizer.to_str()
+    return text
+
+
 def wordpiece() -> Any:
     """A BERT tokenizer, trained on a few sentences."""
-    tokenizers: Any = importlib.import_module("tokenizers")
     transformers: Any = importlib.import_module("transformers")
-    trained = tokenizers.BertWordPieceTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trained.train_from_iterator(_CORPUS, vocab_size=90, special_tokens=specials, show_progress=False)
-    return transformers.BertTokenizerFast(tokenizer_object=trained._tokenizer)
+    return transformers.BertTokenizerFast(
+        tokenizer_object=_parsed(
+            _trained("BertWordPieceTokenizer", 90, "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+        )
+    )
 
 
 def byte_pairs() -> Any:
     """A byte-level BPE tokenizer as GPT-2's, with a token to pad with."""
-    tokenizers: Any = importlib.import_module("tokenizers")
     transformers: Any = importlib.import_module("transformers")
-    trained = tokenizers.ByteLevelBPETokenizer()
-    trained.train_from_iterator(_CORPUS, vocab_size=280, special_tokens=["<|end|>"], show_progress=False)
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=trained._tokenizer, eos_token="<|end|>", pad_token="<|end|>", padding_side="left"
+        tokenizer_object=_parsed(_trained("ByteLevelBPETokenizer", 280, "<|end|>")),
+        eos_token="<|end|>",
+        pad_token="<|end|>",
+        padding_side="left",
     )
+
+
+def _parsed(text: str) -> Any:
+    return importlib.import_module("tokenizers").Tokenizer.from_str(text)

@@ -22,7 +22,10 @@ MISSING = table(missing=0.2)
 
 
 def probabilities(clf: Any, x: Any = X) -> Made:
-    return Made(clf, x, lambda: {"predict_proba": clf.predict_proba(x), "predict": np.array(clf.predict(x).tolist())})
+    def answer() -> dict[str, np.ndarray]:
+        return {"predict_proba": clf.predict_proba(x), "predict": np.array(clf.predict(x).tolist())}
+
+    return Made(clf, x, answer)
 
 
 def predictions(regressor: Any, x: Any = X) -> Made:

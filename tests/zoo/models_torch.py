@@ -98,11 +98,25 @@ def lightning_module() -> Made:
     return Made(net, x, lambda: net(x), {"init_args": dict(net.hparams)})
 
 
-@model("Lightning module, nothing said of its arguments", refused="hparams")
+@model("Lightning module, nothing said of its arguments: it keeps them")
 def lightning_alone() -> Made:
     net = nets_lightning.Forecaster(inputs=6, hidden=24, rate=1e-3).eval()
     x = torch.randn(9, 6)
     return Made(net, x, lambda: net(x))
+
+
+@wrong("Lightning module that does not keep one of its arguments", "nothing says")
+def lightning_ignoring() -> Made:
+    net = nets_lightning.Forgetful(inputs=6).eval()
+    x = torch.randn(9, 6)
+    return Made(net, x, lambda: net(x))
+
+
+@wrong("Lightning's checkpoint", "checkpoint of Lightning's")
+def lightning_checkpoint() -> Made:
+    net, path = nets_lightning.checkpoint()
+    x = torch.randn(9, 6)
+    return Made(path, x, lambda: net(x))
 
 
 @model("Lightning module, trained by its Trainer")
@@ -132,14 +146,14 @@ def library_transformer() -> Made:
     return asked(nn.Transformer(**args), torch.randn(5, 2, 32), torch.randn(3, 2, 32), **args)
 
 
-@wrong("torch.nn.Sequential itself", "Sequential")
+@model("torch.nn.Sequential itself")
 def library_sequential() -> Made:
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     x = torch.randn(5, 4)
     return Made(net, x, lambda: net(x))
 
 
-@wrong("TorchScript", "TorchScript")
+@model("TorchScript")
 def torchscript() -> Made:
     net = torch.jit.script(nets_plain.Perceptron(4, 8, 2)).eval()
     x = torch.randn(5, 4)

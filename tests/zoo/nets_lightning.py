@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import vision_ops  # noqa: F401 - torchmetrics imports torchvision where it is there
 
 # isort: split
@@ -27,7 +30,28 @@ class Forecaster(pytorch_lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.hparams["rate"])
 
 
+class Forgetful(Forecaster):
+    """It keeps none of what it was built with."""
+
+    def __init__(self, inputs: int) -> None:
+        pytorch_lightning.LightningModule.__init__(self)
+        self.save_hyperparameters(ignore=["inputs"])
+        self.net = nn.Linear(inputs, 1)
+
+
 def trained() -> Forecaster:
+    return fitted()[0]
+
+
+def checkpoint() -> tuple[Forecaster, Path]:
+    """A module that was trained, and the checkpoint that its Trainer writes of it."""
+    net, trainer = fitted()
+    path = Path(tempfile.mkdtemp(prefix="zoo-")) / "last.ckpt"
+    trainer.save_checkpoint(path)
+    return net.eval(), path
+
+
+def fitted() -> tuple[Forecaster, pytorch_lightning.Trainer]:
     """A few steps with the Trainer."""
     net = Forecaster(inputs=6, hidden=16)
     x = torch.randn(64, 6)
@@ -41,4 +65,4 @@ def trained() -> Forecaster:
         enable_model_summary=False,
     )
     trainer.fit(net, torch.utils.data.DataLoader(rows, batch_size=16))
-    return net
+    return net, trainer

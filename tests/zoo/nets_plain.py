@@ -257,3 +257,17 @@ class Wide(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cumsum(self.layer(x).double() / 3, 0)
+
+
+class Unrolled(nn.Module):
+    """A recurrence in a loop that its input's length decides."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(inputs, hidden)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = torch.zeros(x.size(0), self.cell.hidden_size)
+        for step in range(x.size(1)):
+            state = self.cell(x[:, step], state)
+        return state

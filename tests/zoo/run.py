@@ -34,14 +34,14 @@ import zoo_environments
 import zoo_table
 from rich.console import Console
 from rich.markup import escape
-from zoo_case import Case, cases_of
+from zoo_case import Case, cases_of, of_this_venv
 from zoo_judging import marked
 from zoo_running import Place, run
 from zoo_wheels import ROOT, shipped
 
 
 def chosen(asked: argparse.Namespace) -> list[Case]:
-    cases = [case for case in cases_of().values() if case.quick or not asked.quick]
+    cases = [case for case in cases_of(of_this_venv()).values() if case.quick or not asked.quick]
     words = asked.only or [""]
     found = [c for c in cases if any(word in c.name or word in c.module for word in words)]
     if not found:

@@ -16,6 +16,7 @@ MODULES = (
     "models_calls",
     "models_dtypes",
     "models_wrong",
+    "models_programs",
     "models_xgboost",
     "models_lightgbm",
     "models_onnx",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
+    "models_transformers": "torch",
     "models_torch": "torch",
+    "models_programs": "torch",
     "models_dtypes": "torch",
     "models_calls": "torch",
     "models_wrong": "torch",
@@ -19,8 +22,16 @@ MODULES = {
     "models_lightgbm": "trees",
     "models_tables": "trees",
     "models_onnx": "onnx",
+    "models_sklearn": "sklearn",
     "models_catboost": "catboost",
+    "models_tensorflow": "tensorflow",
 }
+
+
+def of_this_venv() -> list[str]:
+    """The modules whose frameworks are installed: TensorFlow has a venv of its own, and is alone in it."""
+    alone = importlib.util.find_spec("tensorflow") is not None
+    return [module for module, group in MODULES.items() if (group == "tensorflow") is alone]
 
 
 @dataclass(frozen=True, slots=True)

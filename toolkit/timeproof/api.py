@@ -48,18 +48,19 @@ def archive(
     """Archive a model with its answers and its environment; it is published only once it has replayed.
 
     Args:
-        model: a torch.nn.Module, an XGBoost or LightGBM Booster or wrapper, an onnx.ModelProto, or the
-            `pathlib.Path` of a model file.
+        model: a torch.nn.Module, a torch.export program, a TorchScript module, an XGBoost or LightGBM Booster
+            or wrapper, an onnx.ModelProto, or the `pathlib.Path` of a model file.
         inputs: what your own call takes: one array, several in order (passed by position, as in
             `model(*inputs)`), or a mapping (passed by name, as in `model(**inputs)`); for trees a DataFrame
-            (pandas, Polars, Arrow), a sparse matrix or a DMatrix, too.
+            (pandas, Polars, Arrow), a sparse matrix or a DMatrix, too; for an exported program None: its own.
         grid_size: any positive whole number; part of where the artifact lies.
         root: the archive's folder, or its address: `s3://bucket/models`.
         environment: None captures this process's own; or the name of one in the archive; or a folder
             with a conda-lock.yml.
         without: distributions to leave out of a captured environment.
         options: what the model's framework alone is told, in its own record:
-            `timeproof.frameworks.pytorch.PyTorchOptions` (`init_args`, `optimizer`, `epoch`, `onnx`),
+            `timeproof.frameworks.pytorch.PyTorchOptions` (`init_args`, `optimizer`, `epoch`, `onnx`,
+            `safetensors`, `model_class`),
             `xgboost.XGBoostOptions`, `lightgbm.LightGBMOptions`, `onnx.OnnxOptions`, or a plugin's. All have
             `format`, and `graph_optimization` for graphs and copies.
         profile: the numeric settings in the container: `portable`, `native`, or a .toml file of your own.

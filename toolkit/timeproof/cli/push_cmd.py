@@ -45,7 +45,8 @@ def command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Artifacts (grid-size-N/FRAMEWORK[/vN]), or environments by name or folder name."
+            help="Artifacts (grid-size-N/FRAMEWORK/vN; without /vN the newest version), or environments by"
+            " name or folder name."
         ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every environment of the archive.")] = False,

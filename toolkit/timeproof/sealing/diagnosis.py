@@ -67,6 +67,11 @@ _ADVICE = (
         "return tensors, or tuples, lists and dictionaries of them: a number becomes torch.tensor(n)",
     ),
     (
+        re.compile(r"torch [\w.+]+ reads schema|which is newer than torch"),
+        "archive it into an environment that holds the torch that wrote it (--env), or export the program"
+        " again with the torch of this one",
+    ),
+    (
         re.compile(r"missing \d+ required|unexpected keyword argument|takes \d+ positional"),
         "the inputs don't fit the call: name each as the model's own parameter (a mapping), or give them in"
         " the model's order (a tuple)",

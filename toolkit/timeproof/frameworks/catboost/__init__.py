@@ -23,6 +23,6 @@ FRAMEWORK = FrameworkSpec(
     tables=True,
     needed_for="archiving live CatBoost models",
     margin="raw_formula_val",
-    rank=4,
+    rank=5,
     runs_code=False,
 )

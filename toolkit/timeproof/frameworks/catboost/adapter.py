@@ -95,7 +95,7 @@ class CatBoost(AdapterDefaults):
         options: SaveOptions,
         saved: Saved,
     ) -> Saved:
-        """Write `model_<tag>.onnx` beside the model, where CatBoost's own exporter can; a note says why not."""
+        """Write `model_<tag>.onnx` beside the model, where CatBoost can; a note says why not."""
         return add_onnx(model, inputs, folder, tag, options, saved)
 
     def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:  # noqa: ARG002
@@ -112,7 +112,8 @@ class CatBoost(AdapterDefaults):
         _, table = _table_of(inputs)
         file = f"model_{tag}.cbm"
         save_as(model, folder / file, "cbm")
-        files, notes = [SavedFile(file, "model", "catboost-cbm")], []
+        files = [SavedFile(file, "model", "catboost-cbm")]
+        notes: list[str] = []
         if form != "cbm":
             files += add_json(model, folder, tag, notes, required=form == "json")
         meaning = meaning_of(model)
@@ -140,7 +141,7 @@ class CatBoost(AdapterDefaults):
     def save_file(
         self, path: Path, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions
     ) -> Saved:
-        """Copy a model file, .cbm or JSON by its bytes; its `predict` is that of a plain CatBoost: raw values."""
+        """Copy a model file, .cbm or JSON by its bytes; its `predict` gives raw values, as CatBoost's."""
         chosen = format_of(path)
         if options_of(CatBoostOptions, options.framework).format not in {None, chosen}:
             raise BadRequest(

@@ -72,7 +72,7 @@ def as_inputs(columns: Columns, kinds: Kinds, name: str, original: object) -> In
     if not columns.values or not len(columns.values[0]):
         raise NotArchivable(f"the input {name!r} is empty", advice="give at least one row and one column")
     numbers: dict[int, Array] = {}
-    others: dict[int, Array] = {}
+    apart: dict[int, Array] = {}
     strange: list[str] = []
     for k, column in enumerate(columns.values):
         try:
@@ -81,17 +81,17 @@ def as_inputs(columns: Columns, kinds: Kinds, name: str, original: object) -> In
             label = columns.labels[k] if columns.labels else f"column {k}"
             strange.append(f"{label}: {error}")
         else:
-            (numbers if kind == "number" else others)[k] = array
+            (numbers if kind == "number" else apart)[k] = array
     if strange:
         raise NotArchivable(
             f"the input {name!r} has columns that can't be stored: {'; '.join(strange[:20])}", advice=_ADVICE
         )
     table = Table(_features(columns))
-    if not others:
+    if not apart:
         return Inputs({name: _side_by_side(numbers)}, original=original, table=table)
     arrays = {f"{name}.numbers": _side_by_side(numbers)} if numbers else {}
-    arrays |= {f"{name}.{k}": array for k, array in others.items()}
-    layout: dict[str, Json] = {"numbers": [*numbers], "others": [*others]}
+    arrays |= {f"{name}.{k}": array for k, array in apart.items()}
+    layout: dict[str, Json] = {"numbers": [*numbers], "apart": [*apart]}
     return LaidOut(arrays, original=original, table=table, layout=layout)
 
 

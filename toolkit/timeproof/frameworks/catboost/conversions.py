@@ -22,7 +22,7 @@ def save_as(model: Any, path: Path, form: str) -> None:
 
 
 def add_json(model: Any, folder: Path, tag: str, notes: list[str], *, required: bool) -> list[SavedFile]:
-    """Write `model_<tag>.json`, which is kept and not replayed. Raises NotArchivable where it was asked for."""
+    """Write `model_<tag>.json`, kept and not replayed. Raises NotArchivable where it is `required`."""
     file = f"model_{tag}.json"
     try:
         save_as(model, folder / file, "json")
@@ -57,11 +57,11 @@ def add_onnx(
     finally:
         scratch.unlink(missing_ok=True)
     # The graph gives no raw values beside a classifier's probabilities.
-    ours = tuple(
+    marked = tuple(
         replace(copy, given=False, partial=True, facts={**copy.facts, "exporter": "catboost"})
         for copy in copied.copies
     )
-    return replace(copied, copies=ours)
+    return replace(copied, copies=marked)
 
 
 def _reason(error: Exception) -> str:

@@ -87,13 +87,13 @@ def _rows_of_objects(table: object) -> Any:
 
 def _of_pool(pool: Any, name: str) -> Inputs:
     """Take a Pool of numbers apart. Raises NotArchivable for what a Pool does not give back."""
-    for what, is_there in (
+    for content, is_there in (
         ("categories, text or embeddings", _has_others(pool)),
         ("a baseline: raw values to begin with, which no input of the archive holds", _has_baseline(pool)),
         ("quantized numbers", bool(getattr(pool, "is_quantized", bool)())),
     ):
         if is_there:
-            raise NotArchivable(f"the Pool has {what}, and does not give its values back", advice=_TABLE)
+            raise NotArchivable(f"the Pool has {content}, and does not give its values back", advice=_TABLE)
     names = [str(label) for label in pool.get_feature_names()]
     features: list[Mapping[str, Json]] = [{"name": label} for label in names] if any(names) else []
     values = np.array(pool.get_features(), order="C")

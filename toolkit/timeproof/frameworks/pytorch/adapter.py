@@ -81,7 +81,7 @@ class PyTorch(AdapterDefaults):
         torch.save(_state(model, chosen, built_with, options.timestamp), folder / file)
         files = [SavedFile(file, "model", "torch-state")]
         if chosen.safetensors:
-            files += write_copy(folder / file, folder, tag, notes)
+            files += write_copy(model.state_dict(), folder / file, folder, tag, notes)
         root = f"source_{tag}"
         written = [f"{root}/{path}" for path in sources.write(captured, folder / root)] if captured else []
         files += [SavedFile(path, "source", "python") for path in written]

@@ -18,23 +18,26 @@ from timeproof.frameworks.pytorch.probe.safetensors_file import FORMAT
 _NAMED = 3
 
 
-def write_copy(pth: Path, folder: Path, tag: str, notes: list[str]) -> list[SavedFile]:
+def write_copy(
+    live: Mapping[str, Any], pth: Path, folder: Path, tag: str, notes: list[str]
+) -> list[SavedFile]:
     """Write `model_<tag>.safetensors` with the state that the .pth holds, and compare the two.
 
     The .pth is read back as whoever loads it will. Tensors that are one (tied weights) are written once; the
     file's metadata names the others, as safetensors.torch.save_model does.
 
     Args:
+        live: the state that the .pth was written from.
         notes: gets a sentence where the format can't hold the state.
 
     Raises:
         NotArchivable: the two files don't hold the same bits.
     """
     torch: Any = importlib.import_module("torch")
-    state = torch.load(pth, map_location="cpu", weights_only=True)["model_state"]
-    if refusal := _refusal(state):
+    if refusal := _refusal(live):
         notes.append(f"there is no safetensors copy: {refusal}")
         return []
+    state = torch.load(pth, map_location="cpu", weights_only=True, mmap=True)["model_state"]
     file = f"model_{tag}.safetensors"
     distinct, same = _distinct(state)
     safetensors_file.write(str(folder / file), distinct.items(), same)

@@ -48,9 +48,9 @@ class TensorFlow(AdapterDefaults):
         return live.is_keras(model) or comes_from(model, "tensorflow", frozenset({"Module", "AutoTrackable"}))
 
     def input_name(self, model: object) -> str | None:
-        """Name a Keras model's input, where it has just one."""
+        """Name a Keras model's input, where it has just one and its user has named it."""
         names = live.own_names(model) if live.is_keras(model) else ()
-        return names[0] if len(names) == 1 else None
+        return names[0] if len(names) == 1 and not names[0].startswith("input_layer") else None
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions

@@ -40,7 +40,7 @@ def own_names(model: Any) -> tuple[str, ...]:
     if isinstance(structure, Mapping):
         return tuple(structure)
     try:
-        return tuple(str(tensor.name) for tensor in model.inputs or ())
+        return tuple(str(tensor._keras_history.operation.name) for tensor in model.inputs or ())
     except (AttributeError, ValueError, TypeError):  # a class of one's own has no such list
         return ()
 

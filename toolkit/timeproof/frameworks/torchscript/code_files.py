@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_script(path: Path) -> Script:
             for text in _code(path, packed):
                 operators |= {(a.decode(), b.decode()) for a, b in _OPERATOR.findall(text)}
                 random |= {name.decode() for name in _RANDOM.findall(text)}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise NotArchivable(f"{path} is damaged: {error}", advice=_AGAIN) from None
     return Script(
         libraries=tuple(sorted({library for library, _ in operators} - _OWN)),

@@ -17,7 +17,7 @@ from timeproof.frameworks.transformers.recognising import ATTENTIONS
 from timeproof.frameworks.transformers.texts import PAIR, text_names
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-_SAMPLING = ("do_sample", "num_beams", "num_return_sequences", "penalty_alpha", "assistant_model")
+_SEVERAL = ("num_beams", "num_return_sequences", "penalty_alpha", "assistant_model")
 
 
 def check_options(chosen: TransformersOptions, *, is_folder: bool) -> None:
@@ -140,7 +140,8 @@ def _generation(chosen: TransformersOptions, notes: list[str]) -> Json:
         return None
     settings = json_values(chosen.generate, "generate", notes)
     assert isinstance(settings, dict)
-    if more := [name for name in _SAMPLING if settings.get(name) not in (None, False, 1)]:
+    sampling = ["do_sample"] if settings.get("do_sample") else []
+    if more := [*sampling, *(name for name in _SEVERAL if settings.get(name) not in (None, 1))]:
         raise BadRequest(
             f"generate with {', '.join(more)} is not greedy: small differences choose another text",
             advice="leave it out: what is archived is the greedy answer, with each step's scores",

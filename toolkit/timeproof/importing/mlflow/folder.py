@@ -16,6 +16,7 @@ from timeproof.errors import BadArchive, NotImportable, UnsafePath
 MLMODEL = "MLmodel"
 MLMODEL_BYTES = 4 * 2**20  # bytes of an MLmodel file, and of a requirements.txt; MLflow's own are of a few kB
 NEWEST_MAJOR = 3  # of the MLflow releases whose folders are read
+WHOLE = "give the whole folder, as MLflow wrote it"
 _SHOWN = 200  # characters of a stranger's text that a message repeats
 
 
@@ -84,7 +85,9 @@ class ModelFolder:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise NotImportable(self.root, [f"{MLMODEL}: {name} is {quoted(value)!r}, not a mapping"])
+            raise NotImportable(
+                self.root, [f"{MLMODEL}: {name} is {quoted(value)!r}, not a mapping"], advice=WHOLE
+            )
         return value
 
     def files_of(self, relative: str) -> list[str]:
@@ -117,7 +120,7 @@ class ModelFolder:
                 advice="give the whole folder, as MLflow wrote it; links, and paths out of it, are refused",
             ) from None
         except (OSError, ValueError) as error:
-            raise NotImportable(self.root, [f"{MLMODEL}: {field}: {error}"]) from None
+            raise NotImportable(self.root, [f"{MLMODEL}: {field}: {error}"], advice=WHOLE) from None
         return relative
 
 
@@ -129,13 +132,11 @@ def read_bytes(root: Path, relative: str, limit: int) -> bytes:
             while len(data) <= limit and (more := stream.read(limit + 1 - len(data))):
                 data += more
     except BadArchive as error:
-        raise NotImportable(
-            root, [error.message], advice="give the whole folder, as MLflow wrote it"
-        ) from None
+        raise NotImportable(root, [error.message], advice=WHOLE) from None
     except OSError as error:
-        raise NotImportable(root, [f"{relative}: {error.strerror or error}"]) from None
+        raise NotImportable(root, [f"{relative}: {error.strerror or error}"], advice=WHOLE) from None
     if len(data) > limit:
-        raise NotImportable(root, [f"{relative} has more than {limit} bytes"])
+        raise NotImportable(root, [f"{relative} has more than {limit} bytes"], advice=WHOLE)
     return data
 
 

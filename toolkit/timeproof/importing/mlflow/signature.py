@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from timeproof.errors import NotImportable
-from timeproof.importing.mlflow.folder import MLMODEL, ModelFolder, parse_json, quoted
+from timeproof.importing.mlflow.folder import MLMODEL, WHOLE, ModelFolder, parse_json, quoted
 
 # MLflow's types of columns, as NumPy spells them; text and all others are no numbers.
 COLUMN_TYPES = {
@@ -45,14 +45,15 @@ def input_columns(folder: ModelFolder) -> tuple[Column, ...]:
         return ()
     value = parse_json(text, folder.root, f"{MLMODEL}: signature.inputs") if isinstance(text, str) else text
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise NotImportable(folder.root, [f"{MLMODEL}: signature.inputs is no list of inputs"])
+        raise NotImportable(folder.root, [f"{MLMODEL}: signature.inputs is no list of inputs"], advice=WHOLE)
     return tuple(_column(folder, item) for item in value)
 
 
 def _column(folder: ModelFolder, item: dict[str, Any]) -> Column:
     name, kind = item.get("name"), item.get("type")
     if name is not None and not isinstance(name, str):
-        raise NotImportable(folder.root, [f"{MLMODEL}: signature.inputs: {quoted(name)!r} names an input"])
+        problem = f"{MLMODEL}: signature.inputs: {quoted(name)!r} names an input"
+        raise NotImportable(folder.root, [problem], advice=WHOLE)
     if kind != "tensor":
         return Column(name or "", COLUMN_TYPES.get(kind, "") if isinstance(kind, str) else "", tensor=False)
     specification = item.get("tensor-spec")

@@ -20,7 +20,7 @@ from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import list_tree
-from timeproof.errors import Exists, RemoteFailed, StorageFailed
+from timeproof.errors import BadRequest, Exists, RemoteFailed, StorageFailed
 from timeproof.store.remote.bucket import Bucket, Listed
 from timeproof.store.remote.transfer import several
 from timeproof.store.storage import Items, Reservation
@@ -213,6 +213,23 @@ class BucketStorage:
 
     def _at(self, name: str) -> str:
         return f"{self.bucket.address}/{self._path(name)}"
+
+
+def require_conditions(bucket: Bucket) -> None:
+    """See that a bucket keeps to the conditions of writes. Raises BadRequest: some servers ignore them."""
+    probe = f"{atomic.STAGING}{secrets.token_hex(8)}"
+    try:
+        bucket.create(probe, b"1")
+        ignored = bucket.create(probe, b"2") or bucket.replace(probe, b"3", f'"{"0" * 32}"')
+    finally:
+        with suppress(StorageFailed, RemoteFailed):
+            bucket.remove(probe)
+    if ignored:
+        raise BadRequest(
+            f"{bucket.address} can only be read: its server ignores the conditions of writes (If-None-Match,"
+            " If-Match), so two writers would not be kept apart",
+            advice="archive into a folder and copy that there, or use a server that keeps to them",
+        )
 
 
 def create(bucket: Bucket, path: str, source: Path) -> bool:

@@ -13,7 +13,7 @@ from timeproof.store.claims import Claim, check_claim
 from timeproof.store.layout import Archive
 from timeproof.store.remote.address import address_of
 from timeproof.store.remote.bucket import Bucket, bucket_at
-from timeproof.store.remote.bucket_storage import BucketStorage
+from timeproof.store.remote.bucket_storage import BucketStorage, require_conditions
 from timeproof.store.remote.mirror import Mirror
 from timeproof.store.remote.transfer import several
 from timeproof.store.schema.v1 import ImageIdentity
@@ -43,6 +43,7 @@ class WritableMirror(Mirror):
         super().__init__(address)
         self._progress = progress
         self.bucket: Bucket = bucket_at(address, self._fs, self._base)
+        self._tried = False  # whether its server keeps to conditions
 
     def refresh(self, progress: Progress = SILENT) -> None:
         with suppress(NotFound):  # the first artifact makes it an archive
@@ -55,13 +56,20 @@ class WritableMirror(Mirror):
         return path
 
     def storage(self, folder: str) -> BucketStorage:
+        self._require_conditions()
         return BucketStorage(self.bucket, folder, self.root / folder)
+
+    def _require_conditions(self) -> None:
+        if not self._tried:
+            require_conditions(self.bucket)
+            self._tried = True
 
     def deposit(self, claims: Iterable[Claim], image: ImageIdentity | None = None) -> None:
         wanted = {claim.path: claim for claim in claims}
         if image is not None:
             wanted |= {claim.path: claim for claim in oci_layout.claims(self.images, image)}
         if wanted:
+            self._require_conditions()
             self._progress.step(f"Uploading what {self.address} lacks of {len(wanted)} packages and blobs")
         several(self._upload, wanted.values())
         if image is not None:

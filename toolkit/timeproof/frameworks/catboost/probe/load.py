@@ -22,20 +22,21 @@ def _table(inputs: List[Tuple[str, Any]], options: Dict[str, Any]) -> Any:
     """Give the table as CatBoost takes it.
 
     The option `layout` says that its columns are of several kinds: `numbers`, the places of those that the
-    first array holds, and `others`, the places of those that have an array each: words, or vectors.
+    first array holds, and `apart`, the places of those that have an array each: words, or vectors.
     """
     layout = options.get("layout")
     if layout is None:
         return tables.assembled(inputs, options, "a CatBoost")
     numpy: Any = importlib.import_module("numpy")
     arrays = [array for _, array in inputs]
-    numbers, others = layout["numbers"], layout["others"]
-    if len(arrays) != len(others) + bool(numbers):
+    numbers, apart = layout["numbers"], layout["apart"]
+    if len(arrays) != len(apart) + bool(numbers):
         raise Refused("the recorded arrays make up no table that is known")
-    table = numpy.empty((len(arrays[0]), len(numbers) + len(others)), dtype=object)
+    table = numpy.empty((len(arrays[0]), len(numbers) + len(apart)), dtype=object)
     if numbers:
         table[:, numbers] = arrays.pop(0)
-    for place, array in zip(others, arrays):
+    for k, place in enumerate(apart):
+        array = arrays[k]
         column = numpy.empty(len(array), dtype=object)
         column[:] = list(array) if array.ndim > 1 else array.tolist()
         table[:, place] = column
@@ -46,7 +47,7 @@ def _pool(model: Any, table: Any, names: Optional[List[str]], threads: int) -> A
     catboost: Any = importlib.import_module("catboost")
     kinds = {}
     for kind in ("cat", "text", "embedding"):
-        places = getattr(model, "_get_{}_feature_indices".format(kind), list)()
+        places: List[int] = getattr(model, "_get_{}_feature_indices".format(kind), list)()
         if places:  # old versions do not know all three
             kinds[kind + "_features"] = places
     return catboost.Pool(table, feature_names=names, thread_count=threads, **kinds)
