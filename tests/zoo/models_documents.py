@@ -69,8 +69,8 @@ def pmml_logistic() -> Made:
         '<Apply function="/"><Apply function="-"><FieldRef field="x"/><Constant>0.5</Constant></Apply>'
         "<Constant>2</Constant></Apply></DerivedField></LocalTransformations>"
         '<RegressionTable intercept="0.25"><NumericPredictor name="z" coefficient="3"/>'
-    node: dict[str, Any] = {"field": "x", "operator": "<", "value": 0.0, "pass": leaf, "fail": {"double": -1.0}}
-    node["missing"] = leaf
+        '<CategoricalPredictor name="colour" value="blue" coefficient="-1"/></RegressionTable>'
+        "</RegressionModel>"
     )
     raw = 0.25 + 3 * (X[:5] - 0.5) / 2 - (COLOURS[:5] == "blue")
     return given(pmml(body), {"x": X[:5], "colour": COLOURS[:5]}, y=1 / (1 + np.exp(-raw)))
