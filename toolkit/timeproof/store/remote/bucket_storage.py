@@ -219,12 +219,12 @@ def require_conditions(bucket: Bucket) -> None:
     """See that a bucket keeps to the conditions of writes. Raises BadRequest: some servers ignore them."""
     probe = f"{atomic.STAGING}{secrets.token_hex(8)}"
     try:
-        kept = bucket.create(probe, b"1") and not bucket.create(probe, b"2")
-        kept = kept and not bucket.replace(probe, b"3", '"00000000000000000000000000000000"')
+        bucket.create(probe, b"1")
+        ignored = bucket.create(probe, b"2") or bucket.replace(probe, b"3", f'"{"0" * 32}"')
     finally:
         with suppress(StorageFailed, RemoteFailed):
             bucket.remove(probe)
-    if not kept:
+    if ignored:
         raise BadRequest(
             f"{bucket.address} can only be read: its server ignores the conditions of writes (If-None-Match,"
             " If-Match), so two writers would not be kept apart",
