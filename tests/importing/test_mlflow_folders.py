@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,23 @@ def test_a_pipelines_model_and_tokenizer_are_gathered_into_one_folder():
     example = example_of(folder("transformers"))
     assert list(example.inputs) == ["a good film", "the bad film"]
     assert [note for note in model.notes if "TextClassificationPipeline" in note]
+
+
+@pytest.mark.parametrize("flavor", ["tensorflow", "keras"])
+@pytest.mark.parametrize("form", ["model.keras", "model"])
+def test_a_keras_file_and_a_saved_model_are_found_in_the_folder_data(tmp_path, flavor, form):
+    path = edit(copy("xgboost_ubj", tmp_path), {"flavors": {flavor: {"data": "data"}}})
+    model = path / "data" / form
+    model.parent.mkdir()
+    if form == "model":
+        model.mkdir()
+        (model / "saved_model.pb").write_bytes(b"")
+    else:
+        with zipfile.ZipFile(model, "w") as archive:
+            for name in ("metadata.json", "config.json", "model.weights.h5"):
+                archive.writestr(name, "{}")
+    flavored = model_of(ModelFolder.read(path))
+    assert (flavored.spec.name, flavored.file) == ("tensorflow", f"data/{form}")
 
 
 def test_two_files_of_one_name_are_not_gathered(tmp_path):
