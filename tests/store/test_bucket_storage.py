@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.laws import examples
 from support.memory_bucket import MemoryBucket
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadRequest, Exists, StorageFailed
@@ -106,7 +107,7 @@ def test_the_metadata_is_written_last_and_every_write_of_a_file_has_a_condition(
 
 def test_many_writers_at_once_get_different_versions(bucket, tmp_path):
     results: list[int] = []
-    start = threading.Barrier(6)
+    start = threading.Barrier(6, timeout=HANG_SECONDS)
 
     def write(k: int) -> None:
         start.wait()
@@ -136,6 +137,26 @@ def test_a_batch_gets_versions_in_a_row_past_those_that_others_keep(bucket, tmp_
         assert reserved.first == 4
         with pytest.raises(Exists), writer(bucket, tmp_path / "c").reserve("xgb", 6, 1):
             pass
+    assert not bucket.objects
+
+
+def test_batches_at_once_get_versions_in_a_row_that_nobody_else_has(bucket, tmp_path):
+    bucket.stale = {}
+    start = threading.Barrier(4, timeout=HANG_SECONDS)
+    rows: list[range] = []
+
+    def reserve(k: int) -> None:
+        start.wait()
+        with writer(bucket, tmp_path / str(k)).reserve("xgb", None, 5) as reserved:
+            rows.append(range(reserved.first, reserved.first + 5))
+            start.wait()
+
+    threads = [threading.Thread(target=reserve, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({version for row in rows for version in row}) == 20
     assert not bucket.objects
 
 

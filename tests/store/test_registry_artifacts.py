@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from support import archive_making, registry_server
 from support.archive_making import files_of, publish
-from support.registry_server import RegistryServer
+from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
 import timeproof
@@ -102,6 +104,37 @@ def test_what_was_pulled_is_pushed_again_under_the_same_digest_and_nothing_is_se
     second = push(known.host, "again", fresh, tag="latest")
     assert second.reference == first.reference
     assert (second.sent, second.bytes) == (0, 0)
+
+
+def test_an_empty_file_and_two_equal_ones_come_back(known, tmp_path):
+    from timeproof.store import publish as writer
+
+    made = Archive(tmp_path / "made")
+    archives.publish_environment(made)
+    with writer.draft(made, 8, "pytorch") as draft:
+        files = archive_making.fill(draft, b"a model\n")
+        for name in ("__init__.py", "again.py", "empty/__init__.py"):
+            path = draft.folder / "source_pt_v1" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"pass\n" if name == "again.py" else b"")
+            files.append(writer.entry(draft.folder, f"source_pt_v1/{name}", "source", "python"))
+        draft.publish(archive_making.metadata_of(draft, files))
+    push(known.host, "empty", made, Ref.parse("grid-size-8/pytorch/v1"))
+    fresh = Archive(tmp_path / "fresh")
+    pull(known.host, "empty", fresh, "grid-size-8-pytorch-v1")
+    assert contents(fresh.root) == contents(made.root)
+
+
+def test_what_oras_pulls_is_an_archive(known, small, tmp_path):
+    oras = shutil.which("oras")
+    if oras is None:
+        pytest.skip("oras is not installed")
+    push(known.host, "oras", small)
+    words = [oras, "pull", "--plain-http", "-u", USER, "--password-stdin", "-o", str(tmp_path / "out")]
+    words.append(f"{known.host}/oras:{TAG}")
+    subprocess.run(words, input=PASSWORD.encode(), check=True, capture_output=True)
+    report = verify(Archive(tmp_path / "out"))
+    assert (report.ok, report.artifacts, report.environments) == (True, 1, 1)
 
 
 def test_a_second_artifact_of_the_environment_brings_only_its_own_files(known, small, tmp_path):
@@ -348,6 +381,19 @@ def redirected_without_end(fake: Fake) -> None:
     fake.headers["Location"] = f"/v2/models/blobs/{digest}"
 
 
+def stranger(fake: Fake) -> None:
+    """An artifact whose metadata names a file where the next version's belongs."""
+    other = MODEL.replace("_v1", "_v2")
+
+    def rename(value: dict[str, Any]) -> None:
+        value["files"][0]["path"] = other.rpartition("/")[2]
+        value["model"]["file"] = other.rpartition("/")[2]
+
+    document = json.loads(fake.blobs[fake.layer(METADATA)["digest"]])
+    rename(document)
+    fake.replace(METADATA, archive_making.spell(document))
+
+
 HOSTILE: dict[str, tuple[Callable[[Fake], object], type[Exception] | tuple[type[Exception], ...]]] = {
     "other bytes of a model": (lie(MODEL, b"a m0del\n"), DigestMismatch),
     "other bytes of the metadata": (lie(METADATA, b"{}"), (DigestMismatch, SizeMismatch)),
@@ -362,6 +408,7 @@ HOSTILE: dict[str, tuple[Callable[[Fake], object], type[Exception] | tuple[type[
     "no environment": (drop(IMAGE_JSON), Malformed),
     "no metadata": (drop(METADATA), NotAModelPack),
     "metadata of another name": (moved, Malformed),
+    "a file that belongs to another version": (stranger, Malformed),
     "redirects without end": (redirected_without_end, RemoteFailed),
     "a manifest that is a web page": (lambda f: setattr(f, "manifest", b"<html>"), NotAModelPack),
     "a manifest without end": (lambda f: setattr(f, "manifest", b" " * (5 * 2**20)), Limit),

@@ -60,7 +60,7 @@ class BucketStorage:
                 break
             if version is not None:
                 raise Exists(self._at(metadata_name(tag, refused)))
-            first = refused + 1
+            first = self._free_from(refused)
         else:
             raise StorageFailed(self._at(claim_name(first)), "other writers take every version")
         try:
@@ -72,22 +72,39 @@ class BucketStorage:
             self._free()
 
     def _claim(self, tag: str, versions: range) -> int | None:
-        """Claim all these versions; None, or the first that another has, and then none is claimed."""
-        for version in versions:
-            name, claim = metadata_name(tag, version), self._path(claim_name(version))
-            if not self.bucket.create(claim, self._token) and not self._is_ours(claim):
-                self._free()
-                return version
-            self._claims[name] = claim
+        """Claim all these versions; None, or one that another writer has, and then none is claimed.
+
+        The first is claimed before the others: whoever is refused it reads there how many follow.
+        """
+        content = self._token + b" %d" % versions[-1]
+        refused: list[int] = []
+
+        def claim(version: int) -> None:
+            name, path = metadata_name(tag, version), self._path(claim_name(version))
+            if not self.bucket.create(path, content) and not self._is_ours(path):
+                refused.append(version)
+                return
+            self._claims[name] = path
             # A claim goes once its metadata is there: who gets it after that sees the metadata.
             if self.bucket.size(self._path(name)) is not None:
-                self._free()
-                return version
-        return None
+                refused.append(version)
+
+        claim(versions[0])
+        if not refused:
+            several(claim, versions[1:])
+        if refused:
+            self._free()
+        return max(refused, default=None)
+
+    def _free_from(self, refused: int) -> int:
+        """The first version behind those that the writer which has `refused` said it would take."""
+        content = self.bucket.read(self._path(claim_name(refused)), _CLAIM_BYTES)
+        last = content[0].rpartition(b" ")[2] if content is not None else b""
+        return max(refused, int(last) if last.isdigit() and len(last) < 10 else 0) + 1
 
     def _is_ours(self, claim: str) -> bool:
         content = self.bucket.read(claim, _CLAIM_BYTES)
-        return content is not None and content[0] == self._token
+        return content is not None and content[0].partition(b" ")[0] == self._token
 
     def _free(self) -> None:
         with suppress(StorageFailed, RemoteFailed):  # what stays is a leftover, and takes one number
