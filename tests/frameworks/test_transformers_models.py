@@ -80,6 +80,12 @@ MODELS = {
         {},
         ["last_hidden_state", "pooler_output"],
     ),
+    "llama, bfloat16, its frequencies too": (
+        lambda: half(tiny.llama(), "bfloat16"),
+        tiny.tokens(),
+        {},
+        ["logits"],
+    ),
     "gpt2, its cache left out": (tiny.gpt2, {"input_ids": tiny.tokens()["input_ids"]}, {}, ["logits"]),
     "vit, one array": (tiny.vit, PIXELS, {}, ["logits"]),
     "whisper": (

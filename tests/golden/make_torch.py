@@ -3,8 +3,8 @@
     PYTHONPATH=tests:tests/user_code .venv-dev/bin/python tests/golden/make_torch.py \
         tests/golden/v1/torch_forms lockfiles/torch-2.13
 
-An exported program, live and as a file with its own inputs; a scripted module and a traced file; layers
-without a class; weights in a .safetensors file with the name of their class.
+An exported program with its own inputs; a scripted module; layers without a class; weights in a .safetensors
+file with the name of their class. (Files of the first two say where on this machine they were made.)
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support.exported_programs import ROWS, exported, saved_file
-from support.script_modules import scripted, traced
+from support.exported_programs import ROWS, exported
+from support.script_modules import scripted
 from tiny_net import TinyNet
 
 import timeproof
@@ -30,10 +30,7 @@ from timeproof.frameworks.pytorch.probe import safetensors_file
 def models(folder: Path) -> Iterator[tuple[Any, Any, PyTorchOptions | None]]:
     torch.manual_seed(0)
     yield exported(), None, None
-    yield saved_file(folder / "program.pt2"), None, None
     yield scripted(), ROWS, None
-    torch.jit.save(traced(), folder / "traced.pt")
-    yield folder / "traced.pt", ROWS, None
     layers = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
     yield layers.eval(), ROWS, None
     arguments = {"inputs": 4, "classes": 3}

@@ -24,6 +24,9 @@ MODELS = [
     ("lightgbm", "lightgbm", "model.lgb"),
     ("onnx", "onnx", "model.onnx"),
     ("onnx_two_inputs", "onnx", "model.onnx"),
+    ("catboost", "catboost", "model.cb"),
+    ("sklearn_skops", "sklearn", "model.skops"),
+    ("pytorch_pt2", "torch_export", "data/model.pt2"),
 ]
 
 
@@ -34,7 +37,7 @@ def example_of(path: Path, *, frame: bool = False) -> Example:
 def refusal(path: Path) -> NotImportable:
     def read() -> Example:
         model = model_of(ModelFolder.read(path))
-        return read_example(ModelFolder.read(path), frame=model.flavor.frame)
+        return read_example(ModelFolder.read(path), frame=model.frame)
 
     with pytest.raises(NotImportable) as caught:
         read()
@@ -49,7 +52,9 @@ def test_the_model_of_each_release_is_its_own_file(name, framework, file, releas
     read = ModelFolder.read(path)
     model = model_of(read)
     assert (model.spec.name, model.file, read.mlflow_version) == (framework, file, release)
-    assert model.notes == ()
+    classes = name in {"xgboost_wrapper", "catboost"}
+    assert [note for note in model.notes if "gives the classes of a" in note] == list(model.notes)
+    assert len(model.notes) == classes
 
 
 @pytest.mark.parametrize("release", RELEASES)

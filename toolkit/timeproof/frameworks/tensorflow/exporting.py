@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from timeproof.base.strictjson import Json
 from timeproof.errors import NotArchivable
 from timeproof.frameworks.base import Array, Copy, SavedFile, SaveOptions, copy_bytes
@@ -157,9 +159,12 @@ def write_onnx(
                         function,
                         input_signature=function.input_signature,
                         opset=_OPSET,
+                        custom_op_handlers={"Erfc": (_convert_erfc, [])},
                         output_path=str(path),
                     )
                 names = [value.name for value in inspect_file(path).inputs]
+                if len(names) != len(call["inputs"]):
+                    raise NotArchivable("tf2onnx can't convert its tables of words or of numbers")
                 ordered = dict(zip(names, (inputs[e["input"]] for e in call["inputs"]), strict=True))
                 saved = Onnx().save_file(path, ordered, folder, tag, SaveOptions())
                 statements = {**facts(inspect_file(folder / saved.model)), "exporter": "tf2onnx"}
@@ -178,6 +183,16 @@ def write_onnx(
         return None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _convert_erfc(graph: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001 - as tf2onnx calls it
+    """Spell erfc(x), by which Keras computes an exact gelu, as 1 - erf(x).
+
+    tf2onnx 1.17 does not know it, and would leave it in a file that nothing can open.
+    """
+    node.type, node.domain = "Erf", ""
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32)).output[0]
+    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_1", inputs=[one, node.output[0]])
 
 
 def _patch(converter: Any) -> None:  # noqa: ARG001 - tf2onnx must be there already

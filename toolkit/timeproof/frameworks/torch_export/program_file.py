@@ -31,6 +31,7 @@ _OPERATOR = re.compile(rb'"target": ?"torch\.ops\.(\w+)\.(\w+)')
 _PLACE = re.compile(rb'"stack_trace": ?"[^"]*?File \\"/')
 # torch's own libraries of operators: every torch of its version has them.
 _OWN = frozenset({"aten", "prim", "prims", "higher_order", "quantized", "quantized_decomposed", "torch"})
+_SYMBOL = re.compile(r"Symbol\('(\w+)'[^)]*\)")  # as sympy spells a size that is free
 _RANDOM = re.compile(
     r"rand|randn|randint|randperm|rand_like|randn_like|randint_like|bernoulli|multinomial|normal|poisson"
     r"|dropout|native_dropout|uniform|exponential|cauchy|log_normal|geometric|random"
@@ -168,7 +169,7 @@ def _inputs(path: Path, module: Mapping[str, Any]) -> tuple[Input, ...]:
 def _size(size: Mapping[str, Any]) -> int | str:
     if "as_int" in size:
         return int(size["as_int"])
-    return str(size["as_expr"]["expr_str"])[:80]
+    return _SYMBOL.sub(r"\1", str(size["as_expr"]["expr_str"]))[:80]
 
 
 def _call(path: Path, text: str) -> tuple[int, Sequence[str]]:

@@ -27,6 +27,16 @@ def left_out(ignored: Iterable[str]) -> list[Json]:
     return [*dict.fromkeys((*_FOR_THE_NEXT_CALL, *ignored))]
 
 
+def buffer_types(model: Any) -> dict[str, Json]:
+    """Name torch's types of the floating buffers that no file holds, such as rotary frequencies."""
+    state = model.state_dict()
+    return {
+        name: str(buffer.dtype).removeprefix("torch.")
+        for name, buffer in model.named_buffers()
+        if name not in state and buffer.is_floating_point()
+    }
+
+
 def scores(architecture: str, config: Mapping[str, Any]) -> dict[str, bool]:
     """Say of each output whether its last axis holds class scores, where the architecture tells."""
     marks = dict.fromkeys(_NO_SCORES, False)

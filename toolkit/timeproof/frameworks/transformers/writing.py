@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,7 @@ def write(model: Any, maker: Any, folder: Path) -> list[str]:
     """Write all of it into `folder`; give the files' names. Raises NotArchivable."""
     plainly = {"safe_serialization": True} if _takes(model.save_pretrained, "safe_serialization") else {}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             warnings.simplefilter("ignore")  # the library's own, of what it will rename
             model.save_pretrained(folder, **plainly)
             if maker is not None:
@@ -61,6 +64,19 @@ def write(model: Any, maker: Any, folder: Path) -> list[str]:
             advice="give the tokens as the inputs, without tokenizer=; or use the library's own classes",
         )
     return names
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's progress bars off the terminal meanwhile."""
+    logging: Any = importlib.import_module("transformers.utils.logging")
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _takes(function: Any, name: str) -> bool:

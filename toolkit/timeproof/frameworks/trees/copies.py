@@ -39,6 +39,7 @@ def write_copies(
 ) -> Saved:
     """Write a copy in each format; where there can be none, a note says why if it was requested for."""
     try:
+        recorded.require_table()
         ensemble = ensemble_of()
     except NoEnsemble as error:
         return _noted(saved, formats, str(error))

@@ -130,7 +130,7 @@ def _question(folder: ModelFolder, model: FlavoredModel, file: Path | None) -> _
     if file is not None:
         inputs, digest = _read_arrays(file), Digest.of(file.read_bytes())
         return _Question(inputs, digest, str(file))
-    example = read_example(folder, frame=model.flavor.frame)
+    example = read_example(folder, frame=model.frame)
     inputs, notes = _fitted(folder, model, example)
     return _Question(inputs, example.digest, example.file, notes)
 

@@ -70,7 +70,8 @@ def _check_resolved(loader: str, module: str, name: str) -> None:
     if loader == "OperatorFuncNode":
         return
     origin = getattr(thing, "__module__", None) or module  # ufuncs have none
-    same_package = str(origin).partition(".")[0] == module.partition(".")[0] or not _is_ours(module)
+    home = str(origin).partition(".")[0]
+    same_package = home in (module.partition(".")[0], allowed.LOSSES) or not _is_ours(module)
     if inspect.ismodule(thing) or not callable(thing) or not same_package:
         raise Refused("the file makes {}.{}, which is no type of that package".format(module, name))
     if loader not in ("FunctionNode", "TypeNode") and not inspect.isclass(thing):

@@ -89,6 +89,11 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     # A mapped file's tensors lie anywhere; torch's own memory is aligned, and kernels choose by that.
     for tensor in [*module.parameters(), *module.buffers()]:
         tensor.data = tensor.data.clone()
+    # Loading computes the buffers that no file holds in float32; the user's model.to(bfloat16) has cast them.
+    buffers = dict(module.named_buffers())
+    for name, dtype in (options.get("dtypes") or {}).items():
+        if name in buffers:
+            buffers[name].data = buffers[name].data.to(getattr(torch, dtype))
     return module.eval()
 
 
