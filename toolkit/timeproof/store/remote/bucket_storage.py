@@ -213,7 +213,7 @@ class BucketStorage:
         several(check, [self._reservations[name] for name in documents if name in self._reservations])
 
     def _confirm(self, documents: Iterable[str]) -> None:
-        """See that nobody swept what was just published: who sweeps takes it over, then looks for metadata."""
+        """See that nobody swept what was just published: who sweeps takes it over, then looks at it."""
         lost = [c for name in documents if (c := self._reservations.get(name)) and not self._is_ours(c)]
         for reservation in lost:
             if not any(self._regain(reservation) for _ in range(LIMITS.remote_tries)):
