@@ -429,6 +429,23 @@ def test_a_hostile_registry_is_refused_and_nothing_is_left(fake, tmp_path, name)
     assert not (tmp_path / "x").exists()
 
 
+def test_a_registry_that_sends_on_to_a_place_without_tls_is_refused(fake, tmp_path, monkeypatch):
+    """The repository is spoken to by TLS; what it answers with comes from elsewhere, in the open."""
+    with serving(fake) as host, Registry(Repository.parse(f"{host}/models")) as remote:
+        object.__setattr__(remote, "repository", Https(host, "models", "https"))
+        with pytest.raises(RemoteFailed, match="without TLS"):
+            pull_artifact(remote, Archive(tmp_path / "fresh"), TAG)
+    assert not (tmp_path / "fresh").exists()
+
+
+class Https(Repository):
+    """A repository that says it is reached by TLS, while this test's server speaks none."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}/v2/{self.name}"
+
+
 def test_the_honest_one_is_pulled(fake, small, tmp_path):
     with serving(fake) as host:
         pull(host, "models", Archive(tmp_path / "fresh"))
