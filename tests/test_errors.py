@@ -33,6 +33,7 @@ SAMPLES = {
     "value": "abc",
     "path": "a/b",
     "address": "s3://bucket",
+    "reference": "registry.example.org/models:x",
     "nature": "a link",
     "excess": "5 bytes",
     "part": "platform",
