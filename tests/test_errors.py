@@ -32,6 +32,7 @@ FAMILIES = {
 SAMPLES = {
     "value": "abc",
     "path": "a/b",
+    "reference": "host/name:tag",
     "address": "s3://bucket",
     "reference": "registry.example.org/models:x",
     "nature": "a link",
