@@ -34,7 +34,6 @@ SAMPLES = {
     "path": "a/b",
     "reference": "host/name:tag",
     "address": "s3://bucket",
-    "reference": "registry.example.org/models:x",
     "nature": "a link",
     "excess": "5 bytes",
     "part": "platform",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from support import archive_making, registry_server
 from support.archive_making import files_of, publish
+from support.killing import run_killed
 from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
@@ -32,6 +34,7 @@ from timeproof.errors import (
     NotAModelPack,
     RemoteFailed,
     SizeMismatch,
+    StorageFailed,
     WrongImage,
 )
 from timeproof.store.layout import Archive, Ref
@@ -244,6 +247,37 @@ def test_a_damaged_file_is_never_pushed(known, small):
     archive_making.flip(small.root / XGB.folder / "model_xgb_v1.json")
     with pytest.raises(DigestMismatch):
         push(known.host, "damaged", small)
+
+
+@pytest.mark.parametrize("when", [1, 4, 30, 60, 90])
+def test_a_killed_pull_leaves_a_whole_archive_and_the_next_one_finishes(known, small, tmp_path, when):
+    push(known.host, "killed", small)
+    fresh = Archive(tmp_path / "fresh")
+    run_killed(lambda: pull(known.host, "killed", fresh), when)
+    if fresh.root.exists():
+        report = verify(fresh)
+        assert report.ok, [f.message for f in report.findings]
+    pull(known.host, "killed", fresh)
+    report = verify(fresh)
+    assert (report.ok, report.artifacts) == (True, 1)
+    assert not [name for name in report.leftovers if ".staging" in name]
+
+
+def test_a_full_disk_is_named_and_the_archive_stays_as_it_was(known, tmp_path):
+    made = Archive(tmp_path / "made")
+    archives.publish_environment(made)
+    publish(made, "xgboost", model=os.urandom(4 * 2**20))
+    push(known.host, "full", made)
+    (tmp_path / "disk").mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "disk")]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this test mounts a small disk, which needs root")
+    try:
+        with pytest.raises(StorageFailed, match="No space left"):
+            pull(known.host, "full", Archive(tmp_path / "disk" / "fresh"))
+        assert not (tmp_path / "disk" / "fresh").exists()
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
 # --- hostile registries -----------------------------------------------------------------------

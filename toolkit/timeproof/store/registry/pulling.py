@@ -92,6 +92,9 @@ def pull_artifact(remote: Registry, archive: Archive, name: str, *, progress: Pr
 def _scratch(archive: Archive) -> Iterator[Path]:
     """A private folder in the archive. Where there was no archive, and none was made, none is left."""
     fresh = not archive.root.exists()
+    for parent in (archive.images, archive.packages, archive.environments):
+        if parent.is_dir():
+            atomic.sweep(parent)  # what killed pulls left
     try:
         with atomic.Staging(archive.images, "pull") as staging:
             yield staging.path
