@@ -106,7 +106,7 @@ def command(
     ] = None,
     pmml: Annotated[
         bool | None,
-        typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
+        typer.Option(help="A PMML copy of a tree model; by default where it has at most 10,000 nodes."),
     ] = None,
     pfa: Annotated[bool, typer.Option("--pfa", help="A PFA copy of a tree model.")] = False,
     witness: Annotated[
