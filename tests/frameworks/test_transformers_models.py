@@ -17,7 +17,7 @@ from timeproof.frameworks.choose import spec_for
 from timeproof.frameworks.inputs import read_inputs
 from timeproof.frameworks.pytorch.probe import float64 as pytorch_float64
 from timeproof.frameworks.pytorch.probe import load as pytorch_load
-from timeproof.frameworks.transformers import FRAMEWORK, TransformersOptions
+from timeproof.frameworks.transformers import FRAMEWORK, TransformersOptions, writing
 from timeproof.frameworks.transformers.probe import float64, load
 from timeproof_probe import loaders
 from timeproof_probe.file_checks import Refused
@@ -138,6 +138,25 @@ def test_texts_become_the_same_tokens_and_these_are_part_of_the_answer(tmp_path:
     assert case.inputs["texts"].dtype.kind == "U"
     assert {file.role for file in case.saved.files} == {"model", "external"}
     case.assert_same()
+
+
+def test_a_tokenizer_is_read_by_its_file_alone_where_that_makes_the_same_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tiny.wordpiece()
+    about = Case(tmp_path, tiny.bert(), tiny.TEXTS, tokenizer=tokenizer).saved.options["texts"]
+    assert about == {
+        "inputs": ["texts"],
+        "settings": {"padding": True},
+        "tokenizer": "PreTrainedTokenizerFast",
+        "names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    other = tiny.byte_pairs()
+    monkeypatch.setattr(writing.reading, "read_tokenizer", lambda folder, about: other)
+    (tmp_path / "more").mkdir()
+    about = Case(tmp_path / "more", tiny.bert(), tiny.TEXTS, tokenizer=tokenizer).saved.options["texts"]
+    assert isinstance(about, dict)
+    assert about["tokenizer"] == type(tokenizer).__name__
 
 
 def test_texts_are_cut_and_paired_as_the_user_says(tmp_path: Path) -> None:

@@ -217,4 +217,4 @@ def test_the_container_reads_no_pickle_even_where_one_lies_there(folder: Path) -
 
 def test_the_container_takes_no_tokenizer_but_the_librarys(folder: Path) -> None:
     with pytest.raises(Refused, match="offers no class"):
-        reading.read_tokenizer(str(folder), "BertModel")
+        reading.read_tokenizer(str(folder), {"tokenizer": "BertModel"})

@@ -72,7 +72,7 @@ def of_live_model(
     pads = getattr(tokenizer, "pad_token", None) is not None
     return {
         "call": [argument.to_json() for argument in call],
-        "texts": _about_texts(texts, type(tokenizer).__name__, chosen, notes, pads=pads),
+        "texts": _about_texts(texts, chosen, notes, pads=pads),
         "generate": generation,
     }
 
@@ -89,7 +89,7 @@ def of_folder(
         )
     return {
         "call": [argument.to_json() for argument in _named(inputs, texts)],
-        "texts": _about_texts(texts, None, chosen, notes, pads=contents.pads),
+        "texts": _about_texts(texts, chosen, notes, pads=contents.pads),
         "generate": _generation(chosen, notes),
     }
 
@@ -111,10 +111,8 @@ def _named(inputs: Mapping[str, Array], texts: list[str]) -> tuple[Argument, ...
     )
 
 
-def _about_texts(
-    names: list[str], tokenizer: str | None, chosen: TransformersOptions, notes: list[str], *, pads: bool
-) -> Json:
-    """Which inputs are texts, the class of what tokenises them (None: as its files say), and how."""
+def _about_texts(names: list[str], chosen: TransformersOptions, notes: list[str], *, pads: bool) -> Json:
+    """Which inputs are texts, and how they are tokenised, by the class that the files name."""
     if not names:
         if chosen.tokenize is not None:
             raise BadRequest(
@@ -129,7 +127,7 @@ def _about_texts(
             raise BadRequest(f"tokenize can't hold {name!r}", advice="the texts are the inputs")
     return {
         "inputs": [*names],
-        "tokenizer": tokenizer,
+        "tokenizer": None,
         "settings": json_values(settings, "tokenize", notes),
     }
 

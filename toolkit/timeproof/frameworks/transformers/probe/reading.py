@@ -97,10 +97,18 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     return module.eval()
 
 
-def read_tokenizer(folder: str, name: Any) -> Any:
-    """Load the tokenizer of that class; without a class, of the one that its files name."""
-    settings = {"local_files_only": True, "trust_remote_code": False}
-    if name is None:
+def read_tokenizer(folder: str, about: Dict[str, Any]) -> Any:
+    """Load the tokenizer.
+
+    Args:
+        about: `tokenizer`: its class; None: the one that its files name. `names`: what it gives, such
+            as input_ids; None: what that class gives by itself.
+    """
+    settings: Dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if about.get("names"):
+        settings["model_input_names"] = about["names"]
+    if about["tokenizer"] is None:
         transformers: Any = importlib.import_module("transformers")
         return transformers.AutoTokenizer.from_pretrained(folder, **settings)
-    return class_named(name, "PreTrainedTokenizerBase").from_pretrained(folder, **settings)
+    kind = class_named(about["tokenizer"], "PreTrainedTokenizerBase")
+    return kind.from_pretrained(folder, **settings)
