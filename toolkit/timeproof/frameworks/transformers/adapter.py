@@ -78,10 +78,10 @@ class Transformers(AdapterDefaults):
             about |= writing.tokenizer_record(
                 tokenizer, folder / f"model_{tag}", texts_of(inputs, text_names(inputs)), about["settings"]
             )
-        notes += meanings.remarks(model.config.to_dict(), way["generate"] is not None)
+        config, generating = model.config.to_dict(), way["generate"] is not None
+        notes += meanings.remarks(type(model).__name__, config, generating=generating)
         if chosen.tokenizer is not None and way["texts"] is None:
             notes.append("the tokenizer is kept, and not asked: the inputs are what it made")
-        config = model.config.to_dict()
         return SavedModel(
             framework=self.name,
             framework_version=str(importlib.import_module("transformers").__version__),
@@ -118,7 +118,8 @@ class Transformers(AdapterDefaults):
         notes = list(contents.notes)
         way = question.of_folder(contents, inputs, chosen, notes)
         local_folder.copy(path, contents.files, folder / f"model_{tag}")
-        notes += meanings.remarks(contents.config, way["generate"] is not None)
+        generating = way["generate"] is not None
+        notes += meanings.remarks(contents.architecture, contents.config, generating=generating)
         dtype, attention = question.dtype_of(contents, chosen, notes), chosen.attention or "eager"
         if chosen.attention is None:
             notes.append(

@@ -13,11 +13,12 @@ from timeproof.frameworks.pytorch.call import Argument
 from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
 from timeproof.frameworks.transformers.local_folder import FolderContents
 from timeproof.frameworks.transformers.options import TransformersOptions
+from timeproof.frameworks.transformers.probe.asking import GENERATION
 from timeproof.frameworks.transformers.recognising import ATTENTIONS
 from timeproof.frameworks.transformers.texts import PAIR, text_names
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-_SEVERAL = ("num_beams", "num_return_sequences", "penalty_alpha", "assistant_model")
+_SEVERAL = ("num_beams", "num_return_sequences")
 
 
 def check_options(chosen: TransformersOptions, *, is_folder: bool) -> None:
@@ -144,6 +145,8 @@ def _generation(chosen: TransformersOptions, notes: list[str]) -> Json:
             f"generate with {', '.join(more)} is not greedy: small differences choose another text",
             advice="leave it out: what is archived is the greedy answer, with each step's scores",
         )
-    for name in ("return_dict_in_generate", "output_scores"):
-        settings.pop(name, None)
+    if strange := sorted(set(settings) - GENERATION):
+        raise BadRequest(
+            f"generate can't be told {', '.join(strange)}", advice=f"it takes {', '.join(sorted(GENERATION))}"
+        )
     return settings

@@ -13,6 +13,7 @@ from typing import Any, Dict
 from timeproof_probe.file_checks import Refused
 
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")
+_IMPLEMENTATION = re.compile(r"[a-z][a-z0-9_]*")
 _SHOWN = 3  # tensors that a message names
 
 
@@ -74,6 +75,10 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     settings = {"dtype" if major >= 5 else "torch_dtype": getattr(torch, options["dtype"])}
     for key, argument in (("attention", "attn_implementation"), ("experts", "experts_implementation")):
         if options.get(key):
+            if not _IMPLEMENTATION.fullmatch(
+                options[key]
+            ):  # the library fetches what has a slash in its name
+                raise Refused("{!r} is no {} of the library's own".format(options[key], key))
             settings[argument] = options[key]
     transformers.utils.logging.disable_progress_bar()
     module, info = kind.from_pretrained(
