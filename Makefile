@@ -8,6 +8,7 @@
 #   make portability                   which answers are the same on which CPU (half an hour)
 #   make corpus                        import and replay other people's models with known answers (a few minutes)
 #   make zoo                           archive a hundred models, and hold each answer against its user's own (half an hour)
+#   make mlflow                        hold import, export and logging against a real MLflow (ten minutes)
 #   make zoo-tensorflow                the zoo's models of Keras and TensorFlow, and their tests, in a venv of their own
 #   make regress                       the demo's models and other people's, in every environment of lockfiles/
 #   make environments                  build every environment of lockfiles/, and prove each with a model
@@ -24,6 +25,8 @@ T ?= tests
 VENV ?= .venv
 DEV ?= .venv-dev
 ZOO ?= .venv-zoo
+# MLflow's releases that are tried, each in a venv of its own: make mlflow MLFLOW=3.18.0
+MLFLOW ?= 3.17.2
 # TensorFlow's own: 1.7 GB, and its models' environment is what is captured.
 ZOO_TENSORFLOW ?= .venv-zoo-tensorflow
 # Without any framework, so that no quick test needs one unnoticed.
@@ -31,7 +34,7 @@ UNIT ?= .venv-unit
 # Container tests mostly wait, so that two cores do the work of three test processes.
 WORKERS ?= 3
 
-.PHONY: help demo unit test lint bench corpus zoo zoo-tensorflow regress portability environments newest engine
+.PHONY: help demo unit test lint bench corpus zoo zoo-tensorflow mlflow regress portability environments newest engine
 .PHONY: venv dev clean
 .DELETE_ON_ERROR:
 
@@ -133,14 +136,23 @@ $(ZOO)/.made: pyproject.toml docs/demo/requirements.txt tests/zoo/requirements.t
 zoo: engine $(ZOO)/.made
 	@PYTHONPATH=$(CURDIR)/tests $(ZOO)/bin/python tests/zoo/run.py $(Z)
 
+.venv-mlflow-$(MLFLOW)/.made: pyproject.toml docs/demo/requirements.txt
+	$(call install,.venv-mlflow-$(MLFLOW),[dev])
+	@.venv-mlflow-$(MLFLOW)/bin/python -m pip --disable-pip-version-check install -qq "mlflow==$(MLFLOW)"
+	@touch $@
+
+# What MLflow writes is replayed, and what is exported, 'mlflow models predict' answers. Exit code 1: not all of it.
+mlflow: engine .venv-mlflow-$(MLFLOW)/.made
+	@.venv-mlflow-$(MLFLOW)/bin/python tests/mlflow_models/run.py
+
 $(ZOO_TENSORFLOW)/.made: pyproject.toml tests/zoo/requirements-tensorflow.txt
 	$(call empty,$(ZOO_TENSORFLOW))
 	@$(ZOO_TENSORFLOW)/bin/python -m pip --disable-pip-version-check install -qq -r tests/zoo/requirements-tensorflow.txt -e '.[unit]'
 	@touch $@
 
 zoo-tensorflow: engine $(ZOO_TENSORFLOW)/.made
-	@$(ZOO_TENSORFLOW)/bin/python -m pytest -q tests/frameworks/test_tensorflow_conformance.py tests/golden/test_golden_more.py -k tensorflow
+	@$(ZOO_TENSORFLOW)/bin/python -m pytest -q tests/frameworks/test_tensorflow_conformance.py tests/frameworks/test_tensorflow_copies.py tests/golden/test_golden_more.py -k tensorflow
 	@PYTHONPATH=$(CURDIR)/tests $(ZOO_TENSORFLOW)/bin/python tests/zoo/run.py --no-table --folder build/zoo-tensorflow $(Z)
 
 clean:
-	rm -rf $(VENV) $(DEV) $(UNIT) $(ZOO) $(ZOO_TENSORFLOW) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(DEV) $(UNIT) $(ZOO) $(ZOO_TENSORFLOW) .venv-mlflow-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

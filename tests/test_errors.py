@@ -32,6 +32,7 @@ FAMILIES = {
 SAMPLES = {
     "value": "abc",
     "path": "a/b",
+    "reference": "host/name:tag",
     "address": "s3://bucket",
     "nature": "a link",
     "excess": "5 bytes",

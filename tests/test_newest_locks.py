@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import InvalidVersion, Version
+
 from test_lockfiles import FOLDERS, asked
 
 ON_DEMAND = "TIMEPROOF_TESTS_NEWEST"

@@ -43,6 +43,11 @@ def archive(tmp_path_factory) -> Archive:
 REF = Ref(2, "xgboost", 1)
 
 
+def _frame(kind: str, dtype: str = "float64", **more: object) -> dict[str, object]:
+    part = {"columns": [0], "kind": kind, "dtype": dtype, **more}
+    return {"kind": "frame", "columns": ["a"], "parts": [part]}
+
+
 def exported_from(archive: Archive, **options: object) -> Exported:
     metadata = read_metadata(archive, REF)
     exported = Exported(metadata, "xgboost", metadata.model.file, metadata.model.options, {})
@@ -130,11 +135,25 @@ def test_a_pytorch_model_is_refused_and_a_copy_that_is_not_there_named(archive, 
         ("lightgbm", {"num_iteration": 2, "trees": {"used": 2, "of": 5}}, "2 of its 5 rounds"),
         ("lightgbm", {"predict_parameters": {"pred_early_stop": True}}, "predict takes parameters"),
         ("catboost", {"predict": "Exponent"}, "classes or raw values"),
+        ("sklearn", {"form": {"kind": "objects"}}, "its table has categories, dates"),
+        ("sklearn", {"form": _frame("category")}, "its table has categories, dates"),
+        ("sklearn", {"form": _frame("numbers", missing=True)}, "its table has categories, dates"),
+        ("sklearn", {"form": _frame("numbers", dtype="datetime64[ns]")}, "its table has categories, dates"),
     ],
 )
 def test_what_another_flavor_can_not_say_is_refused(archive, framework, options, reason):
     with pytest.raises(NotExportable, match=reason):
         flavor_of(replace(exported_from(archive), framework=framework, options=options))
+
+
+def test_the_columns_of_a_table_are_put_in_their_order_from_where_they_lie(archive):
+    parts = [{"columns": [0, 2], "kind": "numbers"}, {"columns": [1], "kind": "text", "dtype": "str"}]
+    form = {"kind": "frame", "columns": ["a", "b", "c"], "parts": parts}
+    exported = replace(exported_from(archive), framework="sklearn", options={"form": form, "types": ["t"]})
+    flavor = flavor_of(exported)
+    assert (flavor.columns, flavor.places) == (("a", "b", "c"), ((0, 0), (1, 0), (0, 1)))
+    assert flavor.configuration["skops_trusted_types"] == ["t"]
+    assert (flavor.serving["predict_fn"], flavor.output) == ("predict", "predict")
 
 
 def test_a_graph_is_asked_with_the_threads_and_the_optimisation_of_the_artifact(archive):

@@ -13,7 +13,7 @@ from timeproof.frameworks.pmml.probe import load
 from timeproof_probe.file_checks import Refused
 
 NAN = np.nan
-_PREDICTED = '<OutputField name="y" feature="predictedValue"/>'
+_BELOW = '<SimplePredicate field="x" operator="lessThan" value="0"/>'
 
 
 def _answer(model: str, folder: Path, rows: Any = ROWS, **parts: str) -> list[Any]:
@@ -62,13 +62,12 @@ def test_a_missing_value_goes_where_the_tree_says(
             [1, NAN, NAN],
         ),
         (
-            '<CompoundPredicate booleanOperator="or"><SimplePredicate field="x" operator="lessThan" value="0"/>'
+            f'<CompoundPredicate booleanOperator="or">{_BELOW}'
             '<SimplePredicate field="c" operator="equal" value="blue"/></CompoundPredicate>',
             [1, 1, NAN],
         ),
         (
-            '<CompoundPredicate booleanOperator="and"><SimplePredicate field="x" operator="lessThan" value="0"/>'
-            "<False/></CompoundPredicate>",
+            f'<CompoundPredicate booleanOperator="and">{_BELOW}<False/></CompoundPredicate>',
             [NAN, NAN, NAN],
         ),
         (
@@ -122,7 +121,9 @@ def test_a_sum_in_float32_is_rounded_after_each_tree(tmp_path: Path) -> None:
 
 
 def test_targets_scale_and_cast(tmp_path: Path) -> None:
-    targets = '<Targets><Target field="y" rescaleFactor="2" rescaleConstant="-0.75" castInteger="round"/></Targets>'
+    targets = (
+        '<Targets><Target field="y" rescaleFactor="2" rescaleConstant="-0.75" castInteger="round"/></Targets>'
+    )
     model = _ensemble("sum").replace("<Segmentation", targets + "<Segmentation", 1)
     _same(_answer(model, tmp_path), [11.0, 9.0, NAN])
 
@@ -171,7 +172,8 @@ def test_votes_are_counted(tmp_path: Path) -> None:
         return f"<Segment><True/>{tree(body).replace('regression', 'classification')}</Segment>"
 
     model = (
-        f'<MiningModel functionName="classification">{SCHEMA}<Segmentation multipleModelMethod="majorityVote">'
+        f'<MiningModel functionName="classification">{SCHEMA}'
+        '<Segmentation multipleModelMethod="majorityVote">'
         f"{one('a')}{one('b')}{one('b')}</Segmentation></MiningModel>"
     )
     fields = FIELDS.replace('name="y" optype="continuous" dataType="double"', 'name="y" dataType="string"')
@@ -292,8 +294,10 @@ def test_what_is_not_evaluated_is_named(model: str, words: str, tmp_path: Path) 
 
 def test_a_field_that_is_derived_from_itself_is_named(tmp_path: Path) -> None:
     derived = (
-        '<TransformationDictionary><DerivedField name="a" dataType="double"><FieldRef field="b"/></DerivedField>'
-        '<DerivedField name="b" dataType="double"><FieldRef field="a"/></DerivedField></TransformationDictionary>'
+        "<TransformationDictionary>"
+        '<DerivedField name="a" dataType="double"><FieldRef field="b"/></DerivedField>'
+        '<DerivedField name="b" dataType="double"><FieldRef field="a"/></DerivedField>'
+        "</TransformationDictionary>"
     )
     with pytest.raises(Refused, match="derived from itself"):
         _answer(tree(STUMP.replace('"x"', '"a"')), tmp_path, transformations=derived)

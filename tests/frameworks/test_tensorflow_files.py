@@ -1,4 +1,4 @@
-"""Keras files and SavedModel folders are read strictly, within bounds, and never loaded: without TensorFlow."""
+"""Keras files and SavedModel folders are read strictly, within bounds, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -116,7 +116,12 @@ def test_other_inputs_than_the_models_are_named(tmp_path: Path, inputs: object) 
 
 
 CUSTOM = {"module": "shop.layers", "class_name": "Scale", "config": {}, "registered_name": "shop>Scale"}
-REGISTERED: dict[str, Any] = {"module": None, "class_name": "Scale", "config": {}, "registered_name": "shop>Scale"}
+REGISTERED: dict[str, Any] = {
+    "module": None,
+    "class_name": "Scale",
+    "config": {},
+    "registered_name": "shop>Scale",
+}
 FUNCTION = {"module": "builtins", "class_name": "function", "config": "bend", "registered_name": "function"}
 CODE = {"class_name": "__lambda__", "config": {"code": "4wEAAAA=", "defaults": None, "closure": None}}
 SYSTEM = {"module": "os", "class_name": "system", "config": {"command": "true"}, "registered_name": None}

@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.make import keep
 from support.tensorflow_models import affine, pictures
 
 import timeproof
+from golden.make import keep
 
 
 def main(target: Path, environment: str) -> None:

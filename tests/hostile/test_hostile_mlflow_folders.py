@@ -187,9 +187,16 @@ def test_an_example_that_is_not_what_its_type_says_is_refused(path, kind, text):
 
 
 @pytest.mark.parametrize(
-    "schema", ["not json", '{"type": "double"}', "[1]", '[{"type": "tensor"}]', '[{"type": "tensor", "name": 3}]',
-               '[{"type": "tensor", "tensor-spec": {"dtype": "V999999999999", "shape": [-1, 4]}}]'],
-)  # fmt: skip
+    "schema",
+    [
+        "not json",
+        '{"type": "double"}',
+        "[1]",
+        '[{"type": "tensor"}]',
+        '[{"type": "tensor", "name": 3}]',
+        '[{"type": "tensor", "tensor-spec": {"dtype": "V999999999999", "shape": [-1, 4]}}]',
+    ],
+)
 def test_a_signature_that_is_none_is_refused(path, schema):
     assert "signature.inputs" in refusal(edit(path, {"signature.inputs": schema}))
 

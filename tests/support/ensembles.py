@@ -1,4 +1,4 @@
-"""Random ensembles of trees, and what they answer: computed row by row, apart from every writer and evaluator."""
+"""Random ensembles of trees, and what they answer: row by row, apart from every writer and evaluator."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def _split(draw: Any, children: tuple[int, int], zeros: bool) -> Split:
     missing = draw(st.booleans())
     if FEATURES[feature].categorical:
         codes = tuple(sorted(draw(st.sets(st.integers(0, 2), min_size=1))))
-        operator = draw(st.sampled_from(["in", "not in"]))
-        return Split(feature, operator, *children, missing_left=missing, categories=codes)
-    operator = "<=" if zeros else draw(st.sampled_from(["<", "<="]))
+        member: Any = draw(st.sampled_from(["in", "not in"]))
+        return Split(feature, member, *children, missing_left=missing, categories=codes)
+    operator: Any = "<=" if zeros else draw(st.sampled_from(["<", "<="]))
     return Split(
         feature,
         operator,
@@ -70,13 +70,11 @@ def ensembles(draw: Any) -> Ensemble:
     classes: tuple[str, ...] = ("a", "b & c", "3") if groups == 3 or width == 3 else ()
     if link == "logistic" and draw(st.booleans()):
         classes = ("no", "yes")
-    made = tuple(
-        tuple(draw(trees(width=width, zeros=zeros)) for _ in range(count)) for _ in range(groups)
-    )
+    grown = tuple(tuple(draw(trees(width=width, zeros=zeros)) for _ in range(count)) for _ in range(groups))
     return Ensemble(
         library="Random",
         features=FEATURES,
-        groups=made,
+        groups=grown,
         link=link,
         raw="" if link == "shares" else "raw",
         answer="answer",

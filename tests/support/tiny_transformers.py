@@ -40,6 +40,10 @@ GPT2 = {"vocab_size": 300, "n_positions": 40, "n_embd": 16, "n_layer": 1, "n_hea
 )
 
 
+def llama() -> Any:
+    return build("LlamaForCausalLM", **_WIDTH, num_key_value_heads=1, vocab_size=99, use_cache=False)
+
+
 def vit() -> Any:
     return build("ViTForImageClassification", **_WIDTH, image_size=8, patch_size=4, num_labels=3)
 

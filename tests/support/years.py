@@ -35,6 +35,19 @@ how = {"objective": "multiclass", "num_class": 3, "num_leaves": 7, "num_threads"
 lightgbm.train(how, lightgbm.Dataset(x, y), 5).save_model("/made/model.txt")
 print(lightgbm.__version__)
 """,
+    "sklearn": _DATA
+    + """
+import pandas, sklearn, skops.io
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+columns = make_column_transformer((StandardScaler(), [0, 1]), remainder="passthrough")
+labels = np.array(["auk", "gull", "tern"])[y]
+model = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=5)).fit(x, labels)
+skops.io.dump(model, "/made/model.skops")
+print(sklearn.__version__)
+""",
     "xgboost": _DATA
     + """
 import xgboost
@@ -49,6 +62,21 @@ how = {"loss_function": "MultiClass", "iterations": 5, "depth": 3, "thread_count
 how["allow_writing_files"] = False
 catboost.train(catboost.Pool(x, y), how).save_model("/made/model.cbm")
 print(catboost.__version__)
+""",
+    # A folder with its tokenizer; the inputs are texts, so that both are proved.
+    "transformers": """
+import numpy as np, tokenizers, torch, transformers
+texts = ["the old lake keeps its cold water", "a model lasts as long as its answer"]
+np.save("/made/x.npy", np.array(texts))
+trained = tokenizers.BertWordPieceTokenizer()
+trained.train_from_iterator(texts, vocab_size=90, show_progress=False)
+tokenizer = transformers.BertTokenizerFast(tokenizer_object=trained._tokenizer)
+tokenizer.save_pretrained("/made/model.folder")
+torch.manual_seed(0)
+shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+config = transformers.BertConfig(vocab_size=90, max_position_embeddings=32, **shape)
+transformers.BertForSequenceClassification(config).save_pretrained("/made/model.folder")
+print(transformers.__version__)
 """,
 }
 
@@ -65,6 +93,16 @@ model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(x, y, verbose=0)
 model.save("/made/model.keras")
 print(tensorflow.__version__)
+"""
+)
+_TRAIN["sklearn"] = (
+    _DATA
+    + """
+import skops.io, sklearn
+from sklearn.ensemble import GradientBoostingClassifier
+model = GradientBoostingClassifier(n_estimators=5, max_depth=3, random_state=0).fit(x, y)
+skops.io.dump(model, "/made/model.skops")
+print(sklearn.__version__)
 """
 )
 TRAINED = frozenset(_TRAIN)

@@ -8,10 +8,6 @@ import lightgbm
 import numpy as np
 import pandas
 import xgboost
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import RandomForestClassifier, StackingRegressor
-from sklearn.linear_model import Ridge
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 from tree_data import ROWS, classes, groups, table, target
@@ -180,30 +176,3 @@ def pipeline_frame_booster() -> Made:
     pipe.fit(frame(), target(X))
     x = pipe[:-1].transform(frame())
     return Made(pipe[-1], x, lambda: {"predict": pipe.predict(frame())})
-
-
-@wrong("a whole pipeline", "Pipeline")
-def whole_pipeline() -> Made:
-    return probabilities(make_pipeline(StandardScaler(), xgboost.XGBClassifier(**XGB)).fit(X, classes(X)), X)
-
-
-@wrong("calibrated probabilities", "Calibrated")
-def calibrated() -> Made:
-    return probabilities(CalibratedClassifierCV(lightgbm.LGBMClassifier(**LGB), cv=3).fit(X, classes(X)), X)
-
-
-@wrong("a regressor for each target", "MultiOutput")
-def multi_output_wrapper() -> Made:
-    y = np.stack([target(X), target(-X)], 1)
-    return predictions(MultiOutputRegressor(xgboost.XGBRegressor(**XGB)).fit(X, y), X)
-
-
-@wrong("a stack of two", "Stacking")
-def stacked() -> Made:
-    parts = [("xgb", xgboost.XGBRegressor(**XGB)), ("lgb", lightgbm.LGBMRegressor(**LGB))]
-    return predictions(StackingRegressor(parts, Ridge(), cv=3).fit(X, target(X)), X)
-
-
-@wrong("scikit-learn's own forest", "RandomForest")
-def sklearn_forest() -> Made:
-    return probabilities(RandomForestClassifier(10, random_state=0).fit(X, classes(X)), X)

@@ -67,7 +67,7 @@ def tf_residual() -> Made:
 def tf_mobilenet() -> Made:
     keras.utils.set_random_seed(0)
     net = keras.applications.MobileNetV3Small((32, 32, 3), weights=None, classes=10)
-    return predicted(net, PICTURES)
+    return predicted(settled(net), 128 + 60 * PICTURES)
 
 
 @model("a U-Net: transposed convolutions, upsampling, skip connections")
@@ -77,7 +77,7 @@ def tf_unet() -> Made:
     down = layers.Conv2D(8, 3, padding="same", activation="relu")(taken)
     low = layers.Conv2D(16, 3, strides=2, padding="same", activation="swish")(down)
     up = layers.Conv2DTranspose(8, 2, strides=2)(layers.GroupNormalization(4)(low))
-    twice = layers.UpSampling2D(2, interpolation="bilinear")(layers.AveragePooling2D()(down))
+    twice = layers.UpSampling2D(2, interpolation="bilinear")(layers.AveragePooling2D(2)(down))
     return called(keras.Model(taken, layers.Conv2D(1, 1)(layers.Concatenate()([down, up, twice]))), PICTURES)
 
 

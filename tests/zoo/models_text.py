@@ -177,13 +177,3 @@ def clip() -> Made:
     settings = {"text_config": text, "vision_config": seeing, "projection_dim": 32}
     inputs = {"pixel_values": torch.rand(2, 3, 32, 32), **batch()}
     return configured("CLIPModel", settings, inputs)
-
-
-@wrong("a library's own class, whose argument is a configuration", "config")
-def bert_of_the_library() -> Made:
-    import transformers
-
-    config = transformers.BertConfig(**SMALL)
-    net = transformers.BertModel(config).eval()
-    inputs = batch()
-    return Made(net, inputs, lambda: net(**inputs))

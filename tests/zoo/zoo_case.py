@@ -12,6 +12,7 @@ from typing import Any
 MODULES = {
     "models_vision": "torch",
     "models_text": "torch",
+    "models_transformers": "torch",
     "models_torch": "torch",
     "models_programs": "torch",
     "models_dtypes": "torch",
@@ -20,7 +21,9 @@ MODULES = {
     "models_xgboost": "trees",
     "models_lightgbm": "trees",
     "models_tables": "trees",
+    "models_documents": "trees",
     "models_onnx": "onnx",
+    "models_sklearn": "sklearn",
     "models_catboost": "catboost",
     "models_tensorflow": "tensorflow",
 }

@@ -24,6 +24,10 @@ ROOTS = {
         *("requests", "pillow", "pyyaml", "safetensors", "huggingface-hub", "tqdm"),
     ],
     "trees": ["xgboost-cpu", "xgboost", "lightgbm", "scikit-learn", "pandas", "scipy"],
+    "sklearn": [
+        *("scikit-learn", "skops", "pandas", "scipy", "onnx", "onnxruntime"),
+        *("xgboost-cpu", "xgboost", "lightgbm", "catboost"),
+    ],
     "onnx": ["onnxruntime", "onnx", "numpy"],
     "tensorflow": ["tensorflow-cpu", "keras", "onnxruntime", "numpy"],
     "catboost": ["catboost", "onnxruntime", "onnx", "numpy"],

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- zoo -->", "<!-- /zoo -->"
-TITLES = {"torch": "PyTorch", "trees": "XGBoost and LightGBM", "onnx": "ONNX", "catboost": "CatBoost"}
+TITLES = {
+    "torch": "PyTorch",
+    "trees": "XGBoost and LightGBM",
+    "sklearn": "scikit-learn",
+    "onnx": "ONNX",
+    "catboost": "CatBoost",
+}
 
 
 def outcome(row: dict[str, Any]) -> str:

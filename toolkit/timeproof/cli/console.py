@@ -26,7 +26,7 @@ ArchiveOption = Annotated[
     typer.Option(
         "--archive",
         "-a",
-        help="The archive's folder. Commands that only read also take an address: s3://bucket/models.",
+        help="The archive's folder, or its address: s3://bucket/models (other kinds are only read).",
         envvar="TIMEPROOF_ARCHIVE",
         show_default=True,
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from timeproof.base import atomic
 from timeproof.base.digests import Digest
-from timeproof.base.paths import open_regular
+from timeproof.base.paths import list_tree, open_regular
 from timeproof.base.progress import SILENT, Progress
 from timeproof.errors import BadRequest, DigestMismatch, NotFound
 from timeproof.exporting.mlflow_flavors import Exported, Flavor, flavor_of
@@ -133,10 +133,12 @@ def _publish(
     beside = {path: path.rpartition("/")[2] for path, entry in entries.items() if entry.role == "external"}
     with atomic.storage(target.parent), atomic.Staging(target.parent, "export") as staging:
         for source, name in {**(beside if flavor.name == "onnx" else {}), **model}.items():
+            (staging.path / name).parent.mkdir(exist_ok=True)
             _copy(archive, ref, entries[source], staging.path / name)
         for name, data in files.items():
             (staging.path / name).write_bytes(data)
-        atomic.sync_all([*staging.path.iterdir(), staging.path])
+        atomic.sync_all([staging.path / name for name in list_tree(staging.path)])
+        atomic.sync_folder(staging.path)
         os.rename(staging.path, target)
         atomic.sync_folder(target.parent)
 

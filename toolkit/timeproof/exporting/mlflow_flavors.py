@@ -25,18 +25,22 @@ class Flavor:
         name: the flavor, and of MLflow's module the last part.
         file: what the model's file is called in the folder.
         configuration: the flavor's own fields.
+        serving: fields of python_function, beside or instead of `data`, the file.
         output: the archived output that MLflow's predict gives; empty where it gives all, by name.
         column: of that output, the column that it gives; None for all of it.
         columns: the names of the table that the model takes; empty where it takes an array.
+        places: for each of these, which input holds it, and where in that; empty where one input holds all.
         parameters: what predict is called with, by name: MLflow takes a default for each from the signature.
     """
 
     name: str
     file: str
     configuration: Mapping[str, Any]
+    serving: Mapping[str, Any] = field(default_factory=dict)
     output: str = ""
     column: int | None = None
     columns: tuple[str, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -111,10 +115,10 @@ def _xgboost(exported: Exported) -> Flavor:
             "model_format": exported.suffix,
             "xgb_version": exported.metadata.framework.version,
         },
-        output,
-        column,
-        _names(exported),
-        {"iteration_range": [int(n) for n in rounds]} if rounds is not None else {},
+        output=output,
+        column=column,
+        columns=_names(exported),
+        parameters={"iteration_range": [int(n) for n in rounds]} if rounds is not None else {},
     )
 
 
@@ -134,7 +138,7 @@ def _lightgbm(exported: Exported) -> Flavor:
         "model_class": "lightgbm.basic.Booster",
         "lgb_version": exported.metadata.framework.version,
     }
-    return Flavor("lightgbm", "model.lgb", configuration, output, column)
+    return Flavor("lightgbm", "model.lgb", configuration, output=output, column=column)
 
 
 def _tree_output(exported: Exported) -> tuple[str, int | None]:
@@ -173,7 +177,7 @@ def _catboost(exported: Exported) -> Flavor:
         "catboost_version": exported.metadata.framework.version,
     }
     columns = tuple(options.get("columns") or ())
-    return Flavor("catboost", "model.cb", configuration, "predict", columns=columns)
+    return Flavor("catboost", "model.cb", configuration, output="predict", columns=columns)
 
 
 def _onnx(exported: Exported) -> Flavor:
@@ -204,11 +208,68 @@ def _onnx(exported: Exported) -> Flavor:
     )
 
 
+def _sklearn(exported: Exported) -> Flavor:
+    outputs = [spec.name for spec in exported.metadata.outputs]
+    output = next((name for name in ("predict", "predict_proba") if name in outputs), "")
+    if not output:
+        raise exported.refuse(
+            f"MLflow's predict is none of its outputs ({', '.join(outputs)})",
+            "archive it with the answer of predict: SklearnOptions(methods=('predict',))",
+        )
+    columns, places = _frame(exported)
+    configuration = {
+        "pickled_model": "model.skops",
+        "serialization_format": "skops",
+        "skops_trusted_types": [str(name) for name in exported.options.get("types") or ()],
+        "sklearn_version": exported.metadata.framework.version,
+    }
+    serving = {"data": None, "model_path": "model.skops", "predict_fn": output}
+    return Flavor("sklearn", "model.skops", configuration, serving, output, columns=columns, places=places)
+
+
+def _frame(exported: Exported) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    """The columns of a recorded DataFrame, and where each lies. Raises NotExportable."""
+    form: Any = exported.options.get("form")
+    if form is None:
+        return (), ()
+    parts, labels = form.get("parts") or (), form.get("columns") or ()
+    odd = [
+        part
+        for part in parts
+        if part.get("missing")
+        or part.get("kind") not in {"numbers", "text"}
+        or str(part.get("dtype")).startswith(("datetime", "timedelta"))
+    ]
+    if form.get("kind") != "frame" or odd or not all(isinstance(label, str) for label in labels):
+        raise exported.refuse(
+            "its table has categories, dates, missing text, or columns without names", _OTHER
+        )
+    places = {
+        place: (index, k) for index, part in enumerate(parts) for k, place in enumerate(part["columns"])
+    }
+    return tuple(labels), tuple(places[place] for place in range(len(labels)))
+
+
+def _torch_export(exported: Exported) -> Flavor:
+    metadata = exported.metadata
+    if len(metadata.inputs) != 1 or len(metadata.outputs) != 1:
+        raise exported.refuse("MLflow asks a network with one tensor, for one tensor", _OTHER)
+    configuration = {"model_data": "data", "pytorch_version": metadata.framework.version}
+    serving = {
+        "data": "data",
+        "config": {"device": None},
+        "pickle_module_name": "mlflow.pytorch.pickle_module",
+    }
+    return Flavor("pytorch", "data/model.pt2", configuration, serving, metadata.outputs[0].name)
+
+
 _FLAVORS: Mapping[str, Callable[[Exported], Flavor]] = {
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "catboost": _catboost,
     "onnx": _onnx,
+    "sklearn": _sklearn,
+    "torch_export": _torch_export,
 }
 _REASONS = {
     "pytorch": "MLflow's pytorch flavor holds a pickle or an exported program (.pt2), and the artifact holds"

@@ -48,15 +48,17 @@ def folder_files(
         "type": kind,
         **({"pandas_orient": "split"} if kind == "dataframe" else {}),
     }
+    serving_as = {
+        "data": flavor.file,
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "loader_module": f"mlflow.{flavor.name}",
+        "python_version": python,
+        **flavor.serving,
+    }
     mlmodel = {
         "flavors": {
             flavor.name: {"code": None, **flavor.configuration},
-            "python_function": {
-                "data": flavor.file,
-                "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-                "loader_module": f"mlflow.{flavor.name}",
-                "python_version": python,
-            },
+            "python_function": {name: value for name, value in serving_as.items() if value is not None},
         },
         "metadata": {
             "timeproof": {
@@ -111,12 +113,24 @@ def _time(created: str) -> str:
 def _example(flavor: Flavor, inputs: Mapping[str, Array]) -> tuple[Any, str]:
     """The inputs as JSON has them, and what MLflow calls such an example."""
     if flavor.columns:
-        (table,) = inputs.values()
-        return {"columns": list(flavor.columns), "data": _plain(table)}, "dataframe"
+        series = [_plain(column) for column in _columns(flavor, inputs)]
+        rows = [list(row) for row in zip(*series, strict=True)]
+        return {"columns": list(flavor.columns), "data": rows}, "dataframe"
     if len(inputs) == 1:
         (array,) = inputs.values()
         return _plain(array), "ndarray"
     return {name: _plain(array) for name, array in inputs.items()}, "ndarray"
+
+
+def _columns(flavor: Flavor, inputs: Mapping[str, Array]) -> list[Array]:
+    """The columns of the one table that a model takes."""
+    arrays = list(inputs.values())
+    places = flavor.places or [(0, k) for k in range(len(flavor.columns))]
+    return [arrays[index][:, k] for index, k in places]
+
+
+def _column_type(array: Array) -> str:
+    return "string" if array.dtype.kind == "U" else _COLUMN_TYPES.get(array.dtype.str[1:], "long")
 
 
 def _plain(array: Array) -> Any:
@@ -130,9 +144,9 @@ def _plain(array: Array) -> Any:
 
 def _input_schema(flavor: Flavor, inputs: Mapping[str, Array]) -> list[dict[str, Any]]:
     if flavor.columns:
-        (table,) = inputs.values()
-        kind = _COLUMN_TYPES.get(table.dtype.str[1:], "long")
-        return [{"type": kind, "name": name, "required": True} for name in flavor.columns]
+        kinds = [_column_type(column) for column in _columns(flavor, inputs)]
+        pairs = zip(flavor.columns, kinds, strict=True)
+        return [{"type": kind, "name": name, "required": True} for name, kind in pairs]
     named = len(inputs) > 1
     return [_tensor(array, name if named else "") for name, array in inputs.items()]
 

@@ -26,6 +26,7 @@ from timeproof.frameworks.base import (
 )
 from timeproof.frameworks.catboost import FRAMEWORK, CatBoostOptions
 from timeproof.frameworks.catboost.conversions import add_json, add_onnx, save_as
+from timeproof.frameworks.catboost.ensemble import ensemble_of
 from timeproof.frameworks.catboost.meaning import meaning_of, outputs_of, predict_type
 from timeproof.frameworks.catboost.model_file import format_of
 from timeproof.frameworks.catboost.questions import names_of, read_question
@@ -33,6 +34,7 @@ from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.adapter import saved_file
+from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import hyper_parameters, one_table
 from timeproof_probe.arrays import to_plain
@@ -95,6 +97,10 @@ class CatBoost(AdapterDefaults):
     ) -> Saved:
         """Write `model_<tag>.onnx` beside the model, where CatBoost can; a note says why not."""
         return add_onnx(model, inputs, folder, tag, options, saved)
+
+    def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:  # noqa: ARG002
+        """Give the model as an ensemble of trees. Raises NoEnsemble."""
+        return ensemble_of(model, saved.options, saved.signature)
 
     def save(
         self, model: Any, inputs: Mapping[str, Array], folder: Path, tag: str, options: SaveOptions

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from timeproof.frameworks.options import FrameworkOptions
+from timeproof.frameworks.trees.options import TreesOptions
 
 
-class CatBoostOptions(FrameworkOptions):
+class CatBoostOptions(TreesOptions):
     """Options of a CatBoost model.
 
     Args:

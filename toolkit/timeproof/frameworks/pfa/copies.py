@@ -16,7 +16,7 @@ from timeproof.frameworks.trees.recorded import Recorded, table_options, with_fi
 
 def write_copy(
     ensemble: Ensemble,
-    recorded: Recorded,  # noqa: ARG001 - every writer is called alike; PFA has no place for answers
+    recorded: Recorded,
     folder: Path,
     tag: str,
     saved: Saved,
@@ -32,7 +32,8 @@ def write_copy(
         "outputs": written.outputs,
     }
     facts: dict[str, Json] = {"writer": "timeproof", "nodes": ensemble.nodes()}
-    copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts)
+    partial = len(written.outputs) < len(recorded.outputs)  # the names of classes are left out
+    copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts, partial=partial)
     return with_file(saved, SavedFile(file, "interchange", FRAMEWORK.name), copy)
 
 

@@ -35,8 +35,8 @@ class Written:
 
 
 def document_of(ensemble: Ensemble) -> Written:
-    """Write an ensemble. Raises NoEnsemble where a tree is too deep, or the answer is a class by its name."""
-    if ensemble.shape == "label" or ensemble.label:
+    """Write an ensemble. Raises NoEnsemble where a tree is too deep, or there is no answer but a name."""
+    if ensemble.shape == "label":
         raise NoEnsemble("its answer is the name of a class, which the PFA writer does not give")
     return _Document(ensemble).write()
 

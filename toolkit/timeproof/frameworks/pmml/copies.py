@@ -25,7 +25,8 @@ def write_copy(ensemble: Ensemble, recorded: Recorded, folder: Path, tag: str, s
     (folder / file).write_bytes(written.data)
     options = {**table_options(ensemble, saved), "outputs": written.outputs}
     facts: dict[str, Json] = {"version": "4.4", "writer": "timeproof", "nodes": ensemble.nodes()}
-    copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts)
+    partial = len(written.outputs) < len(recorded.outputs)  # classes that are no text and no whole numbers
+    copy = Copy(FRAMEWORK.name, FRAMEWORK.name, file, options, facts, partial=partial)
     return with_file(saved, SavedFile(file, "interchange", FRAMEWORK.name), copy)
 
 

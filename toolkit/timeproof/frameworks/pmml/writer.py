@@ -244,7 +244,10 @@ class _Document:
         dtype = "<f4" if ensemble.single else "<f8"
         records: list[Json] = []
         if ensemble.label:
-            records.append({"name": ensemble.label, "fields": [self._label]})
+            label: dict[str, Json] = {"name": ensemble.label, "fields": [self._label]}
+            if ensemble.label_dtype not in {"", "U"}:
+                label["dtype"] = ensemble.label_dtype
+            records.append({**label, "table": True} if ensemble.label_table else label)
         if ensemble.answer:
             records.append({"name": ensemble.answer, "fields": [*self._answer_fields()], "dtype": dtype})
         if ensemble.raw:

@@ -26,10 +26,12 @@ from timeproof.frameworks.inputs import Inputs
 from timeproof.frameworks.options import options_of
 from timeproof.frameworks.registry import specs
 from timeproof.frameworks.sklearn import FRAMEWORK, dumping, meaning, onnx_export, skops_file
+from timeproof.frameworks.sklearn.ensemble import ensemble_of
 from timeproof.frameworks.sklearn.options import SklearnOptions
 from timeproof.frameworks.sklearn.probe import asking
 from timeproof.frameworks.sklearn.question import question_of, read_question
 from timeproof.frameworks.trees import overrides
+from timeproof.frameworks.trees.ensemble import Ensemble, NoEnsemble
 
 
 class Sklearn(AdapterDefaults):
@@ -149,6 +151,12 @@ class Sklearn(AdapterDefaults):
         except onnx_export.NoCopy as reason:
             return replace(saved, notes=(*saved.notes, f"there is no ONNX copy: {reason}"))
         return replace(saved, files=(*saved.files, *files), copies=(*saved.copies, copy))
+
+    def ensemble(self, model: Any, folder: Path, saved: Saved) -> Ensemble:  # noqa: ARG002
+        """Give a forest or a boosting as an ensemble of trees. Raises NoEnsemble."""
+        if isinstance(model, Path):
+            raise NoEnsemble("this process does not load .skops files")
+        return ensemble_of(model, saved.options)
 
 
 def _options(options: SaveOptions) -> SklearnOptions:

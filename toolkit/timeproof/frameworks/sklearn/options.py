@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from timeproof.errors import BadRequest
-from timeproof.frameworks.options import FrameworkOptions
 from timeproof.frameworks.sklearn.probe.asking import METHODS
+from timeproof.frameworks.trees.options import TreesOptions
 
 
-class SklearnOptions(FrameworkOptions):
+class SklearnOptions(TreesOptions):
     """Options of a scikit-learn model.
 
     Args:

@@ -92,7 +92,8 @@ class Ensemble:
         raw: the output of raw values; empty for none.
         answer: the output of the answer, empty for none; `shape`: of one value a row (for two classes the
             second's probability), one column a class, or the class itself.
-        label: the output that holds the names of classes; empty for none.
+        label: the output that holds the names of classes, empty for none; `label_dtype`: NumPy's of them;
+            `label_table`: it is a table of one column.
     """
 
     library: str
@@ -107,6 +108,8 @@ class Ensemble:
     shape: Shape = "value"
     classes: tuple[str, ...] = ()
     label: str = ""
+    label_dtype: str = ""
+    label_table: bool = False
     missing_value: float | None = None  # another number than NaN that means a missing value
     absent: float | None = None  # what a sparse matrix leaves out; None: a missing value
 

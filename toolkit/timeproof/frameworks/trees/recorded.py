@@ -10,7 +10,7 @@ import numpy as np
 
 from timeproof.base.strictjson import Json
 from timeproof.frameworks.base import Array, Copy, Saved, SavedFile
-from timeproof.frameworks.trees.ensemble import Ensemble
+from timeproof.frameworks.trees.ensemble import Ensemble, NoEnsemble
 from timeproof_probe import table_fields
 
 
@@ -21,6 +21,13 @@ class Recorded:
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
     options: Mapping[str, Json]
+
+    def require_table(self) -> None:
+        """Raise NoEnsemble where the inputs are neither one table of numbers nor a sparse matrix."""
+        arrays = list(self.inputs.values())
+        table = len(arrays) == 1 and arrays[0].ndim == 2 and arrays[0].dtype.kind in "fiub"
+        if not (table or self.options.get("sparse")):
+            raise NoEnsemble("its table is not one array of numbers")
 
     def dense(self, ensemble: Ensemble) -> Array | None:
         """Give the table `[rows, columns]`; None for a sparse matrix that is too large to be written."""

@@ -40,14 +40,34 @@ def sniff(file: ModelFile) -> bool | Foreign:
 _FEATURES = re.compile(rb'"feature_names"\s*:\s*(\[[^\]]*\])')
 
 
+_UBJ_FEATURES = re.compile(rb"L\x00{7}\x0dfeature_names\[#L")
+
+
 def feature_names(path: Path) -> tuple[str, ...]:
-    """Read the model's features from its JSON; none where it names none, and none of a binary file."""
+    """Read the model's features from its JSON or UBJSON; none where it names none."""
     with path.open("rb") as stream:
-        match = _FEATURES.search(stream.read(LIMITS.import_bytes))
+        data = stream.read(LIMITS.import_bytes)
     try:
-        return tuple(str(name) for name in json.loads(match[1])) if match else ()
-    except ValueError:  # a name that holds a bracket, or is no text
-        return ()
+        if match := _FEATURES.search(data):
+            return tuple(str(name) for name in json.loads(match[1]))
+        if match := _UBJ_FEATURES.search(data):
+            return tuple(_ubj_strings(data, match.end()))
+    except (ValueError, UnicodeDecodeError):  # a name that holds a bracket, or is no text
+        pass
+    return ()
+
+
+def _ubj_strings(data: bytes, place: int) -> list[str]:
+    """Read a counted array of strings, as XGBoost writes it: each length has 64 bits. Raises ValueError."""
+    count, place = int.from_bytes(data[place : place + 8], "big"), place + 8
+    names = []
+    for _ in range(min(count, len(data))):
+        if data[place : place + 2] != b"SL":
+            raise ValueError("no string")
+        begin = place + 10
+        place = begin + int.from_bytes(data[place + 2 : begin], "big")
+        names.append(data[begin:place].decode("utf-8"))
+    return names
 
 
 def best_iteration(path: Path) -> int | None:

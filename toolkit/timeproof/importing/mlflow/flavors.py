@@ -5,7 +5,7 @@ Files are told by their bytes. Nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,9 @@ class Flavor:
         keys: the fields of its configuration that name the model's file or folder; the first that is there.
         files: in a folder, the names that the model's file may have; the first that is there.
         version: the field with the framework's version.
+        kind: the field with the model's class.
+        beside: folders whose files belong beside the model's, where they are there.
         lasting: how to log the model in MLflow so that its file lasts; empty where it always does.
-        frame: whether its example is a table with names for the model, not an array of numbers.
     """
 
     name: str
@@ -36,22 +37,30 @@ class Flavor:
     keys: tuple[str, ...] = ("data",)
     files: tuple[str, ...] = ()
     version: str = ""
+    kind: str = ""
+    beside: tuple[str, ...] = ()
     lasting: str = ""
-    frame: bool = False
 
 
 # In the order in which they are taken where a folder has several: the model's own framework first.
 FLAVORS = (
-    Flavor("xgboost", "mlflow.xgboost", version="xgb_version", lasting="model_format='ubj'"),
+    Flavor(
+        "xgboost",
+        "mlflow.xgboost",
+        version="xgb_version",
+        kind="model_class",
+        lasting="model_format='ubj'",
+    ),
     Flavor("lightgbm", "mlflow.lightgbm", version="lgb_version", lasting="the Booster (model.booster_)"),
-    Flavor("catboost", "mlflow.catboost", version="catboost_version", lasting="format='cbm'"),
+    Flavor(
+        "catboost", "mlflow.catboost", version="catboost_version", kind="model_type", lasting="format='cbm'"
+    ),
     Flavor(
         "sklearn",
         "mlflow.sklearn",
         keys=("pickled_model",),
         version="sklearn_version",
         lasting="serialization_format='skops'",
-        frame=True,
     ),
     Flavor(
         "pytorch",
@@ -70,20 +79,37 @@ FLAVORS = (
         files=("model.keras", "model.h5"),
         version="keras_version",
     ),
-    Flavor("transformers", "mlflow.transformers", keys=("model_binary",), version="transformers_version"),
+    Flavor(
+        "transformers",
+        "mlflow.transformers",
+        keys=("model_binary",),
+        version="transformers_version",
+        kind="instance_type",
+        beside=tuple(
+            f"components/{name}"
+            for name in ("tokenizer", "processor", "image_processor", "feature_extractor")
+        ),
+    ),
 )
-_BY_NAME = {flavor.name: flavor for flavor in FLAVORS}
+# Frameworks whose models may choose columns by their names.
+_NAMED_TABLES = frozenset({"sklearn"})
 
 
 @dataclass(frozen=True, slots=True)
 class FlavoredModel:
-    """The model of a folder: its flavor, its file (relative to the folder), and what takes that file."""
+    """The model of a folder: its flavor, its file (relative to the folder), what takes that file."""
 
     flavor: Flavor
     configuration: Mapping[str, Any]
     file: str
     spec: FrameworkSpec
     notes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # folders whose files belong into the model's folder
+
+    @property
+    def frame(self) -> bool:
+        """Whether the model is asked with a table and its names, not with an array of numbers."""
+        return self.spec.name in _NAMED_TABLES
 
 
 def model_of(folder: ModelFolder, name: str | None = None) -> FlavoredModel:
@@ -97,7 +123,13 @@ def model_of(folder: ModelFolder, name: str | None = None) -> FlavoredModel:
     flavor = _choose(folder, name)
     configuration = folder.flavors[flavor.name]
     path = _file(folder, flavor, configuration)
-    return FlavoredModel(flavor, configuration, path, _spec(folder, flavor, path), _notes(folder, flavor))
+    notes, spec = _notes(folder, flavor), _spec(folder, flavor, path)
+    beside = tuple(
+        folder.check_file(name, f"flavors.{flavor.name}")
+        for name in flavor.beside
+        if (folder.root / name).is_dir()
+    )
+    return FlavoredModel(flavor, configuration, path, spec, notes, beside)
 
 
 def _choose(folder: ModelFolder, name: str | None) -> Flavor:
@@ -176,12 +208,18 @@ def _notes(folder: ModelFolder, flavor: Flavor) -> tuple[str, ...]:
             f"MLflow serves it through the module {quoted(loader)}, which is not imported: the answers are"
             f" those of the {flavor.name} model alone"
         )
+    kind = str(folder.flavors[flavor.name].get(flavor.kind) or "")
+    if kind.endswith("Classifier"):
+        notes.append(
+            f"MLflow's predict gives the classes of a {quoted(kind.rpartition('.')[2])}; the artifact has the"
+            " values that they are made of"
+        )
+    elif kind.endswith("Pipeline"):
+        notes.append(
+            f"MLflow serves it as a {quoted(kind)}; the artifact has the model's own outputs, of which that"
+            " makes its answer"
+        )
     code = [c.get("code") for c in (folder.flavors[flavor.name], folder.python_function) if c.get("code")]
     if code:
         notes.append(f"MLflow puts its folder {quoted(code[0])}/ on the path; nothing of it is imported here")
     return tuple(notes)
-
-
-def names(folder: ModelFolder) -> Sequence[str]:
-    """The flavors of a folder that are read here."""
-    return [name for name in folder.flavors if name in _BY_NAME]

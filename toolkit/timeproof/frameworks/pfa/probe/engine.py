@@ -13,6 +13,21 @@ CALLS = 5 * 10**6  # evaluations of an expression
 _DEPTH = 100  # expressions and functions within one another
 _LITERALS = {"int", "long", "float", "double", "string", "boolean"}
 Scope = Dict[str, Any]
+_OWN = ""  # in a scope: the names that its own block has made
+# Special form → the keys that it may have. The first that is there names the form.
+_FORMS = {
+    "let": {"let"},
+    "set": {"set"},
+    "params": {"params", "ret", "do"},
+    "if": {"if", "then", "else"},
+    "cond": {"cond", "else"},
+    "ifnotnull": {"ifnotnull", "then", "else"},
+    "attr": {"attr", "path", "to"},
+    "cell": {"cell", "path", "to"},
+    "new": {"new", "type"},
+    "do": {"do"},
+    "type": {"type", "value"},
+}
 
 
 class Engine:
@@ -26,7 +41,7 @@ class Engine:
         self._cells: Dict[str, Any] = {}
         self._forms: Dict[str, Callable[[Dict[str, Any], Scope], Any]] = {
             "let": self._let,
-            "set": self._let,
+            "set": self._set,
             "do": self._do,
             "if": self._if,
             "cond": self._cond,
@@ -41,7 +56,7 @@ class Engine:
     def run(self, row: Record) -> Any:
         """Give what the action gives for these rows. Raises Refused."""
         action = self._document["action"]
-        return self._sequence(action if isinstance(action, list) else [action], {"input": row})
+        return self._sequence(action if isinstance(action, list) else [action], {"input": row, _OWN: set()})
 
     def _sequence(self, expressions: List[Any], scope: Scope) -> Any:
         result: Any = None
@@ -78,11 +93,11 @@ class Engine:
             return Vector(expression[0], "string")  # ["text"] is the string itself
         if not isinstance(expression, dict):
             raise Refused("an expression of the type {} is not evaluated".format(type(expression).__name__))
-        for name, form in self._forms.items():
-            if name in expression:
-                return form(expression, scope)
         keys = [key for key in expression if not key.startswith("@")]
-        if len(keys) != 1:
+        form = next((name for name in _FORMS if name in expression), None)
+        if form is not None and _FORMS[form].issuperset(keys):
+            return self._forms[form](expression, scope)
+        if len(keys) != 1 or form is not None:
             raise Refused("an expression with {} is not evaluated".format(", ".join(sorted(keys))[:120]))
         return self._call(keys[0], expression[keys[0]], scope)
 
@@ -107,18 +122,25 @@ class Engine:
     # --- special forms --------------------------------------------------------------------------
 
     def _let(self, expression: Dict[str, Any], scope: Scope) -> Any:
-        (assignments,) = (value for key, value in expression.items() if key in ("let", "set"))
-        if not isinstance(assignments, dict):
+        assignments = expression["let"]
+        if not isinstance(assignments, dict) or _OWN in assignments:
             raise Refused("a let without names")
         values = {name: self._evaluate(part, scope) for name, part in assignments.items()}
         scope.update(values)
+        scope[_OWN] = scope[_OWN] | set(values)
         return null()
+
+    def _set(self, expression: Dict[str, Any], scope: Scope) -> Any:
+        """Change names of this very block: a change that reaches out of a branch is not evaluated."""
+        if not isinstance(expression["set"], dict) or not scope[_OWN].issuperset(expression["set"]):
+            raise Refused("a set of a name that its own block has not made is not evaluated")
+        return self._let({"let": expression["set"]}, scope)
 
     def _do(self, expression: Dict[str, Any], scope: Scope) -> Any:
         return self._block(expression["do"], scope)
 
     def _block(self, block: Any, scope: Scope) -> Any:
-        return self._sequence(block if isinstance(block, list) else [block], dict(scope))
+        return self._sequence(block if isinstance(block, list) else [block], {**scope, _OWN: set()})
 
     def _if(self, expression: Dict[str, Any], scope: Scope) -> Any:
         condition = as_vector(self._evaluate(expression["if"], scope))

@@ -12,9 +12,10 @@ from .values import Constant, Record, Vector, as_vector, from_json, number, wide
 def _arithmetic(function: Callable[..., Any], kind: str = "") -> Callable[..., Any]:
     def evaluate(*arguments: Any) -> Vector:
         vectors = [as_vector(argument) for argument in arguments]
+        widest = wider([vector.type for vector in vectors])
         with numpy.errstate(all="ignore"):
             values = function(*(vector.values for vector in vectors))
-        return Vector(values, kind or wider([vector.type for vector in vectors]), _missing(vectors))
+        return Vector(values, kind or widest, _missing(vectors))
 
     return evaluate
 

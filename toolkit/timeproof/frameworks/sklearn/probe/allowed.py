@@ -63,14 +63,16 @@ _NUMPY_FUNCTIONS = frozenset(
         *("true_divide", "var", "copy", "reshape", "squeeze", "transpose", "amax", "amin"),
     )
 )
-_FUNCTIONS, _TYPES = ("FunctionNode",), ("TypeNode",)
+_FUNCTIONS = ("FunctionNode",)
+# scikit-learn 1.4 to 1.7 call the module of their losses so.
+LOSSES = "_loss"
 # The parts of skops that may make something: one that a later release adds is not known here.
 _LOADERS = frozenset(
     (
         *("DictNode", "DefaultDictNode", "ListNode", "SetNode", "TupleNode", "BytesNode", "BytearrayNode"),
         *("SliceNode", "FunctionNode", "PartialNode", "TypeNode", "ConstructorFromReduceNode", "ObjectNode"),
         *("OperatorFuncNode", "NdArrayNode", "MaskedArrayNode", "RandomStateNode", "RandomGeneratorNode"),
-        *("DTypeNode", "SparseMatrixNode", "TreeNode", "LossNode"),
+        *("DTypeNode", "SparseMatrixNode", "TreeNode", "LossNode", "SGDNode"),
     )
 )
 
@@ -97,6 +99,8 @@ def why_refused(loader: str, module: str, name: str) -> str:
         return "" if full == "operator.itemgetter" else "it calls what the file names"
     if full in _PLAIN:
         return "it is a type, not a function" if loader in _FUNCTIONS else ""
+    if loader not in _FUNCTIONS and module == LOSSES and name.startswith("Cy"):
+        return ""
     package = module.partition(".")[0]
     if package not in PACKAGES:
         noun = "function" if loader in _FUNCTIONS else "class"

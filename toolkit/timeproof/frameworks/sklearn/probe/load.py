@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import inspect
 import os
+import random
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from timeproof_probe.file_checks import Refused
@@ -70,7 +71,8 @@ def _check_resolved(loader: str, module: str, name: str) -> None:
     if loader == "OperatorFuncNode":
         return
     origin = getattr(thing, "__module__", None) or module  # ufuncs have none
-    same_package = str(origin).partition(".")[0] == module.partition(".")[0] or not _is_ours(module)
+    home = str(origin).partition(".")[0]
+    same_package = home in (module.partition(".")[0], allowed.LOSSES) or not _is_ours(module)
     if inspect.ismodule(thing) or not callable(thing) or not same_package:
         raise Refused("the file makes {}.{}, which is no type of that package".format(module, name))
     if loader not in ("FunctionNode", "TypeNode") and not inspect.isclass(thing):
@@ -113,6 +115,9 @@ def run(
     types = options.get("types")
     if not isinstance(types, list):
         raise Refused("the metadata lists no types that the file may make")
+    seed = options.get("seed", 0)  # sealing asks with two, to find a model that draws when it answers
+    random.seed(seed)
+    importlib.import_module("numpy").random.seed(seed)
     table = frames.assembled(inputs, options)
     estimator = load(os.path.join(directory, model), types)
     methods = options.get("methods") or asking.default_methods(estimator)
