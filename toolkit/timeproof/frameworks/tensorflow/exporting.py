@@ -206,8 +206,8 @@ def _convert_erfc(graph: Any, node: Any, name: str, args: Any) -> None:  # noqa:
     tf2onnx 1.17 does not know it, and would leave it in a file that nothing can open.
     """
     node.type, node.domain = "Erf", ""
-    one = graph.make_const(f"{name}_one", np.ones((), np.float32)).output[0]
-    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_1", inputs=[one, node.output[0]])
+    unit = graph.make_const(f"{name}_unit", np.ones((), np.float32)).output[0]
+    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_less", inputs=[unit, node.output[0]])
 
 
 def _patch(converter: Any) -> None:  # noqa: ARG001 - tf2onnx must be there already

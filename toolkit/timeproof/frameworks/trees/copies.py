@@ -43,6 +43,8 @@ def write_copies(
         ensemble = ensemble_of()
     except NoEnsemble as error:
         return _noted(saved, formats, str(error))
+    except Exception as error:  # a library's own inside: no model is refused for want of a copy
+        return _noted(saved, dict.fromkeys(formats, True), f"{type(error).__name__}: {error}")
     nodes = ensemble.nodes()
     for name, requested in formats.items():
         if nodes > (ASKED_NODES if requested else NODES):
