@@ -19,7 +19,7 @@ from timeproof.store.layout import Archive
 
 COMMANDS = [
     "archive", "import", "replay", "regress", "verify", "ls", "show", "capture", "lock", "build", "push",
-    "doctor", "glossary",
+    "pull", "doctor", "glossary",
 ]  # fmt: skip
 FRAMEWORKS = ["torch", "xgboost", "lightgbm", "onnx", "onnxruntime", "sklearn"]
 run = CliRunner()

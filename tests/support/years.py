@@ -105,15 +105,6 @@ skops.io.dump(model, "/made/model.skops")
 print(sklearn.__version__)
 """
 )
-_TRAIN["transformers"] = """
-import numpy as np, torch, transformers
-np.save("/made/x.npy", np.random.RandomState(0).randint(0, 60, (3, 7)))
-torch.manual_seed(0)
-how = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-config = transformers.BertConfig(intermediate_size=24, max_position_embeddings=16, **how)
-transformers.BertForSequenceClassification(config).eval().save_pretrained("/made/model.folder")
-print(transformers.__version__)
-"""
 TRAINED = frozenset(_TRAIN)
 
 

@@ -19,7 +19,7 @@ class Limits:
     pack_layers: int = 10_000  # layers of an artifact in a registry
     remote_tries: int = 3  # times that a transfer which was cut is begun again
     remote_seconds: float = 60.0  # seconds that a registry may be silent
-    claim_seconds: float = 3 * 86400.0  # seconds, after which who keeps a version in a bucket is dead
+    reservation_seconds: float = 3 * 86400.0  # seconds, after which who keeps a version in a bucket is dead
     cluster_cleanup: float = 30.0  # seconds that the end of a run waits for a dead worker's successor
     cluster_patience: float = 120.0  # seconds without a scheduler or a worker, then a run ends
     path_bytes: int = 1024  # bytes of a whole relative path, UTF-8

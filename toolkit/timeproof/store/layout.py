@@ -98,7 +98,7 @@ class Ref:
 
 def implied_tag(framework: str) -> str:
     """The tag of a framework whose files do not say another."""
-    return FIRST_TAGS.get(framework) or framework.replace("_", "")
+    return FIRST_TAGS.get(framework) or framework.replace("_", "")[:32]  # as many as TAG takes
 
 
 def may_carry(framework: str, tag: str) -> bool:

@@ -23,7 +23,7 @@ def owned_version(name: str, tag: str = "") -> int | None:
 
 
 def staged_versions(name: str) -> range:
-    """The versions that a staging folder or a claim of that name stands for; none for any other name."""
+    """The versions that a staging folder or a reservation of that name stands for; none for others."""
     match = _STAGED.match(name)
     return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
 
@@ -33,9 +33,9 @@ def staging_label(first: int, count: int) -> str:
     return f"v{first}" if count == 1 else f"v{first}to{first + count - 1}"
 
 
-def claim_name(version: int) -> str:
-    """The object by which a writer keeps one version in a bucket. `staged_versions` reads it."""
-    return f"{atomic.STAGING}v{version}-claim"
+def reservation_name(version: int) -> str:
+    """The object by which a writer reserves one version in a bucket. `staged_versions` reads it."""
+    return f"{atomic.STAGING}v{version}-reserved"
 
 
 def metadata_name(tag: str, version: int) -> str:

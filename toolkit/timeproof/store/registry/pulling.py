@@ -41,6 +41,7 @@ from timeproof.store.registry import modelpack
 from timeproof.store.registry.client import Registry
 from timeproof.store.registry.modelpack import Packed
 from timeproof.store.schema.v1 import EnvironmentRecord, Metadata
+from timeproof.store.versions import owned_version
 
 _METADATA = re.compile(
     r"grid-size-[1-9]\d{0,15}/[a-z][a-z0-9_]*/metadata_[a-z][a-z0-9]*_v[1-9]\d{0,15}\.json"
@@ -91,6 +92,9 @@ def pull_artifact(remote: Registry, archive: Archive, name: str, *, progress: Pr
 def _scratch(archive: Archive) -> Iterator[Path]:
     """A private folder in the archive. Where there was no archive, and none was made, none is left."""
     fresh = not archive.root.exists()
+    for parent in (archive.images, archive.packages, archive.environments):
+        if parent.is_dir():
+            atomic.sweep(parent)  # what killed pulls left
     try:
         with atomic.Staging(archive.images, "pull") as staging:
             yield staging.path
@@ -128,6 +132,12 @@ class _Pull:
         data = self._document(paths[0])
         metadata = Metadata.parse(data, Path(paths[0]))
         ref = Ref(metadata.grid_size, metadata.framework.name, metadata.version, metadata.framework.tag or "")
+        folder = ref.folder
+        strangers = [f.path for f in metadata.files if owned_version(f.path.split("/")[0]) != ref.version]
+        if strangers:  # they would lie where another artifact's files belong
+            raise Malformed(
+                f"{self.where}: {paths[0]}", [f"{folder}/{s} is no file of it" for s in strangers]
+            )
         if ref.metadata != paths[0]:
             raise Malformed(f"{self.where}: {paths[0]}", [f"it describes {ref}, which lies elsewhere"])
         return ref, metadata

@@ -1,10 +1,10 @@
 """Publishing into a bucket by writes on a condition, for there is no lock and no rename. Speaks to no server.
 
-A version is kept by a claim, an object that only one writer can create. Under it the files go first, each
-created and never overwritten; the metadata is created last, and the claim removed. A claim that is days old
+A version is reserved by an object that only one writer can create. Under it the files go first, each
+created and never overwritten; the metadata is created last, and the reservation removed. One that is days old
 is its dead maker's: the next writer takes it over, and only then removes what lies under it. Its maker,
-should it wake up, sees that the claim is not its own any more, and publishes nothing. A listing may be old:
-nothing is decided by it alone.
+should it wake up, sees that the reservation is not its own any more, and publishes nothing. A listing may be
+old: nothing is decided by it alone.
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ from timeproof.errors import BadRequest, Exists, RemoteFailed, StorageFailed
 from timeproof.store.remote.bucket import Bucket, Listed
 from timeproof.store.remote.transfer import several
 from timeproof.store.storage import Items, Reservation
-from timeproof.store.versions import claim_name, metadata_name, owned_version, staged_versions, staging_label
+from timeproof.store.versions import (
+    metadata_name,
+    owned_version,
+    reservation_name,
+    staged_versions,
+    staging_label,
+)
 
-_CLAIM_BYTES = 256
+_RESERVATION_BYTES = 256
 _DOCUMENT = "image.json"  # of a folder that is put as one
-_MANY_CLAIMS = 1000  # versions in a row that somebody else may have taken since the listing
+_MANY_TRIES = 1000  # versions in a row that somebody else may have taken since the listing
 
 
 class BucketStorage:
@@ -41,8 +47,8 @@ class BucketStorage:
 
     def __init__(self, bucket: Bucket, folder: str, drafts: Path) -> None:
         self.bucket, self.folder, self._drafts = bucket, folder, drafts
-        self._token = secrets.token_hex(16).encode()  # what our claims hold
-        self._claims: dict[str, str] = {}  # of a version's metadata: the claim on it
+        self._token = secrets.token_hex(16).encode()  # what our reservations begin with
+        self._reservations: dict[str, str] = {}  # of a version's metadata: the reservation of it
         self._put: set[str] = set()  # paths of blobs that we created
         self._lock = threading.Lock()
 
@@ -54,15 +60,15 @@ class BucketStorage:
             atomic.sweep(self._drafts)
         listed = self.bucket.listed(self.folder)
         first = version or max(_taken(listed), default=0) + 1
-        for _ in range(_MANY_CLAIMS):
-            refused = self._claim(tag, range(first, first + count))
+        for _ in range(_MANY_TRIES):
+            refused = self._reserve(tag, range(first, first + count))
             if refused is None:
                 break
             if version is not None:
                 raise Exists(self._at(metadata_name(tag, refused)))
-            first = refused + 1
+            first = self._free_from(refused)
         else:
-            raise StorageFailed(self._at(claim_name(first)), "other writers take every version")
+            raise StorageFailed(self._at(reservation_name(first)), "other writers take every version")
         try:
             self._sweep(tag, listed, range(first, first + count))
             staging = atomic.Staging(self._drafts, staging_label(first, count))
@@ -71,28 +77,45 @@ class BucketStorage:
         finally:
             self._free()
 
-    def _claim(self, tag: str, versions: range) -> int | None:
-        """Claim all these versions; None, or the first that another has, and then none is claimed."""
-        for version in versions:
-            name, claim = metadata_name(tag, version), self._path(claim_name(version))
-            if not self.bucket.create(claim, self._token) and not self._is_ours(claim):
-                self._free()
-                return version
-            self._claims[name] = claim
-            # A claim goes once its metadata is there: who gets it after that sees the metadata.
-            if self.bucket.size(self._path(name)) is not None:
-                self._free()
-                return version
-        return None
+    def _reserve(self, tag: str, versions: range) -> int | None:
+        """Reserve all these versions; None, or one that another writer has, and then none is ours.
 
-    def _is_ours(self, claim: str) -> bool:
-        content = self.bucket.read(claim, _CLAIM_BYTES)
-        return content is not None and content[0] == self._token
+        The first is reserved before the others: whoever is refused it reads there how many follow.
+        """
+        content = self._token + b" %d" % versions[-1]
+        refused: list[int] = []
+
+        def reserve(version: int) -> None:
+            name, path = metadata_name(tag, version), self._path(reservation_name(version))
+            if not self.bucket.create(path, content) and not self._is_ours(path):
+                refused.append(version)
+                return
+            self._reservations[name] = path
+            # A reservation goes once its metadata is there: who gets it after that sees the metadata.
+            if self.bucket.size(self._path(name)) is not None:
+                refused.append(version)
+
+        reserve(versions[0])
+        if not refused:
+            several(reserve, versions[1:])
+        if refused:
+            self._free()
+        return max(refused, default=None)
+
+    def _free_from(self, refused: int) -> int:
+        """The first version behind those that the writer which has `refused` said it would take."""
+        content = self.bucket.read(self._path(reservation_name(refused)), _RESERVATION_BYTES)
+        last = content[0].rpartition(b" ")[2] if content is not None else b""
+        return max(refused, int(last) if last.isdigit() and len(last) < 10 else 0) + 1
+
+    def _is_ours(self, reservation: str) -> bool:
+        content = self.bucket.read(reservation, _RESERVATION_BYTES)
+        return content is not None and content[0].partition(b" ")[0] == self._token
 
     def _free(self) -> None:
         with suppress(StorageFailed, RemoteFailed):  # what stays is a leftover, and takes one number
-            several(self.bucket.remove, [c for c in self._claims.values() if self._is_ours(c)])
-        self._claims.clear()
+            several(self.bucket.remove, [c for c in self._reservations.values() if self._is_ours(c)])
+        self._reservations.clear()
 
     def _sweep(self, tag: str, listed: Mapping[str, Listed], reserved: range) -> None:
         """Remove what writers left that died days ago. Without luck it is left to the next one."""
@@ -101,20 +124,20 @@ class BucketStorage:
         with suppress(StorageFailed, RemoteFailed):
             present = self.bucket.listed(self.folder)
             for version in sorted(set(_stale(present)) - set(reserved)):
-                claim = self._path(claim_name(version))
-                content = self.bucket.read(claim, _CLAIM_BYTES)
-                if content is None or not self.bucket.replace(claim, self._token, content[1]):
+                reservation = self._path(reservation_name(version))
+                content = self.bucket.read(reservation, _RESERVATION_BYTES)
+                if content is None or not self.bucket.replace(reservation, self._token, content[1]):
                     continue
                 if self.bucket.size(self._path(metadata_name(tag, version))) is None:
                     leftovers = [p for p in present if owned_version(p.split("/")[0], tag) == version]
                     several(self.bucket.remove, [self._path(p) for p in leftovers])
-                self.bucket.remove(claim)
+                self.bucket.remove(reservation)
 
     # --- what is put --------------------------------------------------------------------------
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        yield  # nobody can be kept out; a claim keeps others off a version
+        yield  # nobody can be kept out; a reservation keeps others off a version
 
     def put_blobs(self, items: Items) -> None:
         try:
@@ -132,14 +155,14 @@ class BucketStorage:
     def take_back(self, items: Items) -> None:
         paths = {self._path(name) for name, _ in _files(items)} & self._put
         with suppress(StorageFailed, RemoteFailed):
-            self._require_claims(self._claims)  # else they are another writer's by now, or gone
+            self._require_reserved(self._reservations)  # else they are another writer's by now, or gone
             several(self.bucket.remove, sorted(paths))
         self._put -= paths
 
     def put_if_absent(self, documents: Items) -> None:
         written: dict[str, Path] = {}
         try:
-            self._require_claims(documents)
+            self._require_reserved(documents)
             for name, staged in documents.items():
                 path = self._path(name)
                 if staged.is_dir():
@@ -180,31 +203,31 @@ class BucketStorage:
                 if self.bucket.size(document) is not None:
                     self.bucket.remove(mark)
 
-    def _require_claims(self, documents: Iterable[str]) -> None:
-        """Raise StorageFailed where a version's claim is not ours any more: its files may be gone."""
+    def _require_reserved(self, documents: Iterable[str]) -> None:
+        """Raise StorageFailed where a version is not reserved for us any more: its files may be gone."""
 
-        def check(claim: str) -> None:
-            if not self._is_ours(claim):
-                raise self._taken_for_dead(claim)
+        def check(reservation: str) -> None:
+            if not self._is_ours(reservation):
+                raise self._taken_for_dead(reservation)
 
-        several(check, [self._claims[name] for name in documents if name in self._claims])
+        several(check, [self._reservations[name] for name in documents if name in self._reservations])
 
     def _confirm(self, documents: Iterable[str]) -> None:
-        """See that nobody swept what was just published: whoever sweeps looks for metadata after a claim."""
-        lost = [c for name in documents if (c := self._claims.get(name)) and not self._is_ours(c)]
-        for claim in lost:
-            if not any(self._regain(claim) for _ in range(LIMITS.remote_tries)):
-                raise self._taken_for_dead(claim)
+        """See that nobody swept what was just published: who sweeps takes it over, then looks at it."""
+        lost = [c for name in documents if (c := self._reservations.get(name)) and not self._is_ours(c)]
+        for reservation in lost:
+            if not any(self._regain(reservation) for _ in range(LIMITS.remote_tries)):
+                raise self._taken_for_dead(reservation)
         if lost and any(self.bucket.size(path) is None for path in self._put):
             raise self._taken_for_dead(lost[0])
 
-    def _regain(self, claim: str) -> bool:
+    def _regain(self, reservation: str) -> bool:
         time.sleep(0.2)  # it is being swept at this moment
-        return self.bucket.create(claim, self._token)
+        return self.bucket.create(reservation, self._token)
 
-    def _taken_for_dead(self, claim: str) -> StorageFailed:
+    def _taken_for_dead(self, reservation: str) -> StorageFailed:
         return StorageFailed(
-            f"{self.bucket.address}/{claim}",
+            f"{self.bucket.address}/{reservation}",
             "it took days to make this artifact, and another writer took it for dead",
         )
 
@@ -279,10 +302,10 @@ def _taken(names: Iterable[str]) -> set[int]:
 
 
 def _stale(present: Mapping[str, Listed]) -> Iterator[int]:
-    """The versions whose claims are too old. The newest object, mostly our claim, says what time it is."""
+    """The versions reserved too long ago. The newest object, mostly our reservation, says what time it is."""
     now = max((entry.modified for entry in present.values()), default=None)
     for name, entry in present.items():
         for version in staged_versions(name):
             age = 0.0 if now is None else (now - entry.modified).total_seconds()
-            if name == claim_name(version) and age > LIMITS.claim_seconds:
+            if name == reservation_name(version) and age > LIMITS.reservation_seconds:
                 yield version

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import iglob
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,7 @@ class Mirror(Archive):
 
     def _documents_here(self) -> Iterator[str]:
         for pattern in ("grid-size-*/*/metadata_*.json", "environments/*/image.json"):
-            for path in self.root.glob(pattern):
-                yield path.relative_to(self.root).as_posix()
+            yield from iglob(pattern, root_dir=self.root)
 
     def fetch_documents(self, paths: Iterable[str]) -> None:
         """Fetch documents as they are now. One that is not there is absent in the mirror, too."""
