@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.years import CHEAP, LOCKFILES, NAMES, TRAINED, built, trained
+from support.years import CHEAP, LOCKFILES, NAMES, PROGRAMS, TRAINED, built, trained
 
 import timeproof
 from timeproof.base import strictjson
@@ -89,6 +89,21 @@ def test_an_environment_replays_what_its_own_release_made(
     assert done.metadata.framework.version == frameworks_of(record)[framework]
     assert done.metadata.framework.python == versions_of(record)["python"]
     assert done.metadata.framework.python.startswith(PYTHON.get(name, "3.11") + ".")
+    result = timeproof.replay(str(done.ref), root=years.root)
+    assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
+
+
+@pytest.mark.parametrize("framework", PROGRAMS)
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("torch-")])
+def test_an_environment_with_torch_replays_programs_of_its_own_release(
+    years: Archive, real_engine: DockerEngine, name: str, framework: str, tmp_path: Path
+) -> None:
+    record = built(years, name, real_engine)
+    model, inputs, version = trained(record, framework, tmp_path / "made")
+    assert frameworks_of(record)[framework].partition("+")[0] == version
+    rows = None if framework == "torch_export" else np.load(inputs)  # a .pt2 holds them
+    done = timeproof.archive(model, rows, grid_size=5, root=years.root, environment=record.folder)
+    assert [witness.kind for witness in done.metadata.witnesses] == ["float64"]
     result = timeproof.replay(str(done.ref), root=years.root)
     assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
 

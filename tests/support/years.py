@@ -106,6 +106,30 @@ print(sklearn.__version__)
 """
 )
 TRAINED = frozenset(_TRAIN)
+_NET = """
+import numpy as np, torch
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.GELU(), torch.nn.Linear(16, 3)).eval()
+x = torch.rand(40, 5)
+np.save("/made/x.npy", x.numpy())
+"""
+# Programs that need no class: an environment with torch makes them itself, too.
+_TRAIN["torch_export"] = (
+    _NET
+    + """
+batch = torch.export.Dim("batch")
+torch.export.save(torch.export.export(net, (x,), dynamic_shapes=({0: batch},)), "/made/model.pt2")
+print(torch.__version__.partition("+")[0])
+"""
+)
+_TRAIN["torchscript"] = (
+    _NET
+    + """
+torch.jit.script(net).save("/made/model.pt")
+print(torch.__version__.partition("+")[0])
+"""
+)
+PROGRAMS = tuple(name for name in _TRAIN if name not in TRAINED)
 
 
 def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:

@@ -218,7 +218,8 @@ def autolog(
         except Exception as error:
             if strict:
                 raise
-            reason = f"{error} {error.advice}".strip() if isinstance(error, TimeproofError) else repr(error)
+            advice = f"; {error.advice}" if isinstance(error, TimeproofError) and error.advice else ""
+            reason = f"{error}{advice}" if isinstance(error, TimeproofError) else repr(error)
             state.failed.append((title, reason))
             _LOG.warning("%s was logged, and not archived: %s", title, reason)
         return info
