@@ -151,7 +151,7 @@ $(ZOO_TENSORFLOW)/.made: pyproject.toml tests/zoo/requirements-tensorflow.txt
 	@touch $@
 
 zoo-tensorflow: engine $(ZOO_TENSORFLOW)/.made
-	@$(ZOO_TENSORFLOW)/bin/python -m pytest -q tests/frameworks/test_tensorflow_conformance.py tests/golden/test_golden_more.py -k tensorflow
+	@$(ZOO_TENSORFLOW)/bin/python -m pytest -q tests/frameworks/test_tensorflow_conformance.py tests/frameworks/test_tensorflow_copies.py tests/golden/test_golden_more.py -k tensorflow
 	@PYTHONPATH=$(CURDIR)/tests $(ZOO_TENSORFLOW)/bin/python tests/zoo/run.py --no-table --folder build/zoo-tensorflow $(Z)
 
 clean:

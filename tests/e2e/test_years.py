@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.years import CHEAP, LOCKFILES, NAMES, TRAINED, built, trained
+from support.years import CHEAP, LOCKFILES, NAMES, PROGRAMS, TRAINED, built, trained
 
 import timeproof
 from timeproof.base import strictjson
@@ -34,7 +34,6 @@ FRAMEWORK = {
     "torch": "pytorch",
     "tensorflow": "tensorflow",
     "catboost": "catboost",
-    "sklearn": "sklearn",
     "transformers": "transformers",
 }
 # The interpreters of those that have another than 3.11.
@@ -78,17 +77,33 @@ def test_an_environment_replays_what_its_own_release_made(
     if framework in TRAINED:
         model, inputs, version = trained(record, framework, tmp_path / "made")
         assert version == frameworks_of(record)[framework]
-        rows = np.load(inputs)
-        done = timeproof.archive(model, {"input_ids": rows} if framework == "transformers" else rows, **how)
+        done = timeproof.archive(model, np.load(inputs), **how)
     elif framework == "onnx":
         done = timeproof.archive(*tiny_models.graph(tmp_path), **how)
     else:
         made = tiny_models.net()
         options = made["options"].model_copy(update={"onnx": False})
         done = timeproof.archive(made.pop("model"), made.pop("inputs"), options=options, **how)
+    # Models of trees have a PMML copy, which each year's NumPy evaluates.
+    assert {copy.distance.verdict for copy in done.metadata.copies} <= {"identical", "rounding"}
     assert done.metadata.framework.version == frameworks_of(record)[framework]
     assert done.metadata.framework.python == versions_of(record)["python"]
     assert done.metadata.framework.python.startswith(PYTHON.get(name, "3.11") + ".")
+    result = timeproof.replay(str(done.ref), root=years.root)
+    assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
+
+
+@pytest.mark.parametrize("framework", PROGRAMS)
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("torch-")])
+def test_an_environment_with_torch_replays_programs_of_its_own_release(
+    years: Archive, real_engine: DockerEngine, name: str, framework: str, tmp_path: Path
+) -> None:
+    record = built(years, name, real_engine)
+    model, inputs, version = trained(record, framework, tmp_path / "made")
+    assert frameworks_of(record)[framework].partition("+")[0] == version
+    rows = None if framework == "torch_export" else np.load(inputs)  # a .pt2 holds them
+    done = timeproof.archive(model, rows, grid_size=5, root=years.root, environment=record.folder)
+    assert [witness.kind for witness in done.metadata.witnesses] == ["float64"]
     result = timeproof.replay(str(done.ref), root=years.root)
     assert [one.verdict for one in result.replayed] == [Verdict.identical], result.replayed[0].reason
 

@@ -149,3 +149,11 @@ def test_the_record_of_a_framework_says_what_metadata_keeps() -> None:
         "module": "torch",
         "distributions": list(FRAMEWORK.distributions),
     }
+
+
+def test_an_environment_runs_a_framework_only_with_all_that_it_needs() -> None:
+    assert "sklearn" not in registry.frameworks_in({"scikit-learn": "1.9.1"})
+    recorded = {"sklearn": ["scikit-learn"]}
+    assert "sklearn" not in registry.frameworks_in({"scikit-learn": "1.9.1"}, recorded)
+    both = registry.frameworks_in({"scikit-learn": "1.9.1", "skops": "0.16.0"})
+    assert both["sklearn"] == "1.9.1", "and its version is that of the framework"

@@ -19,8 +19,8 @@ class TestTransformers(FrameworkTests):
     framework = FRAMEWORK
 
     def samples(self, folder: Path) -> Mapping[str, Sample]:
-        # Few: each is run in processes of its own, and each of these imports torch. test_transformers_models.py
-        # asks the others in one process.
+        # Few: each runs in processes of its own, and each imports torch. test_transformers_models.py
+        # asks many in one process.
         tiny.gpt2().save_pretrained(folder / "saved")
         return {
             "texts": Sample(tiny.bert(), tiny.TEXTS, TransformersOptions(tokenizer=tiny.wordpiece())),

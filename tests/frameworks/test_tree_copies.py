@@ -224,3 +224,23 @@ def test_somebodys_own_document_takes_the_columns_by_their_names(tmp_path: Path)
             SaveOptions(),
             replace(bare, signature={}, options={}),
         )
+
+
+def test_a_model_that_cant_be_read_is_archived_without_a_copy(tmp_path: Path) -> None:
+    model, table = _MODELS["lightgbm float32"]()
+    adapter: Any = adapter_for(model)
+    inputs = read_inputs(adapter, model, table)
+    saved = adapter.save(model, inputs, tmp_path, "x_v1", SaveOptions())
+    recorded = Recorded(inputs, {}, saved.options)
+
+    def broken() -> Any:
+        raise RuntimeError("the inside has changed")
+
+    copied = copies.write_copies({"pmml": False}, broken, recorded, tmp_path, "x_v1", saved)
+    assert copied.notes[-1] == "there is no pmml copy: RuntimeError: the inside has changed"
+    path = tmp_path / saved.model
+    path.write_text(path.read_text().replace("num_tree_per_iteration", "number"))
+    copied = copies.write_copies(
+        {"pmml": True}, lambda: adapter.ensemble(model, tmp_path, saved), recorded, tmp_path, "x_v1", saved
+    )
+    assert "not as LightGBM writes it" in copied.notes[-1]

@@ -112,16 +112,6 @@ def test_both_copies_answer_as_the_model(make: Callable[[], tuple[Any, Any]], tm
             ),
             "begins with another model",
         ),
-        (
-            lambda: _sk(
-                "HistGradientBoostingRegressor",
-                REAL,
-                np.column_stack([NUMBERS, X]),
-                max_iter=4,
-                categorical_features=[0],
-            ),
-            "splits by categories",
-        ),
         (lambda: (_cat("CatBoostRegressor", REAL, grow_policy="Lossguide"), MISSING), "not symmetric"),
     ],
 )

@@ -14,10 +14,7 @@ import warnings
 from pathlib import Path
 
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from support.sklearn_models import KINDS, NUMBERS, WORDS, frame, pipeline
+from support.sklearn_models import KINDS, NUMBERS, frame, pipeline
 
 import timeproof
 from golden.make import keep
@@ -26,12 +23,11 @@ from golden.make import keep
 def main(target: Path, environment: str) -> None:
     forest = RandomForestClassifier(4, max_depth=3, random_state=0).fit(NUMBERS, KINDS)
     table = pipeline(HistGradientBoostingClassifier(max_iter=2, random_state=0))
-    text = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(WORDS, KINDS)
     target.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the frameworks' own, while they save and export
         root = Path(name)
-        for model, inputs in ((forest, NUMBERS), (table, frame()), (text, WORDS)):
+        for model, inputs in ((forest, NUMBERS), (table, frame())):
             done = timeproof.archive(model, inputs, grid_size=6, root=root, environment=environment)
             print(done.ref, [copy.distance.summary for copy in done.metadata.copies], done.metadata.notes)
         keep(root, target)

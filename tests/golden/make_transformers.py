@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv-dev/bin/python tests/golden/make_transformers.py tests/golden/v1/transformers LOCK
 
-It is an archive of its own: the demo's environment holds no transformers. LOCK is the folder of an environment
-with transformers (lockfiles/transformers-4.40, say); this interpreter should have the same release.
+It is an archive of its own: the demo's environment holds no transformers. LOCK is the folder of an
+environment with transformers (lockfiles/transformers-5.24); this interpreter should have the same release.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.make import keep
 from support import tiny_transformers as tiny
 
 import timeproof
+from golden.make import keep
 from timeproof.frameworks.transformers import TransformersOptions
 
 

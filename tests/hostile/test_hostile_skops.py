@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -258,6 +259,19 @@ def test_the_host_looks_at_a_file_without_the_libraries_that_it_names(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_model_that_draws_when_it_answers_follows_the_seed(tmp_path: Path) -> None:
+    data, types = dumping.dump(DummyClassifier(strategy="stratified").fit(NUMBERS, KINDS))
+    (tmp_path / "m.skops").write_bytes(data)
+
+    def answer(seed: int) -> list[str]:
+        options = {"types": types, "seed": seed}
+        outputs = load.run(str(tmp_path), "m.skops", [("input", NUMBERS)], options, 1, {})
+        return [str(label) for label in outputs[0][1]]
+
+    assert answer(0) == answer(0)
+    assert answer(0) != answer(1)
 
 
 def test_the_probe_refuses_in_words_and_goes_on_with_the_next(

@@ -17,7 +17,7 @@ from timeproof.frameworks.base import Saved, SaveOptions
 from timeproof.frameworks.choose import spec_for_file
 from timeproof.frameworks.inputs import read_inputs
 from timeproof.frameworks.transformers import FRAMEWORK, TransformersOptions
-from timeproof.frameworks.transformers.probe import reading
+from timeproof.frameworks.transformers.probe import asking, reading
 from timeproof_probe.file_checks import Refused
 
 pytest.importorskip("transformers")
@@ -196,6 +196,8 @@ OPTIONS = {
         ({"class": "NoSuchModel"}, None, "offers no class"),
         ({"class": "GPT2Model"}, None, "is of a 'bert'"),
         ({"class": "BertForQuestionAnswering"}, None, "lack 2 of the model's tensors: qa_outputs.bias"),
+        ({"attention": "somebody/kernel"}, None, "no attention of the library's own"),
+        ({"experts": "somebody/kernel"}, None, "no experts of the library's own"),
         ({}, config(auto_map={"AutoModel": "mine.Net"}), "code of its own"),
         ({}, config(quantization_config={"bits": 4}), "quantized"),
     ],
@@ -209,6 +211,12 @@ def test_the_container_builds_a_class_of_the_library_from_whole_tensors_only(
         reading.build(str(folder), {**OPTIONS, **options})
 
 
+def test_generate_is_told_nothing_that_brings_code() -> None:
+    options = {"generate": {"custom_generate": "folder", "trust_remote_code": True}, "left_out": []}
+    with pytest.raises(Refused, match="custom_generate, trust_remote_code"):
+        asking.Asker(tiny.gpt2(), options)()
+
+
 def test_the_container_reads_no_pickle_even_where_one_lies_there(folder: Path) -> None:
     pickled(folder)
     with pytest.raises(OSError, match="safetensors"):
@@ -217,4 +225,4 @@ def test_the_container_reads_no_pickle_even_where_one_lies_there(folder: Path) -
 
 def test_the_container_takes_no_tokenizer_but_the_librarys(folder: Path) -> None:
     with pytest.raises(Refused, match="offers no class"):
-        reading.read_tokenizer(str(folder), "BertModel")
+        reading.read_tokenizer(str(folder), {"tokenizer": "BertModel"})

@@ -57,6 +57,8 @@ def test_the_loaders_are_those_of_the_packages_that_the_lock_names(toy) -> None:
     assert select("py-xgboost", "lightgbm", "onnxruntime") == {"xgboost", "lightgbm", "onnx"}
     assert select("ort-nightly-gpu") == select("onnxruntime-training") == {"onnx"}
     assert select("Toy.Trees") == {"toy"}
+    assert select("scikit-learn") == set(), "its loader needs skops, too"
+    assert select("scikit_learn", "Skops") == {"sklearn"}
     assert select("onnx", "torchvision", "xgboost-ray", "toy") == set(), "only whole names count"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from timeproof.importing.mlflow.example import Example, read_example
 from timeproof.importing.mlflow.flavors import FLAVORS, model_of
 from timeproof.importing.mlflow.flow import is_model_folder
 from timeproof.importing.mlflow.folder import ModelFolder
+from timeproof.importing.mlflow.gathering import gathered
 from timeproof.importing.mlflow.requirements import read_wanted
 
 # Folder, its framework, its model file.
@@ -55,6 +57,52 @@ def test_the_model_of_each_release_is_its_own_file(name, framework, file, releas
     classes = name in {"xgboost_wrapper", "catboost"}
     assert [note for note in model.notes if "gives the classes of a" in note] == list(model.notes)
     assert len(model.notes) == classes
+
+
+def test_a_pipelines_model_and_tokenizer_are_gathered_into_one_folder():
+    read = ModelFolder.read(folder("transformers"))
+    model = model_of(read)
+    assert (model.spec.name, model.file, model.beside) == (
+        "transformers",
+        "model",
+        ("components/tokenizer",),
+    )
+    with gathered(read, model) as path:
+        assert sorted(p.name for p in path.iterdir()) == [
+            *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        ]
+    assert not path.exists()
+    example = example_of(folder("transformers"))
+    assert list(example.inputs) == ["a good film", "the bad film"]
+    assert [note for note in model.notes if "TextClassificationPipeline" in note]
+
+
+@pytest.mark.parametrize("flavor", ["tensorflow", "keras"])
+@pytest.mark.parametrize("form", ["model.keras", "model"])
+def test_a_keras_file_and_a_saved_model_are_found_in_the_folder_data(tmp_path, flavor, form):
+    path = edit(copy("xgboost_ubj", tmp_path), {"flavors": {flavor: {"data": "data"}}})
+    model = path / "data" / form
+    model.parent.mkdir()
+    if form == "model":
+        model.mkdir()
+        (model / "saved_model.pb").write_bytes(b"")
+    else:
+        with zipfile.ZipFile(model, "w") as archive:
+            for name in ("metadata.json", "config.json", "model.weights.h5"):
+                archive.writestr(name, "{}")
+    flavored = model_of(ModelFolder.read(path))
+    assert (flavored.spec.name, flavored.file) == ("tensorflow", f"data/{form}")
+
+
+def test_two_files_of_one_name_are_not_gathered(tmp_path):
+    path = copy("transformers", tmp_path)
+    (path / "components/tokenizer/config.json").write_text("{}")
+    read = ModelFolder.read(path)
+    with (
+        pytest.raises(NotImportable, match="another file of that name"),
+        gathered(read, model_of(read)),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("release", RELEASES)

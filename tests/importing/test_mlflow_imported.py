@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from timeproof.base.progress import SILENT
 from timeproof.cli.main import make_app
 from timeproof.errors import BadRequest, LockFailed, NotImportable, SealFailed
+from timeproof.importing.flow import Request as KnownRequest
+from timeproof.importing.flow import import_models
 from timeproof.importing.mlflow import environment as making
 from timeproof.importing.mlflow.flow import Request, import_folder
 from timeproof.importing.mlflow.folder import ModelFolder
@@ -176,6 +178,13 @@ def test_the_command_refuses_options_of_the_other_kind_of_import(small, tmp_path
     assert (python.exit_code, "--python is for model folders" in python.output) == (2, True)
     nowhere = call(tmp_path / "m.txt", "-n", 8)
     assert (nowhere.exit_code, "add --env" in nowhere.output) == (2, True)
+
+
+def test_the_importer_of_known_answers_sends_a_folder_of_mlflow_to_the_other_one(small):
+    request = KnownRequest(folder("onnx"), 8, ENVIRONMENT)
+    with pytest.raises(BadRequest, match="is a model folder of MLflow") as caught:
+        import_models(small, request, engine)
+    assert "timeproof.mlflow.import_folder" in caught.value.advice
 
 
 def test_a_refusal_as_json_names_the_folder_and_what_to_do(small):

@@ -124,6 +124,29 @@ def network_folders(scratch: Path) -> dict[str, Save]:
     }
 
 
+def pipeline(path: Path) -> None:
+    """A tiny pipeline of transformers with random weights."""
+    import mlflow.transformers
+    import torch
+    import transformers
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "the"]
+    vocabulary = path.with_suffix(".txt")
+    vocabulary.write_text("\n".join(words))
+    tokenizer = transformers.BertTokenizer(vocab=str(vocabulary))
+    vocabulary.unlink()
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 10, "hidden_size": 16, "intermediate_size": 16, "max_position_embeddings": 32}
+    config = transformers.BertConfig(num_hidden_layers=1, num_attention_heads=2, **sizes)
+    model = transformers.BertForSequenceClassification(config).eval()
+    mlflow.transformers.save_model(
+        transformers.pipeline("text-classification", model=model, tokenizer=tokenizer),
+        path,
+        input_example=["a good film", "the bad film"],
+        pip_requirements=["torch==2.13.0", "transformers==5.24.0"],
+    )
+
+
 def own_code(path: Path) -> None:
     """A model of its author's own code, which MLflow pickles."""
     import mlflow.pyfunc
@@ -159,7 +182,8 @@ def main(target: Path) -> None:
     target.mkdir(parents=True)
     scratch = target / ".scratch"
     scratch.mkdir()
-    makers = {**tree_folders(), **sklearn_folders(), **network_folders(scratch), "own_code": own_code}
+    makers = {**tree_folders(), **sklearn_folders(), **network_folders(scratch), "transformers": pipeline}
+    makers["own_code"] = own_code
     for name, save in makers.items():
         folder = target / name
         try:

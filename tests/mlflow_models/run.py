@@ -33,7 +33,7 @@ from timeproof.store.reference import read as read_reference
 
 # What the models need, at the versions of this venv.
 _WHEELS = (
-    *("numpy", "scipy", "scikit-learn", "pandas", "skops", "onnx", "onnxruntime", "torch"),
+    *("numpy", "scipy", "scikit-learn", "pandas", "skops", "onnx", "onnxruntime", "torch", "transformers"),
     *("xgboost-cpu", "lightgbm", "catboost"),
 )
 _REFUSED = frozenset({"own_code", "sklearn_pickle", "pytorch_pickle", "xgboost_no_example"})
@@ -102,11 +102,13 @@ def expected_of(exported: ExportedFolder, arrays: dict[str, Any]) -> Any:
     return (array if exported.column is None else array[:, exported.column]).tolist()
 
 
-def imports(report: Report, archive: Archive, environment: Path, folders: Path) -> list[Ref]:
+def imports(report: Report, archive: Archive, environment: Path, folders: Path, only: list[str]) -> list[Ref]:
     from timeproof.engines.docker import connect
 
     refs = []
     for path in sorted(p for p in folders.iterdir() if (p / "MLmodel").is_file()):
+        if only and path.name not in only:
+            continue
         request = Request(path, _GRID, environment=environment, graph_optimization="all")
         try:
             done = import_folder(archive, request, connect)
@@ -205,7 +207,10 @@ def main() -> int:
     parser.add_argument(
         "--place", type=Path, help="a folder that keeps everything; by default a temporary one"
     )
-    place = parser.parse_args().place or Path(tempfile.mkdtemp(prefix="timeproof-mlflow-"))
+    parser.add_argument("--only", nargs="*", default=[], help="import these folders alone")
+    parser.add_argument("--without-live", action="store_true", help="archive no live models by the hooks")
+    options = parser.parse_args()
+    place = options.place or Path(tempfile.mkdtemp(prefix="timeproof-mlflow-"))
     place = place.resolve()
     place.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
@@ -218,8 +223,9 @@ def main() -> int:
         make_folders.main(folders)
     archive = Archive(place / "archive")
     environment = lock_folder(place)
-    refs = imports(report, archive, environment, folders)
-    refs += live(report, archive, environment)
+    refs = imports(report, archive, environment, folders, options.only)
+    if not options.without_live:
+        refs += live(report, archive, environment)
     result = timeproof.replay([str(ref) for ref in refs], root=archive.root)
     for replayed in result.replayed:
         report.line(

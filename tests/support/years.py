@@ -105,16 +105,31 @@ skops.io.dump(model, "/made/model.skops")
 print(sklearn.__version__)
 """
 )
-_TRAIN["transformers"] = """
-import numpy as np, torch, transformers
-np.save("/made/x.npy", np.random.RandomState(0).randint(0, 60, (3, 7)))
-torch.manual_seed(0)
-how = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-config = transformers.BertConfig(intermediate_size=24, max_position_embeddings=16, **how)
-transformers.BertForSequenceClassification(config).eval().save_pretrained("/made/model.folder")
-print(transformers.__version__)
-"""
 TRAINED = frozenset(_TRAIN)
+_NET = """
+import numpy as np, torch
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.GELU(), torch.nn.Linear(16, 3)).eval()
+x = torch.rand(40, 5)
+np.save("/made/x.npy", x.numpy())
+"""
+# Programs that need no class: an environment with torch makes them itself, too.
+_TRAIN["torch_export"] = (
+    _NET
+    + """
+batch = torch.export.Dim("batch")
+torch.export.save(torch.export.export(net, (x,), dynamic_shapes=({0: batch},)), "/made/model.pt2")
+print(torch.__version__.partition("+")[0])
+"""
+)
+_TRAIN["torchscript"] = (
+    _NET
+    + """
+torch.jit.script(net).save("/made/model.pt")
+print(torch.__version__.partition("+")[0])
+"""
+)
+PROGRAMS = tuple(name for name in _TRAIN if name not in TRAINED)
 
 
 def built(archive: Archive, name: str, engine: object) -> EnvironmentRecord:

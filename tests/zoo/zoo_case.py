@@ -21,6 +21,7 @@ MODULES = {
     "models_xgboost": "trees",
     "models_lightgbm": "trees",
     "models_tables": "trees",
+    "models_documents": "trees",
     "models_onnx": "onnx",
     "models_sklearn": "sklearn",
     "models_catboost": "catboost",

@@ -69,8 +69,9 @@ def archive(
             PyTorch and ONNX where it can be had in seconds.
         thresholds: figures of the scale for this artifact, such as `{"rounding": 64}` (docs/numerics.md).
         tags: your own.
-        copies: conversions of the model that you made, by format: `{"onnx": Path("model.onnx")}`. The
-            container runs them on the same inputs, and the metadata says how far each is from the model.
+        copies: conversions of the model that you made, by format (`onnx`, `pmml`, `pfa`):
+            `{"onnx": Path("model.onnx")}`. The container runs them on the same inputs, and the metadata
+            says how far each is from the model.
         expected: the answer that you know: arrays by the outputs' names, or one array. What the container
             gives must agree with it, as with what this process answers.
         scores: outputs whose last axis holds class scores, where another argmax is another answer; by

@@ -1,6 +1,7 @@
 """Archive what MLflow logs: `log_model` does both, `autolog` archives whatever MLflow's own functions log.
 
-MLflow is imported only when one of them is called. The two know of each other: the artifact's tags name the
+`import_folder` and `export_folder` read and write its model folders, and need no MLflow; the others import it
+when they are called. The two know of each other: the artifact's tags name the
 run and the logged model, whose own tags name the artifact and the digest of its metadata.
 """
 
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from timeproof import api
 from timeproof.base.digests import Digest
@@ -20,6 +21,9 @@ from timeproof.errors import BadRequest, NotArchivable, TimeproofError
 from timeproof.store.layout import DEFAULT_ARCHIVE
 
 if TYPE_CHECKING:
+    from timeproof.base.progress import Progress
+    from timeproof.exporting.flow import ExportedFolder
+    from timeproof.importing.mlflow.flow import ImportedFolder
     from timeproof.sealing.flow import Archived
 
 _LOG = logging.getLogger("timeproof")
@@ -64,6 +68,76 @@ class Autolog:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def import_folder(
+    folder: str | Path,
+    *,
+    grid_size: int,
+    root: str | Path = DEFAULT_ARCHIVE,
+    environment: str | Path | None = None,
+    python: str | Path | None = None,
+    flavor: str | None = None,
+    inputs: str | Path | None = None,
+    expected: str | Path | None = None,
+    tags: Mapping[str, str] | None = None,
+    engine: Literal["docker", "podman", "none"] | None = None,
+    progress: Progress | None = None,
+) -> ImportedFolder:
+    """Seal the model of a folder that MLflow wrote, with its input example, in its own environment.
+
+    Args:
+        folder: it holds an `MLmodel` file. Nothing of it is imported or unpickled.
+        environment: a name in the archive, or a folder with a conda-lock.yml; None locks the folder's own
+            requirements, without MLflow.
+        python: the interpreter for those requirements; None takes the nearest of this machine.
+        flavor: which of several; None takes the model's own framework.
+        inputs, expected: files (`.npy`, `.npz`, `.csv`, `.tsv`) instead of the example, and of known answers.
+
+    Returns:
+        ImportedFolder: `archived` as of `timeproof.archive`, or `earlier`, the artifact that the same files
+        gave before; and `notes`.
+
+    Raises:
+        timeproof.errors.TimeproofError: each class says what to do; nothing was published.
+    """
+    from timeproof.base.progress import SILENT
+    from timeproof.engines.registry import engine_named
+    from timeproof.importing.mlflow.flow import Request
+    from timeproof.importing.mlflow.flow import import_folder as run
+    from timeproof.store.layout import Archive
+
+    request = Request(
+        source=Path(folder),
+        grid_size=grid_size,
+        environment=environment,
+        python=None if python is None else Path(python),
+        flavor=flavor,
+        inputs=None if inputs is None else Path(inputs),
+        expected=None if expected is None else Path(expected),
+        tags=tags or {},
+    )
+    connect = functools.partial(engine_named, engine)
+    return run(Archive(root), request, connect, progress=progress or SILENT)
+
+
+def export_folder(
+    ref: str, target: str | Path, *, root: str | Path = DEFAULT_ARCHIVE, copy: str = ""
+) -> ExportedFolder:
+    """Write an artifact as a folder that MLflow serves with the archived answer.
+
+    Args:
+        target: a folder that does not exist yet.
+        copy: export this copy of the model (such as `onnx`) instead of the model itself.
+
+    Raises:
+        timeproof.errors.TimeproofError: `NotExportable` says what MLflow can't be told.
+    """
+    from timeproof.exporting.flow import export
+    from timeproof.store.layout import Archive
+
+    archive = Archive(root)
+    return export(archive, archive.locate(ref), Path(target), copy=copy)
 
 
 def log_model(
@@ -144,7 +218,8 @@ def autolog(
         except Exception as error:
             if strict:
                 raise
-            reason = f"{error} {error.advice}".strip() if isinstance(error, TimeproofError) else repr(error)
+            advice = f"; {error.advice}" if isinstance(error, TimeproofError) and error.advice else ""
+            reason = f"{error}{advice}" if isinstance(error, TimeproofError) else repr(error)
             state.failed.append((title, reason))
             _LOG.warning("%s was logged, and not archived: %s", title, reason)
         return info

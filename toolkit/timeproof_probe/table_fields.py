@@ -66,8 +66,9 @@ def _decoded(codes: Any, values: List[str]) -> Any:
     numpy: Any = importlib.import_module("numpy")
     names = numpy.array([*values, "", "(no category)"], dtype="U")
     missing = numpy.isnan(codes) if codes.dtype.kind == "f" else numpy.zeros(len(codes), bool)
-    places = numpy.where(missing, len(values), codes).astype(numpy.int64)
-    places[(places < 0) | (places > len(values))] = len(values) + 1
+    places = numpy.where(missing, 0, codes).astype(numpy.int64)
+    places[(places < 0) | (places >= len(values))] = len(values) + 1
+    places[missing] = len(values)
     return names[places]
 
 

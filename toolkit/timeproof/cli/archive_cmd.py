@@ -82,12 +82,18 @@ def command(
         ),
     ] = False,
     format: Annotated[
-        str | None, typer.Option(help="json or ubj (XGBoost); text or json (LightGBM).")
+        str | None,
+        typer.Option(help="json or ubj (XGBoost); text or json (LightGBM); keras or saved_model (Keras)."),
+    ] = None,
+    signature: Annotated[
+        str | None, typer.Option(help="Of a SavedModel folder: the signature that answers.")
     ] = None,
     graph_optimization: Annotated[
         str, typer.Option(help="onnxruntime's: disable, basic, extended or all.")
     ] = "basic",
-    onnx: Annotated[bool, typer.Option(help="Also export a PyTorch model to ONNX.")] = True,
+    onnx: Annotated[
+        bool, typer.Option(help="Also export a PyTorch, Keras or TensorFlow model to ONNX.")
+    ] = True,
     safetensors: Annotated[
         bool, typer.Option(help="Also write a PyTorch model's weights as .safetensors.")
     ] = True,
@@ -100,7 +106,7 @@ def command(
     ] = None,
     pmml: Annotated[
         bool | None,
-        typer.Option(help="A PMML copy of a tree model; by default where it has at most 20,000 nodes."),
+        typer.Option(help="A PMML copy of a tree model; by default where it has at most 10,000 nodes."),
     ] = None,
     pfa: Annotated[bool, typer.Option("--pfa", help="A PFA copy of a tree model.")] = False,
     witness: Annotated[
@@ -169,6 +175,7 @@ def command(
         model, arrays, extras = load(target, inputs)
         flags = {
             "format": format,
+            "signature": signature,
             "onnx": onnx,
             "graph_optimization": graph_optimization,
             "safetensors": safetensors,

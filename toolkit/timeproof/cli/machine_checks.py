@@ -184,6 +184,8 @@ def _frameworks() -> list[Check]:
     registry = read_registry()
     checks = []
     for spec in registry.specs.values():
+        if spec.module == "numpy":  # the toolkit itself needs it, and documents nothing else
+            continue
         installed = importlib.util.find_spec(spec.module) is not None
         finding = "installed" if installed else "not installed"
         advice = f"needed only for {spec.needed_for or f'archiving live {spec.title} models'}"

@@ -49,7 +49,8 @@ def _zipped(members: frozenset[str] | None) -> Foreign:
 
 
 def _pickled(pickle: Pickle) -> Foreign:
-    if any(pickle.package == spec.module for spec in specs()):
+    # A pickled array is no model, though NumPy evaluates documents.
+    if any(pickle.package == spec.module for spec in specs() if spec.module != "numpy"):
         return Foreign(
             f"a pickle of {pickle.title}",
             f"load it in the Python that made it and archive the object: {LIVE}",

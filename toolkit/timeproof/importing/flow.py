@@ -162,6 +162,11 @@ def _cases(request: Request) -> tuple[str, list[_Item]]:
     """Find the cases of a folder, with the first framework that knows such folders."""
     if request.inputs is not None or request.expected is not None:
         raise BadRequest("a folder of cases has its own inputs and answers", advice="leave them out")
+    if (request.source / "MLmodel").exists():
+        raise BadRequest(
+            f"{request.source} is a model folder of MLflow",
+            advice="timeproof.mlflow.import_folder imports it",
+        )
     for spec in (spec for spec in specs() if spec.imports):
         cases = importer_of(spec).find_cases(request.source)
         if cases is None:

@@ -32,9 +32,9 @@ from timeproof.frameworks.catboost.model_file import format_of
 from timeproof.frameworks.catboost.questions import names_of, read_question
 from timeproof.frameworks.inputs import Inputs, Table
 from timeproof.frameworks.options import options_of
-from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof.frameworks.trees import overrides
 from timeproof.frameworks.trees.adapter import saved_file
+from timeproof.frameworks.trees.ensemble import Ensemble
 from timeproof.frameworks.trees.meanings import features_of
 from timeproof.frameworks.trees.tables import hyper_parameters, one_table
 from timeproof_probe.arrays import to_plain

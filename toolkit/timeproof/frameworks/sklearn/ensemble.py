@@ -38,6 +38,13 @@ def ensemble_of(model: Any, options: Mapping[str, Json]) -> Ensemble:
     Args:
         options: what the loader is told: the methods that are its outputs.
     """
+    try:
+        return _read(model, options)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise NoEnsemble(f"it is not built as it was ({type(error).__name__}: {error})") from error
+
+
+def _read(model: Any, options: Mapping[str, Json]) -> Ensemble:
     kind = type(model).__name__
     if not type(model).__module__.startswith("sklearn."):
         raise NoEnsemble(f"{kind} is a class of the user's own")

@@ -18,6 +18,8 @@ from timeproof.frameworks.onnx.copies import as_interchange
 from timeproof.frameworks.sklearn.question import Question
 
 _TYPES = {"f": "FloatTensorType", "i": "Int64TensorType", "u": "Int64TensorType", "b": "BooleanTensorType"}
+# What onnxruntime lowers letters by: the locale that every system has.
+_LOCALE = "C.UTF-8"
 
 
 class NoCopy(Exception):
@@ -125,6 +127,7 @@ def _convert(skl2onnx: Any, model: Any, types: Any, methods: Sequence[str]) -> A
 
     A converter refuses an option that it does not know by a NameError: then it is asked with fewer.
     """
+    text = {kind: {"locale": _LOCALE} for kind in _vectorizers()}
     table: dict[str, Any] = {"zipmap": False}
     attempts: list[dict[str, Any]] = [{}]
     if "predict_proba" in methods:
@@ -133,10 +136,15 @@ def _convert(skl2onnx: Any, model: Any, types: Any, methods: Sequence[str]) -> A
         attempts = [{**table, "raw_scores": True}, {"raw_scores": True}, table, {}]
     for attempt in attempts[:-1]:
         try:
-            return skl2onnx.convert_sklearn(model, initial_types=types, options={id(model): attempt})
+            return skl2onnx.convert_sklearn(model, initial_types=types, options={**text, id(model): attempt})
         except NameError:
             continue
-    return skl2onnx.convert_sklearn(model, initial_types=types)
+    return skl2onnx.convert_sklearn(model, initial_types=types, options=text)
+
+
+def _vectorizers() -> list[Any]:
+    text = importlib.import_module("sklearn.feature_extraction.text")
+    return [text.CountVectorizer, text.TfidfVectorizer]
 
 
 def _register_trees() -> None:

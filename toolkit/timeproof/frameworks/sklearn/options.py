@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from timeproof.errors import BadRequest
-from timeproof.frameworks.trees.options import TreesOptions
 from timeproof.frameworks.sklearn.probe.asking import METHODS
+from timeproof.frameworks.trees.options import TreesOptions
 
 
 class SklearnOptions(TreesOptions):

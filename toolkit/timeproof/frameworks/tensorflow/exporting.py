@@ -36,8 +36,10 @@ _OPSET = 17  # what onnxruntime reads since 1.12, and what holds LayerNormalizat
 
 def serving(
     target: Any, inputs: Mapping[str, Array], call: Mapping[str, Any], more: Mapping[str, Any], *, free: bool
-) -> tuple[Any, list[str]]:
-    """Give the function that answers, traced for these inputs, and its inputs' names in their order.
+) -> tuple[Any, list[str], list[str]]:
+    """Give the function that answers, its inputs' names, and its outputs', in the model's order.
+
+    The outputs' are known once it was traced. A graph has its outputs by name: TensorFlow sorts them.
 
     Args:
         target: what is called: the model, or a method of it.
@@ -59,9 +61,12 @@ def serving(
 
     def serve(*tensors: Any) -> dict[str, Any]:
         handed = [(entry["as"], tensor) for entry, tensor in zip(call["inputs"], tensors, strict=True)]
-        return dict(asking.named(asking.ask(target, handed, dict(call), **more)))
+        outputs = dict(asking.named(asking.ask(target, handed, dict(call), **more)))
+        order[:] = outputs
+        return outputs
 
-    return tf.function(serve, input_signature=specs, autograph=False), names
+    order: list[str] = []
+    return tf.function(serve, input_signature=specs, autograph=False), names, order
 
 
 def write_saved_model(
@@ -80,7 +85,7 @@ def write_saved_model(
             place = scratch / f"saved_{free}"
             try:
                 with quiet():
-                    function, names = serving(target, inputs, call, more, free=free)
+                    function, names, _ = serving(target, inputs, call, more, free=free)
                     _save(model, function, place)
             except Exception as error:  # whatever tracing raises: a model may need sizes that are known
                 failures.append(f"{type(error).__name__}: {str(error).strip()[:300]}")
@@ -154,18 +159,21 @@ def write_onnx(
             try:
                 with quiet():
                     _patch(converter)
-                    function, _ = serving(target, inputs, call, more, free=free)
-                    converter.convert.from_function(
+                    function, _, order = serving(target, inputs, call, more, free=free)
+                    converted, _ = converter.convert.from_function(
                         function,
                         input_signature=function.input_signature,
                         opset=_OPSET,
                         custom_op_handlers={"Erfc": (_convert_erfc, [])},
-                        output_path=str(path),
                     )
-                names = [value.name for value in inspect_file(path).inputs]
-                if len(names) != len(call["inputs"]):
+                if len(converted.graph.input) != len(call["inputs"]):
                     raise NotArchivable("tf2onnx can't convert its tables of words or of numbers")
-                ordered = dict(zip(names, (inputs[e["input"]] for e in call["inputs"]), strict=True))
+                taken = [entry["input"] for entry in call["inputs"]]
+                _reorder(converted.graph.input, [taken.index(name) for name in inputs])
+                _reorder(converted.graph.output, [sorted(order).index(name) for name in order])
+                path.write_bytes(converted.SerializeToString())
+                names = [value.name for value in inspect_file(path).inputs]
+                ordered = dict(zip(names, inputs.values(), strict=True))
                 saved = Onnx().save_file(path, ordered, folder, tag, SaveOptions())
                 statements = {**facts(inspect_file(folder / saved.model)), "exporter": "tf2onnx"}
             except Exception as error:  # whatever a converter raises: the copy is missing, that is all
@@ -185,14 +193,21 @@ def write_onnx(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _reorder(values: Any, places: Sequence[int]) -> None:
+    """Put a graph's inputs or outputs into another order: by their place the model's are found again."""
+    entries = list(values)
+    del values[:]
+    values.extend(entries[place] for place in places)
+
+
 def _convert_erfc(graph: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001 - as tf2onnx calls it
     """Spell erfc(x), by which Keras computes an exact gelu, as 1 - erf(x).
 
     tf2onnx 1.17 does not know it, and would leave it in a file that nothing can open.
     """
     node.type, node.domain = "Erf", ""
-    one = graph.make_const(f"{name}_one", np.ones((), np.float32)).output[0]
-    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_1", inputs=[one, node.output[0]])
+    unit = graph.make_const(f"{name}_unit", np.ones((), np.float32)).output[0]
+    graph.insert_new_node_on_output("Sub", node.output[0], name=f"{name}_less", inputs=[unit, node.output[0]])
 
 
 def _patch(converter: Any) -> None:  # noqa: ARG001 - tf2onnx must be there already

@@ -29,7 +29,8 @@ def target_of(model: Any, method: str) -> tuple[Any, Mapping[str, Any]]:
     if not callable(target):
         raise NotArchivable(
             f"a {type(model).__name__} has no method {method!r} that answers",
-            advice="name the method that does: options=TensorFlowOptions(method='…')",
+            advice="name the method that does: TensorFlowOptions(method='…'); what tf.saved_model.load"
+            " gave is archived by its folder",
         )
     return target, {}
 

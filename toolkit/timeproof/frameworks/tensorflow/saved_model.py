@@ -126,7 +126,7 @@ def signature(model: SavedModel, wanted: str | None, name: object) -> str:
         )
     raise NotArchivable(
         f"{name} has no signature {chosen!r}: it has {', '.join(listed)}",
-        advice=f"choose one: options=TensorFlowOptions(signature={listed[0]!r})",
+        advice=f"choose one: --signature {listed[0]} (TensorFlowOptions(signature={listed[0]!r}))",
     )
 
 

@@ -21,7 +21,7 @@ from timeproof.frameworks.transformers import FRAMEWORK, local_folder, meanings,
 from timeproof.frameworks.transformers.options import TransformersOptions
 from timeproof.frameworks.transformers.probe import asking, reading
 from timeproof.frameworks.transformers.recognising import check_model, is_of_transformers
-from timeproof.frameworks.transformers.texts import read_inputs, texts_of
+from timeproof.frameworks.transformers.texts import read_inputs, text_names, texts_of
 from timeproof_probe import output_names
 from timeproof_probe.file_checks import Refused
 
@@ -74,10 +74,14 @@ class Transformers(AdapterDefaults):
         tokenizer = writing.tokenizer_of(chosen.tokenizer)
         way = question.of_live_model(model, inputs, tokenizer, chosen, notes)
         written = writing.write(model, chosen.tokenizer, folder / f"model_{tag}")
-        notes += meanings.remarks(model.config.to_dict(), way["generate"] is not None)
+        if isinstance(about := way["texts"], dict):
+            about |= writing.tokenizer_record(
+                tokenizer, folder / f"model_{tag}", texts_of(inputs, text_names(inputs)), about["settings"]
+            )
+        config, generating = model.config.to_dict(), way["generate"] is not None
+        notes += meanings.remarks(type(model).__name__, config, generating=generating)
         if chosen.tokenizer is not None and way["texts"] is None:
             notes.append("the tokenizer is kept, and not asked: the inputs are what it made")
-        config = model.config.to_dict()
         return SavedModel(
             framework=self.name,
             framework_version=str(importlib.import_module("transformers").__version__),
@@ -114,7 +118,8 @@ class Transformers(AdapterDefaults):
         notes = list(contents.notes)
         way = question.of_folder(contents, inputs, chosen, notes)
         local_folder.copy(path, contents.files, folder / f"model_{tag}")
-        notes += meanings.remarks(contents.config, way["generate"] is not None)
+        generating = way["generate"] is not None
+        notes += meanings.remarks(contents.architecture, contents.config, generating=generating)
         dtype, attention = question.dtype_of(contents, chosen, notes), chosen.attention or "eager"
         if chosen.attention is None:
             notes.append(
@@ -215,7 +220,7 @@ def _of_folder(path: Path, inputs: Mapping[str, Array], options: Mapping[str, An
         try:
             module = reading.build(str(path), dict(options))
             about = options["texts"]
-            tokenizer = reading.read_tokenizer(str(path), about["tokenizer"]) if about else None
+            tokenizer = reading.read_tokenizer(str(path), about) if about else None
         except Refused as error:
             raise NotArchivable(f"{path}: {error}", advice=local_folder.SAVE_ANEW) from None
     return _ask_here(module, inputs, options, tokenizer)

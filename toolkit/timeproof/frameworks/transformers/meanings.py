@@ -11,6 +11,7 @@ from timeproof.base.strictjson import Json
 _FOR_THE_NEXT_CALL = ("past_key_values", "cache_params")
 _CLASSIFIES = "Classification"
 _SPEAKS = ("CausalLM", "LMHeadModel", "MaskedLM", "ConditionalGeneration", "ForPreTraining")
+_CACHING = ("CausalLM", "LMHeadModel", "ConditionalGeneration")
 _NO_SCORES = (
     *("last_hidden_state", "pooler_output", "encoder_last_hidden_state", "image_embeds", "text_embeds"),
     *("input_ids", "attention_mask", "token_type_ids", "sequences"),
@@ -60,10 +61,10 @@ def signature(config: Mapping[str, Any]) -> dict[str, Json]:
     return {} if made_up or "" in names else {"classes": [*names]}
 
 
-def remarks(config: Mapping[str, Any], generating: bool) -> list[str]:
+def remarks(architecture: str, config: Mapping[str, Any], *, generating: bool) -> list[str]:
     """Sentences about what the answer does not hold, and what it is."""
     if generating:
         return ["the answer is that of generate, greedily: the sequences, and the scores of each step"]
-    if config.get("use_cache"):
+    if config.get("use_cache") and architecture.endswith(_CACHING):
         return ["past_key_values, which only speed up the next call, are left out of the answer"]
     return []

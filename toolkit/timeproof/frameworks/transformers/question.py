@@ -13,11 +13,12 @@ from timeproof.frameworks.pytorch.call import Argument
 from timeproof.frameworks.pytorch.passing import narrow_types, passed_by_name
 from timeproof.frameworks.transformers.local_folder import FolderContents
 from timeproof.frameworks.transformers.options import TransformersOptions
+from timeproof.frameworks.transformers.probe.asking import GENERATION
 from timeproof.frameworks.transformers.recognising import ATTENTIONS
 from timeproof.frameworks.transformers.texts import PAIR, text_names
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-_SEVERAL = ("num_beams", "num_return_sequences", "penalty_alpha", "assistant_model")
+_SEVERAL = ("num_beams", "num_return_sequences")
 
 
 def check_options(chosen: TransformersOptions, *, is_folder: bool) -> None:
@@ -72,7 +73,7 @@ def of_live_model(
     pads = getattr(tokenizer, "pad_token", None) is not None
     return {
         "call": [argument.to_json() for argument in call],
-        "texts": _about_texts(texts, type(tokenizer).__name__, chosen, notes, pads=pads),
+        "texts": _about_texts(texts, chosen, notes, pads=pads),
         "generate": generation,
     }
 
@@ -89,7 +90,7 @@ def of_folder(
         )
     return {
         "call": [argument.to_json() for argument in _named(inputs, texts)],
-        "texts": _about_texts(texts, None, chosen, notes, pads=contents.pads),
+        "texts": _about_texts(texts, chosen, notes, pads=contents.pads),
         "generate": _generation(chosen, notes),
     }
 
@@ -111,10 +112,8 @@ def _named(inputs: Mapping[str, Array], texts: list[str]) -> tuple[Argument, ...
     )
 
 
-def _about_texts(
-    names: list[str], tokenizer: str | None, chosen: TransformersOptions, notes: list[str], *, pads: bool
-) -> Json:
-    """Which inputs are texts, the class of what tokenises them (None: as its files say), and how."""
+def _about_texts(names: list[str], chosen: TransformersOptions, notes: list[str], *, pads: bool) -> Json:
+    """Which inputs are texts, and how they are tokenised, by the class that the files name."""
     if not names:
         if chosen.tokenize is not None:
             raise BadRequest(
@@ -129,7 +128,7 @@ def _about_texts(
             raise BadRequest(f"tokenize can't hold {name!r}", advice="the texts are the inputs")
     return {
         "inputs": [*names],
-        "tokenizer": tokenizer,
+        "tokenizer": None,
         "settings": json_values(settings, "tokenize", notes),
     }
 
@@ -146,6 +145,8 @@ def _generation(chosen: TransformersOptions, notes: list[str]) -> Json:
             f"generate with {', '.join(more)} is not greedy: small differences choose another text",
             advice="leave it out: what is archived is the greedy answer, with each step's scores",
         )
-    for name in ("return_dict_in_generate", "output_scores"):
-        settings.pop(name, None)
+    if strange := sorted(set(settings) - GENERATION):
+        raise BadRequest(
+            f"generate can't be told {', '.join(strange)}", advice=f"it takes {', '.join(sorted(GENERATION))}"
+        )
     return settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from timeproof.base.paths import list_tree
+from timeproof.base.strictjson import Json
 from timeproof.errors import BadRequest, NotArchivable
 from timeproof.frameworks.base import comes_from
 from timeproof.frameworks.transformers import local_folder
+from timeproof.frameworks.transformers.probe import reading
 
 _TOKENIZER = frozenset({"PreTrainedTokenizerBase"})
+_PLAIN = "PreTrainedTokenizerFast"
+_LOG = logging.getLogger("timeproof")
 _MAKERS = frozenset({"ProcessorMixin", "ImageProcessingMixin", "FeatureExtractionMixin"})
 
 
@@ -66,17 +71,39 @@ def write(model: Any, maker: Any, folder: Path) -> list[str]:
     return names
 
 
+def tokenizer_record(tokenizer: Any, folder: Path, texts: list[list[str]], settings: Any) -> dict[str, Json]:
+    """Say by which class the container reads the tokenizer, and what that gives.
+
+    It is the plain one, which follows tokenizer.json alone, where it makes the same tokens; else its
+    own. For classes change: transformers 5 builds some by rules of its own, whatever that file says.
+
+    Args:
+        settings: of the call that makes tokens of the texts.
+    """
+    record: dict[str, Json] = {"tokenizer": _PLAIN, "names": list(tokenizer.model_input_names)}
+    try:
+        with _quiet():
+            plain = reading.read_tokenizer(str(folder), record)
+        if plain(*texts, **settings).data == tokenizer(*texts, **settings).data:
+            return record
+    except Exception as error:  # it has no such file, or no token to pad with, which the live one says, too
+        _LOG.debug("%s is not read by its tokenizer.json: %s", type(tokenizer).__name__, error)
+    return {**record, "tokenizer": type(tokenizer).__name__}
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's progress bars off the terminal meanwhile."""
-    logging: Any = importlib.import_module("transformers.utils.logging")
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    """Keep the library's progress bars and warnings off the terminal meanwhile."""
+    messages: Any = importlib.import_module("transformers.utils.logging")
+    bars_enabled, verbosity = messages.is_progress_bar_enabled(), messages.get_verbosity()
+    messages.disable_progress_bar()
+    messages.set_verbosity_error()
     try:
         yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
+        messages.set_verbosity(verbosity)
+        if bars_enabled:
+            messages.enable_progress_bar()
 
 
 def _takes(function: Any, name: str) -> bool:

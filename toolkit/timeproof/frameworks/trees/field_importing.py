@@ -48,8 +48,11 @@ class FieldsImporter:
         return KnownAnswers(Arrays(arrays), Arrays(fitted), {"outputs": list(fitted)}, (), notes)
 
     def read_table(self, source: Path, table: Path) -> dict[str, Array]:
-        """Read the inputs from a table of text, by its columns' names where it has some."""
-        fields, optional, _ = self._described(source)
+        """Read the inputs from a table of text, by its columns' names where it has some.
+
+        Raises NotImportable for the table, and NotArchivable for the document.
+        """
+        fields, optional, _ = self.describe(source)
         arrays, columns = _read(table, "input")
         return _in_order(table, arrays, columns, fields, optional)
 

@@ -28,6 +28,7 @@ class Flavor:
         files: in a folder, the names that the model's file may have; the first that is there.
         version: the field with the framework's version.
         kind: the field with the model's class.
+        beside: folders whose files belong beside the model's, where they are there.
         lasting: how to log the model in MLflow so that its file lasts; empty where it always does.
     """
 
@@ -37,6 +38,7 @@ class Flavor:
     files: tuple[str, ...] = ()
     version: str = ""
     kind: str = ""
+    beside: tuple[str, ...] = ()
     lasting: str = ""
 
 
@@ -77,7 +79,17 @@ FLAVORS = (
         files=("model.keras", "model.h5"),
         version="keras_version",
     ),
-    Flavor("transformers", "mlflow.transformers", keys=("model_binary",), version="transformers_version"),
+    Flavor(
+        "transformers",
+        "mlflow.transformers",
+        keys=("model_binary",),
+        version="transformers_version",
+        kind="instance_type",
+        beside=tuple(
+            f"components/{name}"
+            for name in ("tokenizer", "processor", "image_processor", "feature_extractor")
+        ),
+    ),
 )
 # Frameworks whose models may choose columns by their names.
 _NAMED_TABLES = frozenset({"sklearn"})
@@ -85,13 +97,14 @@ _NAMED_TABLES = frozenset({"sklearn"})
 
 @dataclass(frozen=True, slots=True)
 class FlavoredModel:
-    """The model of a folder: its flavor, its file (relative to the folder), and what takes that file."""
+    """The model of a folder: its flavor, its file (relative to the folder), what takes that file."""
 
     flavor: Flavor
     configuration: Mapping[str, Any]
     file: str
     spec: FrameworkSpec
     notes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # folders whose files belong into the model's folder
 
     @property
     def frame(self) -> bool:
@@ -110,7 +123,13 @@ def model_of(folder: ModelFolder, name: str | None = None) -> FlavoredModel:
     flavor = _choose(folder, name)
     configuration = folder.flavors[flavor.name]
     path = _file(folder, flavor, configuration)
-    return FlavoredModel(flavor, configuration, path, _spec(folder, flavor, path), _notes(folder, flavor))
+    notes, spec = _notes(folder, flavor), _spec(folder, flavor, path)
+    beside = tuple(
+        folder.check_file(name, f"flavors.{flavor.name}")
+        for name in flavor.beside
+        if (folder.root / name).is_dir()
+    )
+    return FlavoredModel(flavor, configuration, path, spec, notes, beside)
 
 
 def _choose(folder: ModelFolder, name: str | None) -> Flavor:
@@ -194,6 +213,11 @@ def _notes(folder: ModelFolder, flavor: Flavor) -> tuple[str, ...]:
         notes.append(
             f"MLflow's predict gives the classes of a {quoted(kind.rpartition('.')[2])}; the artifact has the"
             " values that they are made of"
+        )
+    elif kind.endswith("Pipeline"):
+        notes.append(
+            f"MLflow serves it as a {quoted(kind)}; the artifact has the model's own outputs, of which that"
+            " makes its answer"
         )
     code = [c.get("code") for c in (folder.flavors[flavor.name], folder.python_function) if c.get("code")]
     if code:

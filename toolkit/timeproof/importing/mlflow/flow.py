@@ -23,6 +23,7 @@ from timeproof.importing.mlflow.environment import check_holds, environment_of
 from timeproof.importing.mlflow.example import Example, read_example
 from timeproof.importing.mlflow.flavors import FlavoredModel, model_of
 from timeproof.importing.mlflow.folder import MLMODEL, ModelFolder, quoted
+from timeproof.importing.mlflow.gathering import gathered
 from timeproof.importing.mlflow.requirements import read_wanted
 from timeproof.runs.environment_provider import check_choice, choose
 from timeproof.sealing.flow import Archived, archive_model
@@ -100,19 +101,21 @@ def import_folder(
     if earlier := _earlier(archive, grid_size, model.spec.name, source, environment):
         return ImportedFolder(None, earlier, notes)
     options = model.spec.options(graph_optimization=request.graph_optimization)
-    seal = SealRequest(
-        model=folder.root / model.file,
-        inputs=question.inputs,
-        grid_size=grid_size,
-        environment=environment.folder,
-        profile=request.profile,
-        tags={**_facts(folder, model), **request.tags, _SOURCE: source},
-        options=SaveOptions(options),
-        expected=expected,
-        scores=request.scores,
-        notes=notes,
-    )
-    return ImportedFolder(archive_model(archive, seal, connect, progress=progress), None, notes)
+    with gathered(folder, model) as path:
+        seal = SealRequest(
+            model=path,
+            inputs=question.inputs,
+            grid_size=grid_size,
+            environment=environment.folder,
+            profile=request.profile,
+            tags={**_facts(folder, model), **request.tags, _SOURCE: source},
+            options=SaveOptions(options),
+            expected=expected,
+            scores=request.scores,
+            notes=notes,
+        )
+        archived = archive_model(archive, seal, connect, progress=progress)
+    return ImportedFolder(archived, None, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,8 @@ def _source(folder: ModelFolder, model: FlavoredModel, question: _Question, requ
     """One digest of all that an import is made of, but its environment."""
     parts = [folder.digest.hex, model.flavor.name, question.digest.hex]
     parts += [str(request.profile), request.graph_optimization, *sorted(request.scores)]
-    parts += [f"{name} {folder.digest_of(name).hex}" for name in folder.files_of(model.file)]
+    files = [name for place in (model.file, *model.beside) for name in folder.files_of(place)]
+    parts += [f"{name} {folder.digest_of(name).hex}" for name in files]
     if request.expected is not None:
         parts.append(Digest.of(request.expected.read_bytes()).hex)
     return Digest.of("\n".join(parts).encode()).hex

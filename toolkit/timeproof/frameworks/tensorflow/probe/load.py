@@ -59,7 +59,16 @@ def _keras(path: str) -> Any:
         raise Refused("Keras runs on {} here, not on TensorFlow".format(backend()))
     load_model = keras.models.load_model
     extra = {"safe_mode": True} if "safe_mode" in inspect.signature(load_model).parameters else {}
-    return load_model(path, compile=False, **extra)
+    try:
+        return load_model(path, compile=False, **extra)
+    except (TypeError, ValueError) as error:
+        raise Refused("Keras {} can't read the file: {}".format(keras.__version__, _innermost(str(error))))
+
+
+def _innermost(text: str) -> str:
+    """The last of the exceptions that Keras nests in a message: it names the layer and what is strange."""
+    last = text.strip().split("Exception encountered: ")[-1]
+    return (last.strip().splitlines() or ["no reason"])[0][:300]
 
 
 def run(

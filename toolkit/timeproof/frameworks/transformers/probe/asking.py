@@ -8,6 +8,18 @@ import importlib
 import inspect
 from typing import Any, Dict, List, Optional
 
+from timeproof_probe.file_checks import Refused
+
+# What generate can be told: numbers and lists of tokens. Others load code (custom_generate) or models.
+GENERATION = frozenset(
+    {
+        *("max_new_tokens", "min_new_tokens", "max_length", "min_length", "num_beams", "use_cache"),
+        *("eos_token_id", "pad_token_id", "bos_token_id", "decoder_start_token_id"),
+        *("forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens"),
+        *("repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids"),
+        *("do_sample", "language", "task", "return_timestamps"),
+    }
+)
 _CACHES = "transformers.cache_utils"  # whatever a release calls the output that holds one
 
 
@@ -70,6 +82,9 @@ class Asker:
     ) -> Dict[str, Any]:
         """Generate greedily: the sequences, and each step's scores, of shape [steps, rows, vocabulary]."""
         torch: Any = importlib.import_module("torch")
+        strange = sorted(set(settings) - GENERATION)
+        if strange:
+            raise Refused("generate is not told {}: only what needs no code".format(", ".join(strange)))
         answer = self.module.generate(
             *positional,
             **by_name,

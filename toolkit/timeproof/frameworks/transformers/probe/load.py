@@ -28,7 +28,7 @@ def prepare(
     about_texts = options.get("texts") or {"inputs": []}
     arrays = dict(inputs)
     texts = [[str(text) for text in arrays.pop(name)] for name in about_texts["inputs"]]
-    tokenizer = reading.read_tokenizer(folder, about_texts["tokenizer"]) if texts else None
+    tokenizer = reading.read_tokenizer(folder, about_texts) if texts else None
 
     def build() -> Any:
         return asking.Asker(reading.build(folder, options), options, tokenizer, texts)

@@ -13,6 +13,7 @@ from typing import Any, Dict
 from timeproof_probe.file_checks import Refused
 
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9_]*")
+_IMPLEMENTATION = re.compile(r"[a-z][a-z0-9_]*")
 _SHOWN = 3  # tensors that a message names
 
 
@@ -74,6 +75,10 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     settings = {"dtype" if major >= 5 else "torch_dtype": getattr(torch, options["dtype"])}
     for key, argument in (("attention", "attn_implementation"), ("experts", "experts_implementation")):
         if options.get(key):
+            if not _IMPLEMENTATION.fullmatch(
+                options[key]
+            ):  # the library fetches what has a slash in its name
+                raise Refused("{!r} is no {} of the library's own".format(options[key], key))
             settings[argument] = options[key]
     transformers.utils.logging.disable_progress_bar()
     module, info = kind.from_pretrained(
@@ -97,10 +102,18 @@ def build(folder: str, options: Dict[str, Any]) -> Any:
     return module.eval()
 
 
-def read_tokenizer(folder: str, name: Any) -> Any:
-    """Load the tokenizer of that class; without a class, of the one that its files name."""
-    settings = {"local_files_only": True, "trust_remote_code": False}
-    if name is None:
+def read_tokenizer(folder: str, about: Dict[str, Any]) -> Any:
+    """Load the tokenizer.
+
+    Args:
+        about: `tokenizer`: its class; None: the one that its files name. `names`: what it gives, such
+            as input_ids; None: what that class gives by itself.
+    """
+    settings: Dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if about.get("names"):
+        settings["model_input_names"] = about["names"]
+    if about["tokenizer"] is None:
         transformers: Any = importlib.import_module("transformers")
         return transformers.AutoTokenizer.from_pretrained(folder, **settings)
-    return class_named(name, "PreTrainedTokenizerBase").from_pretrained(folder, **settings)
+    kind = class_named(about["tokenizer"], "PreTrainedTokenizerBase")
+    return kind.from_pretrained(folder, **settings)
