@@ -17,7 +17,8 @@ from support.waiting import HANG_SECONDS
 from timeproof.base.limits import LIMITS
 from timeproof.errors import BadRequest, Exists, StorageFailed
 from timeproof.store import storage
-from timeproof.store.remote.bucket_storage import BucketStorage, require_conditions
+from timeproof.store.remote.bucket import require_conditions
+from timeproof.store.remote.bucket_storage import BucketStorage
 from timeproof.store.storage import Reservation
 from timeproof.store.versions import reservation_name
 

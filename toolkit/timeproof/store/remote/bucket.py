@@ -5,17 +5,27 @@ Knows no archive. What an object means, and in which order they are written, `bu
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from timeproof.base import atomic
 from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
-from timeproof.errors import AccessDenied, BadRequest, Limit, StorageFailed, TimeproofError
+from timeproof.errors import (
+    AccessDenied,
+    BadRequest,
+    Exists,
+    Limit,
+    RemoteFailed,
+    StorageFailed,
+    TimeproofError,
+)
 from timeproof.store.remote.address import nothing_there
 from timeproof.store.remote.transfer import Bounded
 
@@ -217,3 +227,37 @@ def bucket_at(address: str, files: Any, base: str) -> Bucket:
             advice="archive into s3://BUCKET/FOLDER, or into a folder that is copied there as it is",
         )
     return S3Bucket(address, files, base)
+
+
+def require_conditions(bucket: Bucket) -> None:
+    """See that a bucket keeps to the conditions of writes. Raises BadRequest: some servers ignore them."""
+    probe = f"{atomic.STAGING}{secrets.token_hex(8)}"
+    try:
+        bucket.create(probe, b"1")
+        ignored = bucket.create(probe, b"2") or bucket.replace(probe, b"3", f'"{"0" * 32}"')
+    finally:
+        with suppress(StorageFailed, RemoteFailed):
+            bucket.remove(probe)
+    if ignored:
+        raise BadRequest(
+            f"{bucket.address} can only be read: its server ignores the conditions of writes (If-None-Match,"
+            " If-Match), so two writers would not be kept apart",
+            advice="archive into a folder and copy that there, or use a server that keeps to them",
+        )
+
+
+def create(bucket: Bucket, path: str, source: Path) -> bool:
+    """Create an object; False where it was there already, the same to the byte. Raises Exists otherwise.
+
+    The answer to a write can be lost, and the write is then tried again: what is there may be our own.
+    """
+    if bucket.create(path, source):
+        return True
+    if bucket.size(path) == source.stat().st_size and bucket.digest(path) == digest_of(source):
+        return False
+    raise Exists(f"{bucket.address}/{path}")
+
+
+def digest_of(path: Path) -> Digest:
+    with path.open("rb", buffering=0) as stream:
+        return Digest.of_stream(stream)[0]

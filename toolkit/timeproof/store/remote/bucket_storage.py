@@ -17,11 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from timeproof.base import atomic
-from timeproof.base.digests import Digest
 from timeproof.base.limits import LIMITS
 from timeproof.base.paths import list_tree
-from timeproof.errors import BadRequest, Exists, RemoteFailed, StorageFailed
-from timeproof.store.remote.bucket import Bucket, Listed
+from timeproof.errors import Exists, RemoteFailed, StorageFailed
+from timeproof.store.remote.bucket import Bucket, Listed, create, digest_of
 from timeproof.store.remote.transfer import several
 from timeproof.store.storage import Items, Reservation
 from timeproof.store.versions import (
@@ -179,7 +178,7 @@ class BucketStorage:
     def _withdraw(self, document: tuple[str, Path]) -> None:
         """Remove a document where it is the one that we wrote."""
         path, staged = document
-        if self.bucket.digest(path) == _digest(staged):
+        if self.bucket.digest(path) == digest_of(staged):
             self.bucket.remove(path)
 
     def _put_folder(self, path: str, staged: Path) -> None:
@@ -238,42 +237,8 @@ class BucketStorage:
         return f"{self.bucket.address}/{self._path(name)}"
 
 
-def require_conditions(bucket: Bucket) -> None:
-    """See that a bucket keeps to the conditions of writes. Raises BadRequest: some servers ignore them."""
-    probe = f"{atomic.STAGING}{secrets.token_hex(8)}"
-    try:
-        bucket.create(probe, b"1")
-        ignored = bucket.create(probe, b"2") or bucket.replace(probe, b"3", f'"{"0" * 32}"')
-    finally:
-        with suppress(StorageFailed, RemoteFailed):
-            bucket.remove(probe)
-    if ignored:
-        raise BadRequest(
-            f"{bucket.address} can only be read: its server ignores the conditions of writes (If-None-Match,"
-            " If-Match), so two writers would not be kept apart",
-            advice="archive into a folder and copy that there, or use a server that keeps to them",
-        )
-
-
-def create(bucket: Bucket, path: str, source: Path) -> bool:
-    """Create an object; False where it was there already, the same to the byte. Raises Exists otherwise.
-
-    The answer to a write can be lost, and the write is then tried again: what is there may be our own.
-    """
-    if bucket.create(path, source):
-        return True
-    if bucket.size(path) == source.stat().st_size and bucket.digest(path) == _digest(source):
-        return False
-    raise Exists(f"{bucket.address}/{path}")
-
-
 def _put_file(bucket: Bucket, path: str, source: Path) -> None:
     create(bucket, path, source)
-
-
-def _digest(path: Path) -> Digest:
-    with path.open("rb", buffering=0) as stream:
-        return Digest.of_stream(stream)[0]
 
 
 def _half_there(file: str, folder: str) -> StorageFailed:

@@ -12,8 +12,8 @@ from timeproof.store import oci_layout
 from timeproof.store.claims import Claim, check_claim
 from timeproof.store.layout import Archive
 from timeproof.store.remote.address import address_of
-from timeproof.store.remote.bucket import Bucket, bucket_at
-from timeproof.store.remote.bucket_storage import BucketStorage, require_conditions
+from timeproof.store.remote.bucket import Bucket, bucket_at, require_conditions
+from timeproof.store.remote.bucket_storage import BucketStorage
 from timeproof.store.remote.mirror import Mirror
 from timeproof.store.remote.transfer import several
 from timeproof.store.schema.v1 import ImageIdentity
