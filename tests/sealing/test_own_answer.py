@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from timeproof.compare.verdict import Verdict
 from timeproof.errors import BadRequest, NotArchivable, SealFailed
 from timeproof.frameworks import SaveOptions
 from timeproof.frameworks.pytorch import PyTorchOptions
+from timeproof.sealing import flow
 from timeproof.sealing.own_answer import OwnAnswer, agrees, measure
 from timeproof.sealing.sealed_answer import SealedAnswer
 from timeproof.store.layout import Archive
@@ -152,6 +155,13 @@ class Makes(nn.Module):
 '''
 
 
+@contextmanager
+def nothing_built() -> Iterator[None]:
+    """Fail where an environment is asked for, which would be built."""
+    with mock.patch.object(flow, "choose", side_effect=AssertionError("an environment is asked for")):
+        yield
+
+
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     with modules_in(tmp_path_factory.mktemp("nets")) as write:
@@ -234,8 +244,8 @@ def test_inputs_in_order_are_passed_by_place(small: Archive, nets: ModuleType) -
 def test_inputs_that_do_not_fit_are_refused_before_anything_is_built(
     small: Archive, nets: ModuleType, inputs: Any, words: str
 ) -> None:
-    with pytest.raises(NotArchivable, match=words):
-        seal(small, nets.ByName(), inputs, environment="there-is-none")
+    with nothing_built(), pytest.raises(NotArchivable, match=words):
+        seal(small, nets.ByName(), inputs)
     assert nothing_published(small, "pytorch")
 
 
@@ -363,8 +373,8 @@ def test_missing_init_args_are_asked_for_in_the_way_that_fits(
     model = nets.Plain()
     for name, value in attributes.items():
         setattr(model, name, value)
-    with pytest.raises(NotArchivable, match="takes arguments") as caught:
-        seal(small, model, LEFT, environment="there-is-none")
+    with nothing_built(), pytest.raises(NotArchivable, match="takes arguments") as caught:
+        seal(small, model, LEFT)
     assert advice in caught.value.message + caught.value.advice
 
 
@@ -374,8 +384,8 @@ def test_training_mode_is_refused_where_it_answers_otherwise_and_the_model_is_le
     model = nets.Dropping().train()
     before = model.norm.running_mean.clone()
     state = torch.get_rng_state()
-    with pytest.raises(NotArchivable, match="in training mode") as caught:
-        seal(small, model, LEFT, options=NO_COPY, environment="there-is-none")
+    with nothing_built(), pytest.raises(NotArchivable, match="in training mode") as caught:
+        seal(small, model, LEFT, options=NO_COPY)
     assert "model.eval()" in caught.value.advice
     assert torch.equal(before, model.norm.running_mean)
     assert torch.equal(state, torch.get_rng_state())
@@ -394,13 +404,12 @@ def test_autocast_is_named_where_it_makes_the_difference(small: Archive, nets: M
 def test_a_model_that_does_not_answer_in_its_own_process_is_refused_before_anything_is_built(
     small: Archive, nets: ModuleType
 ) -> None:
-    with pytest.raises(NotArchivable, match="can't answer these inputs"):
+    with nothing_built(), pytest.raises(NotArchivable, match="can't answer these inputs"):
         seal(
             small,
             nets.Plain(),
             LEFT[:, :2],
             options=BARE,
-            environment="there-is-none",
         )
 
 

@@ -241,7 +241,7 @@ def test_our_own_copy_that_is_far_off_is_left_out_with_a_note_or_kept_on_request
 
 @pytest.mark.parametrize(
     ("copies", "words"),
-    [({"pmml": Path("x")}, "can't have a copy called 'pmml'"), ({"onnx": Path("model.txt")}, "no ONNX file")],
+    [({"gguf": Path("x")}, "can't have a copy called 'gguf'"), ({"onnx": Path("model.txt")}, "no ONNX file")],
 )
 def test_other_copies_are_a_bad_request(small: Archive, copies: dict[str, object], words: str) -> None:
     model = lightgbm.LGBMRegressor(**LGB).fit(ROWS, REAL)

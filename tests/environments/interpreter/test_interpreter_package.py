@@ -39,7 +39,8 @@ BASE = {
 
 def unpack(tar: Path, folder: Path) -> Path:
     with tarfile.open(tar) as archive:
-        archive.extractall(folder, filter="tar")  # our own file; links stay inside
+        # Our own file; links stay inside. Python 3.11.2, which Debian 12 has, knows no filters.
+        archive.extractall(folder, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
     return folder / "opt" / "env"
 
 
