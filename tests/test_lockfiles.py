@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.years import FRAMEWORK
 
 from timeproof.environments.lock.document import STORE, Lock
 from timeproof.environments.lock.reading import check_schema, read_lock
@@ -18,16 +19,6 @@ from timeproof.store.environment_contents import versions
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = sorted((REPOSITORY / "lockfiles").iterdir())
-FRAMEWORK = {
-    "lightgbm": "lightgbm",
-    "xgboost": "xgboost",
-    "onnxruntime": "onnx",
-    "sklearn": "sklearn",
-    "torch": "pytorch",
-    "tensorflow": "tensorflow",
-    "catboost": "catboost",
-    "transformers": "transformers",
-}
 
 
 def lock_of(folder: Path) -> Lock:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.years import CHEAP, LOCKFILES, NAMES, PROGRAMS, TRAINED, built, trained
+from support.years import CHEAP, FRAMEWORK, LOCKFILES, NAMES, PROGRAMS, TRAINED, built, trained
 
 import timeproof
 from timeproof.base import strictjson
@@ -26,16 +26,6 @@ from timeproof.store.layout import Archive
 from timeproof.store.read import read_environment
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
-FRAMEWORK = {
-    "lightgbm": "lightgbm",
-    "xgboost": "xgboost",
-    "onnxruntime": "onnx",
-    "sklearn": "sklearn",
-    "torch": "pytorch",
-    "tensorflow": "tensorflow",
-    "catboost": "catboost",
-    "transformers": "transformers",
-}
 # The interpreters of those that have another than 3.11.
 PYTHON = {
     "lightgbm-2.2.3": "3.6",

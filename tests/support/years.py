@@ -19,6 +19,17 @@ LOCKFILES = Path(__file__).parents[2] / "lockfiles"
 NAMES = sorted(folder.name for folder in LOCKFILES.iterdir() if folder.name != "digits")
 # Built by every run of the tests: small wheels, two of three frameworks' habits, the oldest interpreter.
 CHEAP = ("lightgbm-2.2.3", "lightgbm-4.0.0", "xgboost-2.1.4")
+# What an environment is called after, and the framework that replays there.
+FRAMEWORK = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "onnxruntime": "onnx",
+    "sklearn": "sklearn",
+    "torch": "pytorch",
+    "tensorflow": "tensorflow",
+    "catboost": "catboost",
+    "transformers": "transformers",
+}
 ALL = "TIMEPROOF_TESTS_ALL_ENVIRONMENTS"
 
 _DATA = """

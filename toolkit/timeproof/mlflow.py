@@ -1,8 +1,8 @@
 """Archive what MLflow logs: `log_model` does both, `autolog` archives whatever MLflow's own functions log.
 
 `import_folder` and `export_folder` read and write its model folders, and need no MLflow; the others import it
-when they are called. The two know of each other: the artifact's tags name the
-run and the logged model, whose own tags name the artifact and the digest of its metadata.
+when they are called. The artifact's tags name the run and the logged model, whose own tags name the artifact
+and the digest of its metadata.
 """
 
 from __future__ import annotations
