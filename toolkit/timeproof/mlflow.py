@@ -251,11 +251,7 @@ def _archive_logged(
             "it was logged without an input example, so there is nothing to ask it",
             advice="log it with input_example=…; MLflow's autologging does with log_input_examples=True",
         )
-    tags = {
-        "mlflow.run_id": info.run_id,
-        "mlflow.model_id": info.model_id,
-        "mlflow.model_uuid": info.model_uuid,
-    }
+    tags = {f"mlflow.{key}": getattr(info, key) for key in ("run_id", "model_id", "model_uuid")}
     more = dict(options)
     every = {**{key: str(value) for key, value in tags.items() if value}, **(more.pop("tags", None) or {})}
     archived = api.archive(model, example, grid_size=grid_size, root=root, tags=every, **more)

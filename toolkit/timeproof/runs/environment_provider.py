@@ -44,12 +44,17 @@ def from_lock_folder(
 
 def read_lock_folder(folder: Path) -> tuple[Lock, str]:
     """Read a folder's lock, and the text of its environment.yml. Raises LockFailed."""
-    path = folder / "conda-lock.yml"
-    if not path.is_file():
-        raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
+    path = _lock_file(folder)
     request = folder / "environment.yml"
     text = request.read_text(encoding="utf-8") if request.is_file() else ""
     return read_lock(path.read_bytes(), path), text
+
+
+def _lock_file(folder: Path) -> Path:
+    path = folder / "conda-lock.yml"
+    if not path.is_file():
+        raise LockFailed(f"there is no {path}", advice=f"make it with 'timeproof lock {folder}'")
+    return path
 
 
 def by_name(archive: Archive, name: str) -> EnvironmentRecord:
@@ -142,7 +147,7 @@ def choose(
 
 
 def check_choice(archive: Archive, environment: str | Path | None, *, python: Path | None = None) -> None:
-    """Refuse what `choose` would refuse without building anything; needs no engine.
+    """Refuse at once what `choose` would refuse later; needs no engine, and reads no lock.
 
     Raises BadRequest, NotFound or LockFailed.
     """
@@ -151,6 +156,6 @@ def check_choice(archive: Archive, environment: str | Path | None, *, python: Pa
     if python is not None:
         raise BadRequest("an environment and an interpreter are both named", advice="name one of them")
     if Path(environment).is_dir():
-        read_lock_folder(Path(environment))
+        _lock_file(Path(environment))
     else:
         by_name(archive, str(environment))
